@@ -1,0 +1,47 @@
+/*
+ * Name-value pairs (FastCGI 1.0, section 3.4): lengths of one byte up to 127, of four bytes
+ * with the top bit set above that; the pairs of one stream may be cut anywhere by records.
+ */
+#ifndef PST_PROTOCOL_PARAMS_H
+#define PST_PROTOCOL_PARAMS_H
+
+#include "protocol/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The bytes that a pair takes on the wire. */
+size_t pst_params_pair_size(size_t name_len, size_t value_len);
+
+/* Append one encoded pair to OUT: 0, PST_ERR_NOMEM, or PST_ERR_LIMIT (a length over 2^31-1). */
+int pst_params_append(struct pst_buf *out, const char *name, size_t name_len, const char *value,
+    size_t value_len);
+
+/*
+ * The incremental decoder. It keeps only the pair that has not arrived whole, and refuses
+ * lengths above the limit before it holds a byte of them.
+ */
+struct pst_params_decoder {
+	struct pst_buf partial;
+	size_t limit; /* bytes of all names and values together */
+	size_t taken; /* of them, so far */
+};
+
+/* NAME and VALUE are valid during the call and not NUL-terminated. Nonzero stops the decoder. */
+typedef int pst_params_fn(
+    void *arg, const char *name, size_t name_len, const char *value, size_t value_len);
+
+void pst_params_decoder_init(struct pst_params_decoder *decoder, size_t limit);
+void pst_params_decoder_free(struct pst_params_decoder *decoder);
+
+/*
+ * Feed N bytes; FN is called for each pair that they complete. 0, PST_ERR_LIMIT,
+ * PST_ERR_NOMEM, or what FN returned. After an error the decoder takes nothing more.
+ */
+int pst_params_decode(struct pst_params_decoder *decoder, const void *bytes, size_t n,
+    pst_params_fn *fn, void *arg);
+
+/* True when no pair is half-received: what the end of the stream must find. */
+bool pst_params_complete(const struct pst_params_decoder *decoder);
+
+#endif

@@ -1,0 +1,48 @@
+/*
+ * The FastCGI record header and the fixed bodies (FastCGI 1.0, sections 3.3, 4, 5).
+ * Numbers come from libfcgi's <fastcgi.h>; bytes are taken apart one by one.
+ */
+#ifndef PST_PROTOCOL_RECORD_H
+#define PST_PROTOCOL_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PST_RECORD_HEADER_LEN  8
+#define PST_RECORD_MAX_CONTENT 65535
+#define PST_RECORD_MAX_PADDING 255
+
+struct pst_record {
+	uint8_t version;
+	uint8_t type;
+	uint16_t id; /* 0: a management record */
+	uint16_t content;
+	uint8_t padding;
+};
+
+/* FCGI_BeginRequestBody. */
+struct pst_record_begin {
+	uint16_t role;
+	uint8_t flags;
+};
+
+/* FCGI_EndRequestBody. */
+struct pst_record_end {
+	uint32_t app_status;
+	uint8_t protocol_status;
+};
+
+/* Take apart the eight bytes of a record header. Any bytes are accepted; the caller judges. */
+void pst_record_decode(const unsigned char bytes[8], struct pst_record *record);
+void pst_record_encode(const struct pst_record *record, unsigned char bytes[8]);
+
+/* The same for the eight-byte bodies; reserved bytes are ignored and written as 0. */
+void pst_record_begin_decode(const unsigned char bytes[8], struct pst_record_begin *begin);
+void pst_record_begin_encode(const struct pst_record_begin *begin, unsigned char bytes[8]);
+void pst_record_end_decode(const unsigned char bytes[8], struct pst_record_end *end);
+void pst_record_end_encode(const struct pst_record_end *end, unsigned char bytes[8]);
+
+/* "STDIN", "GET_VALUES" ...; "type 99" style names are not made: unknown types give "unknown". */
+const char *pst_record_type_name(uint8_t type);
+
+#endif

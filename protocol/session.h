@@ -1,0 +1,184 @@
+/*
+ * A FastCGI session: one connection, seen from one side, without any I/O. Bytes that were read
+ * go in through pst_session_recv(), which makes the callbacks; what is to be written is taken
+ * with pst_session_send() and acknowledged with pst_session_sent(). No clock, no globals: a
+ * session may be used by any thread, one at a time.
+ *
+ * The client side (a gateway, a web server) asks; the server side (an adapter) answers.
+ * FastCGI 1.0 is https://fastcgi-archives.github.io/FastCGI_Specification.html; PROTOCOL.md
+ * beside this file says to the byte what is sent, accepted and refused.
+ *
+ * Ownership and lifetime
+ *  - Bytes handed to a submit function are copied before it returns.
+ *  - Pointers given to a callback are valid during that call only.
+ *  - Callbacks may submit, and may free the session: that is carried out when the outermost
+ *    call into it returns. They must not call pst_session_recv() or pst_session_close().
+ *  - A request is named by its id. It lives from begin (server) or submit_begin (client) until
+ *    `end`, which is called exactly once for each, whatever happens. Afterwards its id names
+ *    nothing, until it is used again.
+ *
+ * Errors
+ *  - Nothing that a peer sends is asserted. A peer that breaks the protocol makes
+ *    pst_session_recv() return PST_ERR_PROTOCOL or PST_ERR_LIMIT; `end` has then been called
+ *    for every request with PST_END_CONNECTION, and the session takes nothing more.
+ *    pst_session_reason() says what was wrong, for the log.
+ *  - PST_ERR_NOMEM from a submit function leaves the session as it was; from
+ *    pst_session_recv() it ends the session like an error of the peer.
+ */
+#ifndef PST_PROTOCOL_SESSION_H
+#define PST_PROTOCOL_SESSION_H
+
+#include "protocol/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pst_session;
+
+/* Values of `role` (FastCGI 1.0, section 6). */
+enum pst_role {
+	PST_ROLE_RESPONDER = 1,
+	PST_ROLE_AUTHORIZER = 2,
+	PST_ROLE_FILTER = 3,
+};
+
+/* The streams of a request; which ones flow from the client is fixed by FastCGI. */
+enum pst_stream {
+	PST_STREAM_STDIN,  /* client to server */
+	PST_STREAM_DATA,   /* client to server, PST_ROLE_FILTER only */
+	PST_STREAM_STDOUT, /* server to client */
+	PST_STREAM_STDERR, /* server to client */
+};
+
+/* How a request ended. */
+enum pst_end {
+	PST_END_COMPLETE = 0,    /* FCGI_REQUEST_COMPLETE; app_status is valid */
+	PST_END_CANT_MPX = 1,    /* FCGI_CANT_MPX_CONN */
+	PST_END_OVERLOADED = 2,  /* FCGI_OVERLOADED */
+	PST_END_UNKNOWN_ROLE = 3, /* FCGI_UNKNOWN_ROLE */
+	PST_END_CONNECTION = -1, /* the session ended first: close, error, or freed */
+};
+
+struct pst_session_limits {
+	unsigned requests;  /* open at once; a peer's further ones are refused */
+	size_t params;      /* bytes of names and values for one request */
+	size_t management;  /* bytes of one GET_VALUES or GET_VALUES_RESULT body */
+};
+
+/* What every session starts from: 1 request, 256 KiB of params, 4 KiB of management. */
+extern const struct pst_session_limits PST_SESSION_DEFAULT_LIMITS;
+
+/*
+ * The callbacks; a NULL one is not called. Those marked S exist on the server side, C on the
+ * client side. ARG is what was given to the constructor.
+ */
+struct pst_session_callbacks {
+	/* S: a request begins. KEEP: the client keeps the connection (FCGI_KEEP_CONN). */
+	void (*begin)(void *arg, uint16_t id, enum pst_role role, bool keep);
+	/* S: one parameter. Nonzero refuses the request: it is ended with PST_END_OVERLOADED. */
+	int (*param)(void *arg, uint16_t id, const char *name, size_t name_len, const char *value,
+	    size_t value_len);
+	/* S: the params are complete; the request may be handled. */
+	void (*ready)(void *arg, uint16_t id);
+	/* S, C: bytes of a stream. N is 0 once, at the end of that stream. */
+	void (*data)(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
+	/* S: the client wants no answer any more; the server still ends the request. */
+	void (*abort)(void *arg, uint16_t id);
+	/* S, C: the request is over. app_status is 0 unless END is PST_END_COMPLETE. */
+	void (*end)(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
+	/* S: the client asks for a value: answer with pst_session_submit_value(), or do not. */
+	void (*get_value)(void *arg, const char *name, size_t name_len);
+	/* C: one pair of an answer to GET_VALUES; at its end once with NAME NULL. */
+	void (*value)(void *arg, const char *name, size_t name_len, const char *value,
+	    size_t value_len);
+};
+
+/* NULL when memory is short. CALLBACKS and LIMITS are copied; LIMITS NULL: the defaults. */
+struct pst_session *pst_session_new_client(const struct pst_session_callbacks *callbacks,
+    const struct pst_session_limits *limits, void *arg);
+struct pst_session *pst_session_new_server(const struct pst_session_callbacks *callbacks,
+    const struct pst_session_limits *limits, void *arg);
+
+/* Ends every open request with PST_END_CONNECTION, then frees. NULL is allowed. */
+void pst_session_free(struct pst_session *session);
+
+/* --- bytes in --- */
+
+/*
+ * N bytes were read from the peer. 0, or an error that ends the session (see above); later
+ * calls return PST_ERR_CLOSED. All of the bytes are consumed.
+ */
+int pst_session_recv(struct pst_session *session, const void *bytes, size_t n);
+
+/* The peer closed, or reading failed: every open request ends with PST_END_CONNECTION. */
+void pst_session_close(struct pst_session *session);
+
+/* --- what is asked: the client side --- */
+
+/*
+ * Begin a request; its id (the lowest free one) is stored in *ID. PST_ERR_STATE when
+ * limits.requests are open.
+ */
+int pst_session_submit_begin(
+    struct pst_session *session, enum pst_role role, bool keep, uint16_t *id);
+/* Add a parameter; it is sent in as few records as will do. */
+int pst_session_submit_param(struct pst_session *session, uint16_t id, const char *name,
+    size_t name_len, const char *value, size_t value_len);
+/* The params are complete. */
+int pst_session_submit_params_end(struct pst_session *session, uint16_t id);
+/* The client wants no answer any more. `end` follows when the server says so. */
+int pst_session_submit_abort(struct pst_session *session, uint16_t id);
+/* Ask for a value; all asked for before the next pst_session_send() travel in one record. */
+int pst_session_submit_get_value(struct pst_session *session, const char *name, size_t name_len);
+
+/* --- what is answered: the server side --- */
+
+/* Only inside the get_value callback: the answer to it. */
+int pst_session_submit_value(struct pst_session *session, const char *name, size_t name_len,
+    const char *value, size_t value_len);
+/*
+ * End a request: open output streams are ended, END_REQUEST follows, `end` is called before this
+ * returns. What the client still sends for it is discarded.
+ */
+int pst_session_submit_end(
+    struct pst_session *session, uint16_t id, enum pst_end end, uint32_t app_status);
+
+/* --- both --- */
+
+/*
+ * Queue N bytes of a stream that flows this way; N of 0 ends the stream. On the server side
+ * STDOUT and STDERR end by themselves with the request. PST_ERR_STATE after the stream's end.
+ */
+int pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_stream stream,
+    const void *bytes, size_t n);
+
+/* --- bytes out --- */
+
+/*
+ * What is to be written: stores a pointer in *BYTES and returns the length, 0 for nothing. The
+ * pointer is valid until the next call on the session. Never makes a callback.
+ */
+size_t pst_session_send(struct pst_session *session, const void **bytes);
+/* The first N of those bytes were written. */
+void pst_session_sent(struct pst_session *session, size_t n);
+/* Bytes that are queued for writing: what a caller looks at to stop producing. */
+size_t pst_session_pending(const struct pst_session *session);
+
+/* --- what to do next --- */
+
+/* False once nothing more can come of reading: after an error, close, or the last request
+ * of a connection that the client did not ask to keep (server side). */
+bool pst_session_want_read(const struct pst_session *session);
+/* True while pst_session_send() has something. Neither wanted: close the connection. */
+bool pst_session_want_write(const struct pst_session *session);
+
+/* Why the session ended: a phrase such as "record of type 3 for request 7 has 4 bytes, not 8".
+ * "" while it goes on. Valid as long as the session. */
+const char *pst_session_reason(const struct pst_session *session);
+
+/* What the caller attaches to an open request; NULL until set, and for ids that are not open. */
+void pst_session_set_user(struct pst_session *session, uint16_t id, void *user);
+void *pst_session_user(const struct pst_session *session, uint16_t id);
+
+#endif
