@@ -1,0 +1,55 @@
+/*
+ * What the files of HTTP/1.1 share: slices of text, refusals and limits. The sources are
+ * RFC 9110 (semantics) and RFC 9112 (HTTP/1.1); docs/http.md lists what is refused and why.
+ *
+ * None of it does I/O, reads a clock or keeps globals: bytes in, structs out, bytes out.
+ */
+#ifndef PST_GATEWAY_FRONT_HTTP_H
+#define PST_GATEWAY_FRONT_HTTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A slice of somebody else's bytes, not NUL-terminated. data may be NULL only when len is 0. */
+struct pst_http_text {
+	const char *data;
+	size_t len;
+};
+
+/* Why a request is not served. status 0: it was not refused. */
+struct pst_http_refusal {
+	unsigned status;    /* 400, 413, 414, 417, 431, 501 or 505 */
+	const char *reason; /* a constant phrase for the log and the answer: "bare LF in a line" */
+};
+
+/* What becomes of a field whose name has an underscore (it would pose as another in CGI). */
+enum pst_http_map {
+	PST_HTTP_MAP_DROP,      /* left out of the table (the default) */
+	PST_HTTP_MAP_REFUSE,    /* 400 */
+	PST_HTTP_MAP_DANGEROUS, /* kept */
+};
+
+/* What a client may make us hold. Lengths are in bytes and without the CRLF of the line. */
+struct pst_http_limits {
+	size_t line;       /* request line: 414; 0: only `head` limits it */
+	size_t field;      /* one field line: 431; 0: only `head` limits it */
+	size_t fields;     /* number of field lines: 431; 0: PST_HTTP_FIELDS_CAP */
+	size_t head;       /* request line and fields with their CRLFs: 431; 0: PST_HTTP_HEAD_CAP */
+	uint64_t body;     /* decoded body: 413; 0: none */
+	size_t extensions; /* chunk extensions of one body together: 400 */
+	size_t trailers;   /* trailer section of one body: 431 */
+	enum pst_http_map map;
+};
+
+#define PST_HTTP_HEAD_CAP   1048576
+#define PST_HTTP_FIELDS_CAP 32768
+#define PST_HTTP_METHOD_MAX 32 /* a longer method is 501 */
+
+/* 4094, 8190, 100 (as gunicorn), 64 KiB of head, no body limit, 16 KiB, 8 KiB, drop. */
+extern const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS;
+
+/* True when TEXT is WORD (in lower case) without regard to the case of ASCII letters. */
+bool pst_http_text_is(struct pst_http_text text, const char *word);
+
+#endif
