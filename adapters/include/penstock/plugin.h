@@ -86,8 +86,7 @@ struct pst_app_config {
 struct pst_host {
 	size_t size;
 
-	/* Write a line to the error log. Any thread; does not block on the log. TEXT may hold line
-	 * breaks: each line is framed. */
+	/* Write a line to the error log. Any thread. TEXT may hold line breaks: each line is framed. */
 	void (*log)(enum pst_log_level level, const char *text, size_t len);
 
 	/*
@@ -97,17 +96,19 @@ struct pst_host {
 	const struct pst_field *(*params)(struct pst_request *request, size_t *count);
 
 	/*
-	 * Read up to N bytes of the body: a count, 0 at its end, or PST_RESULT_GONE when the body
-	 * broke off. May block.
+	 * Read up to N bytes of the body: a count, 0 at its end (and for N of 0), or PST_RESULT_GONE
+	 * when the body broke off. May block. What is not read is discarded after the response.
 	 */
 	ssize_t (*read)(struct pst_request *request, void *bytes, size_t n);
 
 	/*
 	 * The head of the response: STATUS 200 to 599 (or 100 to 199 except 101: an interim
-	 * response, after which another head follows), REASON (NULL: the usual phrase), COUNT fields
-	 * in order, duplicates kept. The host checks every byte (RFC 9110, 5.1 and 5.5): what cannot
-	 * be sent safely is PST_RESULT_INVALID, and so are hop-by-hop fields (Connection,
-	 * Transfer-Encoding ...): the gateway frames the response. Nothing is sent yet. Does not block.
+	 * response, after which another head follows; clients that do not know those, like nginx's
+	 * fastcgi_pass, are not sent them), REASON (NULL: the usual phrase), COUNT fields in order,
+	 * duplicates kept. The host checks every byte (RFC 9110, 5.1 and 5.5): what cannot be sent
+	 * safely is PST_RESULT_INVALID, and so are hop-by-hop fields (Connection, Transfer-Encoding
+	 * ...), because the gateway frames the response, and `Status`, which CGI gives a meaning.
+	 * Nothing is sent yet. Does not block.
 	 */
 	int (*respond)(struct pst_request *request, int status, const char *reason,
 	    const struct pst_field *fields, size_t count);
@@ -127,6 +128,13 @@ struct pst_host {
 
 	/* Add text to the request's error stream (wsgi.errors): it is logged with the request. */
 	int (*error)(struct pst_request *request, const char *text, size_t len);
+
+	/*
+	 * Why the last call for this request returned a negative result, in words fit for an
+	 * exception or a log line: "field 2, X-Next: byte 0x0a in the value". Never NULL; valid
+	 * until the next call for the request.
+	 */
+	const char *(*reason)(struct pst_request *request);
 };
 
 /* The life of an application; one table for each plugin. NULL entries are not called. */
@@ -135,7 +143,8 @@ struct pst_plugin_lifecycle {
 
 	/*
 	 * Load the application: 0 and *APP (passed to every other function), or -1 after the reason
-	 * was logged. Called once, on the main thread, with signals blocked that the host handles.
+	 * was logged. Called once, on the main thread. SIGTERM and SIGINT have their default action
+	 * until it returns; the host takes them over then. SIGPIPE is ignored throughout.
 	 */
 	int (*open)(const struct pst_host *host, const struct pst_app_config *config, void **app);
 	/* Release it. No request is running. */
@@ -149,8 +158,9 @@ struct pst_plugin_lifecycle {
 	/* No further request will come; those that run are finished. */
 	void (*drain)(void *app);
 	/*
-	 * Write the stacks of all threads to FD. Called from a signal handler on a stack of its own,
-	 * on any thread: async-signal-safe functions only.
+	 * Write the stacks of all threads to FD. Called from a signal handler, on any thread:
+	 * async-signal-safe functions only. The process ends when it returns. APP is NULL while
+	 * open() runs.
 	 */
 	void (*dump)(void *app, int fd);
 };
