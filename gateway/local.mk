@@ -1,0 +1,12 @@
+# What the arbiter and the gateway process share: settings, the error log.
+noinst_LTLIBRARIES += %D%/libpst-gateway.la
+%C%_libpst_gateway_la_SOURCES =
+
+# The arbiter.
+bin_PROGRAMS += %D%/penstock
+%C%_penstock_SOURCES = %D%/main.c
+%C%_penstock_LDADD = \
+	%D%/arbiter/libpst-arbiter.la \
+	%D%/libpst-gateway.la \
+	protocol/libpst-protocol.la \
+	$(LIBEVENT_LIBS)

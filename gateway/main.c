@@ -1,0 +1,6 @@
+/* Placeholder: to be replaced by the real program. */
+int
+main(void)
+{
+	return 1;
+}

@@ -1,0 +1,41 @@
+# What Penstock is built from. Each check stores what it found, for the summary, or adds a line
+# about what is missing; PST_MISSING_REPORT ends configure with all of these lines.
+AC_DEFUN([PST_MISSING_INIT], [
+AC_REQUIRE([PKG_PROG_PKG_CONFIG])
+AS_IF([test -z "$PKG_CONFIG"],
+	[AC_MSG_ERROR([pkg-config is missing: apt install pkg-config])])
+pst_missing=
+])
+
+# PST_MISSING(LINE)
+AC_DEFUN([PST_MISSING], [pst_missing="$pst_missing
+  $1"])
+
+AC_DEFUN([PST_MISSING_REPORT], [
+AS_IF([test -n "$pst_missing"], [AC_MSG_ERROR([something is missing:$pst_missing])])
+])
+
+AC_DEFUN([PST_CHECK_LIBEVENT], [
+PKG_CHECK_MODULES([LIBEVENT], [libevent_core >= 2.1],
+	[pst_libevent=`$PKG_CONFIG --modversion libevent_core`],
+	[PST_MISSING([libevent 2.1 (libevent_core): apt install libevent-dev])])
+])
+
+# Only the wire constants of <fastcgi.h> are used, so nothing is linked.
+AC_DEFUN([PST_CHECK_FASTCGI], [
+PKG_CHECK_MODULES([FASTCGI], [fcgi],
+	[pst_fastcgi=`$PKG_CONFIG --modversion fcgi`], [pst_fastcgi=found])
+pst_saved_CPPFLAGS=$CPPFLAGS
+CPPFLAGS="$CPPFLAGS $FASTCGI_CFLAGS"
+AC_CHECK_HEADER([fastcgi.h], [],
+	[PST_MISSING([libfcgi's <fastcgi.h>: apt install libfcgi-dev])])
+CPPFLAGS=$pst_saved_CPPFLAGS
+])
+
+# Only `make check` needs it, and says so.
+AC_DEFUN([PST_CHECK_CHECK], [
+PKG_CHECK_MODULES([CHECK], [check >= 0.15],
+	[pst_check=`$PKG_CONFIG --modversion check`],
+	[pst_check="none: make check needs it (apt install check)"])
+AM_CONDITIONAL([HAVE_CHECK], [test -n "$CHECK_LIBS"])
+])

@@ -1,0 +1,16 @@
+# A fuzz target is fuzz_NAME.c, which defines LLVMFuzzerTestOneInput(). Its corpus is corpus/NAME/
+# (at least one file), its dictionary, if it has one, NAME.dict. `make check` replays the corpora;
+# with --enable-fuzzing `make fuzzers` links each with libFuzzer, too: tests/fuzz/fuzz_NAME.fuzzer.
+# fuzz_targets += %D%/fuzz_NAME
+
+EXTRA_DIST += $(fuzz_targets:tests/fuzz/fuzz_%=$(srcdir)/tests/fuzz/corpus/%) \
+	$(wildcard $(srcdir)/tests/fuzz/*.dict)
+
+if FUZZING
+fuzzers: $(fuzz_targets:%=%.fuzzer)
+%.fuzzer: %.$(OBJEXT) $(LDADD)
+	$(AM_V_CCLD)$(LINK) $(PST_FUZZ_LDFLAGS) $< $(filter-out %/libpst-replay.la,$(LDADD))
+all-local: fuzzers
+CLEANFILES += $(fuzz_targets:%=%.fuzzer)
+endif
+PHONY_TARGETS += fuzzers
