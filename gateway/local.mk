@@ -1,6 +1,12 @@
 # What the arbiter and the gateway process share: settings, the error log.
 noinst_LTLIBRARIES += %D%/libpst-gateway.la
-%C%_libpst_gateway_la_SOURCES =
+%C%_libpst_gateway_la_SOURCES = \
+	%D%/escape.c \
+	%D%/escape.h \
+	%D%/log.c \
+	%D%/log.h \
+	%D%/log_writer.c \
+	%D%/log_writer.h
 
 # The arbiter.
 bin_PROGRAMS += %D%/penstock

@@ -23,7 +23,7 @@
 #ifndef PST_GATEWAY_FRONT_ACCESS_LOG_H
 #define PST_GATEWAY_FRONT_ACCESS_LOG_H
 
-#include "gateway/front/slice.h"
+#include "gateway/front/http.h"
 #include "protocol/buf.h"
 
 #include <stdint.h>
@@ -38,15 +38,15 @@ enum pst_access_lookup {
 	PST_ACCESS_VARIABLE,       /* {NAME}e */
 };
 
-/* What one exchange was. All slices need only live during pst_access_log_format(). */
+/* What one exchange was. All texts need only live during pst_access_log_format(). */
 struct pst_access_entry {
-	struct pst_slice client;       /* address; empty for unix peers */
-	struct pst_slice request_line; /* as received; empty when none arrived whole */
-	struct pst_slice method;
-	struct pst_slice path;
-	struct pst_slice query;    /* without the ? */
-	struct pst_slice protocol; /* "HTTP/1.1" */
-	struct pst_slice worker;   /* "3.17"; empty when none was asked */
+	struct pst_http_text client;       /* address; empty for unix peers */
+	struct pst_http_text request_line; /* as received; empty when none arrived whole */
+	struct pst_http_text method;
+	struct pst_http_text path;
+	struct pst_http_text query;    /* without the ? */
+	struct pst_http_text protocol; /* "HTTP/1.1" */
+	struct pst_http_text worker;   /* "3.17"; empty when none was asked */
 	unsigned status;           /* 0: nothing was answered, "-" */
 	int64_t sent;              /* body bytes, without framing; -1: not known */
 	struct timespec time;      /* CLOCK_REALTIME, when the request's first byte came */
@@ -58,7 +58,7 @@ struct pst_access_entry {
 	 * allowed: nothing is known.
 	 */
 	bool (*lookup)(
-	    void *arg, enum pst_access_lookup what, struct pst_slice name, struct pst_slice *value);
+	    void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value);
 	void *lookup_arg;
 };
 

@@ -16,7 +16,7 @@
 #ifndef PST_GATEWAY_FRONT_CGI_RESPONSE_H
 #define PST_GATEWAY_FRONT_CGI_RESPONSE_H
 
-#include "gateway/front/slice.h"
+#include "gateway/front/http.h"
 #include "protocol/error.h"
 
 #include <stdbool.h>
@@ -31,6 +31,11 @@ struct pst_cgi_response_limits {
 
 /* 64 KiB, 256 fields, 16 interim blocks. */
 extern const struct pst_cgi_response_limits PST_CGI_RESPONSE_DEFAULT_LIMITS;
+
+struct pst_cgi_field {
+	struct pst_http_text name;  /* as sent, a token */
+	struct pst_http_text value; /* trimmed; no control character but tab */
+};
 
 struct pst_cgi_response;
 
@@ -63,13 +68,13 @@ int pst_cgi_response_end(struct pst_cgi_response *response);
 /* 100 to 999; 101 comes as HEAD (it is final, an upgrade). */
 unsigned pst_cgi_response_status(const struct pst_cgi_response *response);
 /* What stood after the number, possibly empty; visible characters, spaces, tabs and bytes above 0x7f. */
-struct pst_slice pst_cgi_response_status_reason(const struct pst_cgi_response *response);
-/* The fields in order; *COUNT is set. Names are tokens; values hold no control character but tab. */
-const struct pst_field *pst_cgi_response_fields(
+struct pst_http_text pst_cgi_response_status_reason(const struct pst_cgi_response *response);
+/* The fields in order; *COUNT is set. */
+const struct pst_cgi_field *pst_cgi_response_fields(
     const struct pst_cgi_response *response, size_t *count);
-/* The first field of that name; NULL: none. */
-const struct pst_field *pst_cgi_response_find(
-    const struct pst_cgi_response *response, struct pst_slice name);
+/* The first field called NAME (in lower case); NULL: none. */
+const struct pst_cgi_field *pst_cgi_response_find(
+    const struct pst_cgi_response *response, const char *name);
 /* What Content-Length says; -1 when there is none. (It is among the fields, too.) */
 int64_t pst_cgi_response_content_length(const struct pst_cgi_response *response);
 /* True when Connection said "close" or Transfer-Encoding was there: for a debug line. */

@@ -16,7 +16,7 @@
 #define PST_GATEWAY_FRONT_FORWARDED_H
 
 #include "gateway/front/peer_address.h"
-#include "gateway/front/slice.h"
+#include "gateway/front/http_request.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,8 +52,8 @@ enum pst_forwarded_error {
 struct pst_forwarded {
 	char client[INET6_ADDRSTRLEN]; /* the address; "" when the peer is a unix socket and nothing is said */
 	uint16_t client_port;          /* 0: not known */
-	struct pst_slice scheme;       /* "http" or "https" (constants); empty: nothing is said */
-	struct pst_slice host;         /* without port, with [] for IPv6; empty: nothing is said */
+	const char *scheme;            /* "http" or "https"; NULL: nothing is said */
+	struct pst_http_text host;     /* without port, with [] for IPv6; empty: nothing is said */
 	uint16_t port;                 /* of the host; 0: nothing is said */
 	bool believed;                 /* false: the peer is not trusted, only client and client_port are set */
 	const char *reason;            /* after an error: a constant phrase that names the field; otherwise NULL */
@@ -61,11 +61,11 @@ struct pst_forwarded {
 
 /*
  * Judge the COUNT fields of a request (all of them; the others are passed over) that came from
- * PEER. The slices in *RESULT point into the fields or to constants. An error is for 400 and a log
+ * PEER. The texts in *RESULT point into the fields. An error is for 400 and a log
  * line at warning; *RESULT then names the peer.
  * The scheme is also read from X-Forwarded-Protocol: ssl and X-Forwarded-SSL: on, as gunicorn does.
  */
 int pst_forwarded_resolve(const struct pst_trust *trust, const struct pst_peer_address *peer,
-    const struct pst_field *fields, size_t count, struct pst_forwarded *result);
+    const struct pst_http_field *fields, size_t count, struct pst_forwarded *result);
 
 #endif
