@@ -1,0 +1,43 @@
+# make installcheck drives the installed tree with pytest, in a virtualenv of the interpreter that
+# configure found. VENV=DIR uses (or makes) another environment, SYSTEM_TESTS names fewer tests,
+# PYTEST_FLAGS adds options.
+VENV = $(abs_builddir)/venv
+SYSTEM_TESTS = tests/system
+PYTEST_FLAGS =
+
+# The same for unit tests and system tests. A program that drops its privileges writes its report,
+# too; installcheck fails when there is one, whoever wrote it.
+sanitizer_reports = $(abs_builddir)/sanitizer
+suppressions = $(abs_top_srcdir)/tests/suppressions
+sanitizer_environment = \
+	LSAN_OPTIONS=suppressions=$(suppressions)/lsan.txt:print_suppressions=0 \
+	TSAN_OPTIONS=suppressions=$(suppressions)/tsan.txt \
+	UBSAN_OPTIONS=print_stacktrace=1
+
+AM_TESTS_ENVIRONMENT = export $(sanitizer_environment);
+
+installcheck-local:
+	@test -n "$(PYTHON)" || { \
+		echo "make installcheck: the system tests need Python: configure with --with-python" >&2; \
+		exit 1; }
+	$(AM_V_at)$(SHELL) $(top_srcdir)/scripts/venv "$(PYTHON)" "$(VENV)" \
+		$(top_srcdir)/tests/system/requirements.txt
+	$(AM_V_at)rm -rf "$(sanitizer_reports)" && mkdir -m 1777 "$(sanitizer_reports)"
+	$(AM_V_at)cd $(top_srcdir) && env -u MAKEFLAGS -u MFLAGS -u DESTDIR \
+		PENSTOCK_BINDIR="$(DESTDIR)$(bindir)" \
+		PENSTOCK_LIBEXECDIR="$(DESTDIR)$(pkglibexecdir)" \
+		PENSTOCK_PLUGINDIR="$(DESTDIR)$(plugindir)" \
+		PENSTOCK_PKGCONFIGDIR="$(DESTDIR)$(pkgconfigdir)" \
+		CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(sanitizer_environment) \
+		ASAN_OPTIONS=log_path=$(sanitizer_reports)/report \
+		"$(VENV)/bin/python" -m pytest -q $(PYTEST_FLAGS) $(SYSTEM_TESTS)
+	$(AM_V_at)if ls "$(sanitizer_reports)"/* >/dev/null 2>&1; then \
+		cat "$(sanitizer_reports)"/*; \
+		echo "make installcheck: a sanitizer complained (above)" >&2; exit 1; fi
+
+clean-local: clean-system-tests
+clean-system-tests:
+	rm -rf $(abs_builddir)/venv "$(sanitizer_reports)"
+PHONY_TARGETS += clean-system-tests
+
+EXTRA_DIST += tests/system tests/bench tests/suppressions
