@@ -12,32 +12,8 @@
 #ifndef PST_GATEWAY_FRONT_HTTP_REQUEST_H
 #define PST_GATEWAY_FRONT_HTTP_REQUEST_H
 
-#include "gateway/front/http.h"
+#include "gateway/front/http_field.h"
 #include "gateway/front/http_target.h"
-
-/* Fields that the gateway itself looks at; everything else is OTHER. */
-enum pst_http_name {
-	PST_HTTP_OTHER,
-	PST_HTTP_CONNECTION,
-	PST_HTTP_CONTENT_LENGTH,
-	PST_HTTP_CONTENT_TYPE,
-	PST_HTTP_EXPECT,
-	PST_HTTP_HOST,
-	PST_HTTP_KEEP_ALIVE,
-	PST_HTTP_PROXY_CONNECTION,
-	PST_HTTP_TE,
-	PST_HTTP_TRAILER,
-	PST_HTTP_TRANSFER_ENCODING,
-	PST_HTTP_UPGRADE,
-};
-
-struct pst_http_field {
-	struct pst_http_text name;  /* as sent, a token */
-	struct pst_http_text value; /* whitespace around it removed; bytes 0x20-0x7e, 0x80-0xff, HT */
-	enum pst_http_name id;
-	/* Speaks of this connection only: one of the above that does, or named in Connection. */
-	bool hop;
-};
 
 enum pst_http_body_kind {
 	PST_HTTP_BODY_NONE,
@@ -84,7 +60,8 @@ struct pst_http_request {
 	const struct pst_http_limits *limits;
 	char *bytes;
 	size_t used, size;
-	size_t line_start;
+	size_t line_start; /* offset of the line that is arriving */
+	size_t taken;      /* bytes of the head so far, empty line not counted */
 	size_t field_lines;
 	struct pst_http_field *table;
 	size_t table_size;

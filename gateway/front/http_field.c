@@ -1,0 +1,104 @@
+#include "gateway/front/http_field.h"
+
+#include "gateway/front/http_chars.h"
+#include "protocol/error.h"
+
+#include <string.h>
+
+static const struct {
+	const char *name;
+	enum pst_http_name id;
+} names[] = {
+	{"connection", PST_HTTP_CONNECTION},
+	{"content-length", PST_HTTP_CONTENT_LENGTH},
+	{"content-type", PST_HTTP_CONTENT_TYPE},
+	{"date", PST_HTTP_DATE},
+	{"expect", PST_HTTP_EXPECT},
+	{"host", PST_HTTP_HOST},
+	{"keep-alive", PST_HTTP_KEEP_ALIVE},
+	{"proxy", PST_HTTP_PROXY},
+	{"proxy-connection", PST_HTTP_PROXY_CONNECTION},
+	{"server", PST_HTTP_SERVER},
+	{"te", PST_HTTP_TE},
+	{"trailer", PST_HTTP_TRAILER},
+	{"transfer-encoding", PST_HTTP_TRANSFER_ENCODING},
+	{"upgrade", PST_HTTP_UPGRADE},
+};
+
+static const char *
+name_fault(struct pst_http_text name)
+{
+	char last;
+
+	if (name.len == 0)
+		return "empty field name";
+	last = name.data[name.len - 1];
+	if (last == ' ' || last == '\t')
+		return "whitespace before the colon of a field";
+	return pst_http_line_fault(name, "invalid character in a field name");
+}
+
+int
+pst_http_field_parse(struct pst_http_field *field, struct pst_http_text line, const char **reason)
+{
+	const char *colon = memchr(line.data, ':', line.len);
+	struct pst_http_text value;
+
+	if (colon == NULL) {
+		*reason = pst_http_line_fault(line, "field line without a colon");
+		return PST_ERR_PROTOCOL;
+	}
+	field->name = (struct pst_http_text){line.data, colon - line.data};
+	if (field->name.len == 0 || !pst_http_all(field->name, PST_HTTP_TCHAR)) {
+		*reason = name_fault(field->name);
+		return PST_ERR_PROTOCOL;
+	}
+	value = (struct pst_http_text){colon + 1, line.len - field->name.len - 1};
+	if (!pst_http_all(value, PST_HTTP_VALUE)) {
+		*reason = pst_http_line_fault(value, "control character in a field value");
+		return PST_ERR_PROTOCOL;
+	}
+	field->value = pst_http_trim(value);
+	field->id = pst_http_name_find(field->name);
+	field->hop = pst_http_name_is_hop(field->id);
+	return 0;
+}
+
+enum pst_http_name
+pst_http_name_find(struct pst_http_text name)
+{
+	/* A name of ours is told by its length and first letter nearly always. */
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if ((name.data[0] | 0x20) == names[i].name[0] &&
+		    pst_http_text_is(name, names[i].name))
+			return names[i].id;
+	}
+	return PST_HTTP_OTHER;
+}
+
+bool
+pst_http_name_is_hop(enum pst_http_name id)
+{
+	switch (id) {
+	case PST_HTTP_CONNECTION:
+	case PST_HTTP_KEEP_ALIVE:
+	case PST_HTTP_PROXY_CONNECTION:
+	case PST_HTTP_TE:
+	case PST_HTTP_TRAILER:
+	case PST_HTTP_TRANSFER_ENCODING:
+	case PST_HTTP_UPGRADE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+const char *
+pst_http_line_fault(struct pst_http_text line, const char *otherwise)
+{
+	if (memchr(line.data, '\r', line.len) != NULL)
+		return "bare CR in a line";
+	if (memchr(line.data, '\0', line.len) != NULL)
+		return "NUL in a line";
+	return otherwise;
+}
