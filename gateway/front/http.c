@@ -1,14 +1,14 @@
 #include "gateway/front/http.h"
 
 const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS = {
-	.line = 4094,
-	.field = 8190,
-	.fields = 100,
-	.head = 65536,
-	.body = 0,
-	.extensions = 16384,
-	.trailers = 8192,
-	.map = PST_HTTP_MAP_DROP,
+    .line = 4094,
+    .field = 8190,
+    .fields = 100,
+    .head = 65536,
+    .body = 0,
+    .extensions = 16384,
+    .trailers = 8192,
+    .map = PST_HTTP_MAP_DROP,
 };
 
 bool

@@ -19,26 +19,26 @@ struct pst_http_text {
 
 /* Why a request is not served. status 0: it was not refused. */
 struct pst_http_refusal {
-	unsigned status;    /* 400, 413, 414, 417, 431, 501 or 505 */
+	unsigned status; /* 400, 413, 414, 417, 431, 501 or 505 */
 	const char *reason; /* a constant phrase for the log and the answer: "bare LF in a line" */
 };
 
 /* What becomes of a field whose name has an underscore (it would pose as another in CGI). */
 enum pst_http_map {
-	PST_HTTP_MAP_DROP,      /* left out of the table (the default) */
-	PST_HTTP_MAP_REFUSE,    /* 400 */
+	PST_HTTP_MAP_DROP, /* left out of the table (the default) */
+	PST_HTTP_MAP_REFUSE, /* 400 */
 	PST_HTTP_MAP_DANGEROUS, /* kept */
 };
 
 /* What a client may make us hold. Lengths are in bytes and without the CRLF of the line. */
 struct pst_http_limits {
-	size_t line;       /* request line: 414; 0: only `head` limits it */
-	size_t field;      /* one field line: 431; 0: only `head` limits it */
-	size_t fields;     /* number of field lines: 431; 0: PST_HTTP_FIELDS_CAP */
-	size_t head;       /* request line and fields with their CRLFs: 431; 0: PST_HTTP_HEAD_CAP */
-	uint64_t body;     /* decoded body: 413; 0: none */
+	size_t line; /* request line: 414; 0: only `head` limits it */
+	size_t field; /* one field line: 431; 0: only `head` limits it */
+	size_t fields; /* number of field lines: 431; 0: PST_HTTP_FIELDS_CAP */
+	size_t head; /* request line and fields with their CRLFs: 431; 0: PST_HTTP_HEAD_CAP */
+	uint64_t body; /* decoded body: 413; 0: none */
 	size_t extensions; /* chunk extensions of one body together: 400 */
-	size_t trailers;   /* trailer section of one body: 431 */
+	size_t trailers; /* trailer section of one body: 431 */
 	enum pst_http_map map;
 };
 

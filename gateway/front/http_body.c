@@ -7,23 +7,23 @@
 
 /* Where the decoder stands: what the next byte belongs to. */
 enum state {
-	CONTENT,      /* of a body with Content-Length */
-	SIZE,         /* chunk-size */
-	SIZE_BLANK,   /* whitespace behind it, which only ';' may follow */
-	NAME_BEGIN,   /* behind ';' */
-	NAME,         /* chunk-ext-name */
+	CONTENT, /* of a body with Content-Length */
+	SIZE, /* chunk-size */
+	SIZE_BLANK, /* whitespace behind it, which only ';' may follow */
+	NAME_BEGIN, /* behind ';' */
+	NAME, /* chunk-ext-name */
 	NAME_BLANK,
-	VALUE_BEGIN,  /* behind '=' */
-	VALUE,        /* chunk-ext-val, a token */
-	QUOTED,       /* chunk-ext-val, a quoted-string */
+	VALUE_BEGIN, /* behind '=' */
+	VALUE, /* chunk-ext-val, a token */
+	QUOTED, /* chunk-ext-val, a quoted-string */
 	QUOTED_PAIR,
-	VALUE_END,    /* behind the closing quote */
+	VALUE_END, /* behind the closing quote */
 	VALUE_BLANK,
-	SIZE_LF,      /* the LF of the chunk's first line */
-	DATA,         /* chunk-data */
+	SIZE_LF, /* the LF of the chunk's first line */
+	DATA, /* chunk-data */
 	DATA_CR,
 	DATA_LF,
-	TRAILER,      /* the start of a trailer line, or of the empty line */
+	TRAILER, /* the start of a trailer line, or of the empty line */
 	TRAILER_NAME,
 	TRAILER_VALUE,
 	TRAILER_LF,
@@ -44,11 +44,11 @@ void
 pst_http_body_init(struct pst_http_body *body, const struct pst_http_request *request)
 {
 	*body = (struct pst_http_body){
-		.limits = request->limits,
-		.kind = request->body,
-		.left = request->content_length,
-		.state = request->body == PST_HTTP_BODY_CHUNKED ? SIZE : CONTENT,
-		.done = request->body == PST_HTTP_BODY_NONE,
+	    .limits = request->limits,
+	    .kind = request->body,
+	    .left = request->content_length,
+	    .state = request->body == PST_HTTP_BODY_CHUNKED ? SIZE : CONTENT,
+	    .done = request->body == PST_HTTP_BODY_NONE,
 	};
 	if (body->kind == PST_HTTP_BODY_CHUNKED)
 		body->left = 0;
@@ -73,18 +73,11 @@ step_size(struct pst_http_body *body, unsigned char byte)
 	if (body->digits == 0)
 		return refuse(body, 400, "chunk without a size");
 	switch (byte) {
-	case '\r':
-		body->state = SIZE_LF;
-		return 0;
-	case ';':
-		body->state = NAME_BEGIN;
-		return 0;
+	case '\r': body->state = SIZE_LF; return 0;
+	case ';': body->state = NAME_BEGIN; return 0;
 	case ' ':
-	case '\t':
-		body->state = SIZE_BLANK;
-		return 0;
-	default:
-		return refuse(body, 400, "malformed chunk size");
+	case '\t': body->state = SIZE_BLANK; return 0;
+	default: return refuse(body, 400, "malformed chunk size");
 	}
 }
 
@@ -124,30 +117,21 @@ next_in_extension(int state, unsigned char byte)
 	bool blank = byte == ' ' || byte == '\t';
 
 	switch (state) {
-	case SIZE_BLANK:
-		return after_part(byte, SIZE_BLANK, false, false);
-	case NAME_BEGIN:
-		return token ? NAME : blank ? NAME_BEGIN : -1;
-	case NAME:
-		return token ? NAME : after_part(byte, NAME_BLANK, true, true);
-	case NAME_BLANK:
-		return after_part(byte, NAME_BLANK, true, false);
-	case VALUE_BEGIN:
-		return token ? VALUE : byte == '"' ? QUOTED : blank ? VALUE_BEGIN : -1;
-	case VALUE:
-		return token ? VALUE : after_part(byte, VALUE_BLANK, false, true);
+	case SIZE_BLANK: return after_part(byte, SIZE_BLANK, false, false);
+	case NAME_BEGIN: return token ? NAME : blank ? NAME_BEGIN : -1;
+	case NAME: return token ? NAME : after_part(byte, NAME_BLANK, true, true);
+	case NAME_BLANK: return after_part(byte, NAME_BLANK, true, false);
+	case VALUE_BEGIN: return token ? VALUE : byte == '"' ? QUOTED : blank ? VALUE_BEGIN : -1;
+	case VALUE: return token ? VALUE : after_part(byte, VALUE_BLANK, false, true);
 	case QUOTED:
 		if (byte == '"')
 			return VALUE_END;
 		if (byte == '\\')
 			return QUOTED_PAIR;
 		return pst_http_is(byte, PST_HTTP_QDTEXT) ? QUOTED : -1;
-	case QUOTED_PAIR:
-		return pst_http_is(byte, PST_HTTP_VALUE) ? QUOTED : -1;
-	case VALUE_END:
-		return after_part(byte, VALUE_BLANK, false, true);
-	default: /* VALUE_BLANK */
-		return after_part(byte, VALUE_BLANK, false, false);
+	case QUOTED_PAIR: return pst_http_is(byte, PST_HTTP_VALUE) ? QUOTED : -1;
+	case VALUE_END: return after_part(byte, VALUE_BLANK, false, true);
+	default: /* VALUE_BLANK */ return after_part(byte, VALUE_BLANK, false, false);
 	}
 }
 
@@ -245,21 +229,16 @@ static int
 step(struct pst_http_body *body, unsigned char byte)
 {
 	switch ((enum state)body->state) {
-	case SIZE:
-		return step_size(body, byte);
-	case SIZE_LF:
-		return end_size(body, byte);
+	case SIZE: return step_size(body, byte);
+	case SIZE_LF: return end_size(body, byte);
 	case DATA_CR:
-	case DATA_LF:
-		return step_data_end(body, byte);
+	case DATA_LF: return step_data_end(body, byte);
 	case TRAILER:
 	case TRAILER_NAME:
 	case TRAILER_VALUE:
 	case TRAILER_LF:
-	case END_LF:
-		return step_trailer(body, byte);
-	default:
-		return step_extension(body, byte);
+	case END_LF: return step_trailer(body, byte);
+	default: return step_extension(body, byte);
 	}
 }
 

@@ -16,8 +16,8 @@ struct pst_http_body {
 	const struct pst_http_limits *limits;
 	enum pst_http_body_kind kind;
 	int state;
-	uint64_t left;    /* of the body or the chunk */
-	unsigned digits;  /* of the chunk size */
+	uint64_t left; /* of the body or the chunk */
+	unsigned digits; /* of the chunk size */
 	size_t extensions, trailers, trailer_fields, trailer_len;
 };
 
@@ -31,11 +31,12 @@ void pst_http_body_init(struct pst_http_body *body, const struct pst_http_reques
  *
  *	1                   the body is complete; what was not consumed is the next request
  *	0                   go on with the rest, or with more bytes when there is none
- *	PST_ERR_PROTOCOL    refused: see body->refusal; answer if nothing was answered yet, and close
+ *	PST_ERR_PROTOCOL    refused: see body->refusal; answer if nothing was answered yet, and
+ *close
  *
  * With body->done set it returns 1 and consumes nothing.
  */
-int pst_http_body_decode(struct pst_http_body *body, const void *bytes, size_t n,
-    size_t *consumed, struct pst_http_text *piece);
+int pst_http_body_decode(struct pst_http_body *body, const void *bytes, size_t n, size_t *consumed,
+    struct pst_http_text *piece);
 
 #endif

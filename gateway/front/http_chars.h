@@ -5,13 +5,13 @@
 #include "gateway/front/http.h"
 
 enum pst_http_class {
-	PST_HTTP_TCHAR = 1,    /* token characters */
-	PST_HTTP_VALUE = 2,    /* field values: HT, 0x20-0x7e, 0x80-0xff */
-	PST_HTTP_TARGET = 4,   /* request targets: 0x21-0x7e without '#' */
-	PST_HTTP_REGNAME = 8,  /* reg-name without pct-encoded: unreserved and sub-delims */
+	PST_HTTP_TCHAR = 1, /* token characters */
+	PST_HTTP_VALUE = 2, /* field values: HT, 0x20-0x7e, 0x80-0xff */
+	PST_HTTP_TARGET = 4, /* request targets: 0x21-0x7e without '#' */
+	PST_HTTP_REGNAME = 8, /* reg-name without pct-encoded: unreserved and sub-delims */
 	PST_HTTP_DIGIT = 16,
 	PST_HTTP_HEX = 32,
-	PST_HTTP_QDTEXT = 64,  /* inside a quoted-string, backslash and quote excluded */
+	PST_HTTP_QDTEXT = 64, /* inside a quoted-string, backslash and quote excluded */
 };
 
 extern const unsigned char pst_http_classes[256];
@@ -37,7 +37,8 @@ struct pst_http_text pst_http_trim(struct pst_http_text text);
  */
 bool pst_http_list_next(struct pst_http_text *rest, struct pst_http_text *element);
 
-/* A decimal number of digits only: 0, or PST_ERR_PROTOCOL (syntax), PST_ERR_LIMIT (above 2^63-1). */
+/* A decimal number of digits only: 0, or PST_ERR_PROTOCOL (syntax), PST_ERR_LIMIT (above 2^63-1).
+ */
 int pst_http_number(struct pst_http_text text, uint64_t *number);
 
 #endif

@@ -9,20 +9,20 @@ static const struct {
 	const char *name;
 	enum pst_http_name id;
 } names[] = {
-	{"connection", PST_HTTP_CONNECTION},
-	{"content-length", PST_HTTP_CONTENT_LENGTH},
-	{"content-type", PST_HTTP_CONTENT_TYPE},
-	{"date", PST_HTTP_DATE},
-	{"expect", PST_HTTP_EXPECT},
-	{"host", PST_HTTP_HOST},
-	{"keep-alive", PST_HTTP_KEEP_ALIVE},
-	{"proxy", PST_HTTP_PROXY},
-	{"proxy-connection", PST_HTTP_PROXY_CONNECTION},
-	{"server", PST_HTTP_SERVER},
-	{"te", PST_HTTP_TE},
-	{"trailer", PST_HTTP_TRAILER},
-	{"transfer-encoding", PST_HTTP_TRANSFER_ENCODING},
-	{"upgrade", PST_HTTP_UPGRADE},
+    {"connection", PST_HTTP_CONNECTION},
+    {"content-length", PST_HTTP_CONTENT_LENGTH},
+    {"content-type", PST_HTTP_CONTENT_TYPE},
+    {"date", PST_HTTP_DATE},
+    {"expect", PST_HTTP_EXPECT},
+    {"host", PST_HTTP_HOST},
+    {"keep-alive", PST_HTTP_KEEP_ALIVE},
+    {"proxy", PST_HTTP_PROXY},
+    {"proxy-connection", PST_HTTP_PROXY_CONNECTION},
+    {"server", PST_HTTP_SERVER},
+    {"te", PST_HTTP_TE},
+    {"trailer", PST_HTTP_TRAILER},
+    {"transfer-encoding", PST_HTTP_TRANSFER_ENCODING},
+    {"upgrade", PST_HTTP_UPGRADE},
 };
 
 static const char *
@@ -86,10 +86,8 @@ pst_http_name_is_hop(enum pst_http_name id)
 	case PST_HTTP_TE:
 	case PST_HTTP_TRAILER:
 	case PST_HTTP_TRANSFER_ENCODING:
-	case PST_HTTP_UPGRADE:
-		return true;
-	default:
-		return false;
+	case PST_HTTP_UPGRADE: return true;
+	default: return false;
 	}
 }
 

@@ -24,8 +24,9 @@ enum pst_http_name {
 };
 
 struct pst_http_field {
-	struct pst_http_text name;  /* as sent, a token */
-	struct pst_http_text value; /* whitespace around it removed; bytes 0x20-0x7e, 0x80-0xff, HT */
+	struct pst_http_text name; /* as sent, a token */
+	struct pst_http_text
+	    value; /* whitespace around it removed; bytes 0x20-0x7e, 0x80-0xff, HT */
 	enum pst_http_name id;
 	/* Speaks of this connection only: one of the above that does, or named in Connection. */
 	bool hop;

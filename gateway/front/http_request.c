@@ -8,9 +8,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define FIRST_SIZE       1024
-#define FIRST_FIELDS     16
-#define CONNECTION_MAX   32 /* options looked at; each is compared with every field */
+#define FIRST_SIZE     1024
+#define FIRST_FIELDS   16
+#define CONNECTION_MAX 32 /* options looked at; each is compared with every field */
 
 static int
 refuse(struct pst_http_request *request, unsigned status, const char *reason)
@@ -37,14 +37,14 @@ static void
 rebase_all(struct pst_http_request *request, const char *from, const char *to)
 {
 	struct pst_http_text *const texts[] = {
-		&request->method,
-		&request->line,
-		&request->target.raw,
-		&request->target.scheme,
-		&request->target.authority,
-		&request->target.raw_path,
-		&request->target.path,
-		&request->target.query,
+	    &request->method,
+	    &request->line,
+	    &request->target.raw,
+	    &request->target.scheme,
+	    &request->target.authority,
+	    &request->target.raw_path,
+	    &request->target.path,
+	    &request->target.query,
 	};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -105,11 +105,11 @@ void
 pst_http_request_reset(struct pst_http_request *request)
 {
 	*request = (struct pst_http_request){
-		.limits = request->limits,
-		.bytes = request->bytes,
-		.size = request->size,
-		.table = request->table,
-		.table_size = request->table_size,
+	    .limits = request->limits,
+	    .bytes = request->bytes,
+	    .size = request->size,
+	    .table = request->table,
+	    .table_size = request->table_size,
 	};
 }
 
@@ -138,8 +138,8 @@ parse_version(struct pst_http_request *request, struct pst_http_text version)
 	if (version.len != strlen("HTTP/1.1") || memcmp(version.data, "HTTP/", 5) != 0 ||
 	    !pst_http_is(version.data[5], PST_HTTP_DIGIT) || version.data[6] != '.' ||
 	    !pst_http_is(version.data[7], PST_HTTP_DIGIT))
-		return refuse(request, 400,
-		    pst_http_line_fault(version, "malformed protocol version"));
+		return refuse(
+		    request, 400, pst_http_line_fault(version, "malformed protocol version"));
 	if (version.data[5] != '1')
 		return refuse(request, 505, "protocol version other than HTTP/1.0 and HTTP/1.1");
 	request->minor = version.data[7] == '0' ? 0 : 1;
@@ -152,8 +152,8 @@ parse_method(struct pst_http_request *request, struct pst_http_text method)
 	if (method.len == 0)
 		return refuse(request, 400, "request line begins with a space");
 	if (!pst_http_all(method, PST_HTTP_TCHAR))
-		return refuse(request, 400,
-		    pst_http_line_fault(method, "invalid character in the method"));
+		return refuse(
+		    request, 400, pst_http_line_fault(method, "invalid character in the method"));
 	if (method.len > PST_HTTP_METHOD_MAX)
 		return refuse(request, 501, "method is too long");
 	request->method = method;
@@ -196,8 +196,8 @@ parse_request_line(struct pst_http_request *request, struct pst_http_text line)
 		return err;
 	second = memchr(space + 1, ' ', end - space - 1);
 	if (second == NULL)
-		return refuse(request, 400,
-		    pst_http_line_fault(line, "request line without a version"));
+		return refuse(
+		    request, 400, pst_http_line_fault(line, "request line without a version"));
 	err = parse_version(request, (struct pst_http_text){second + 1, end - second - 1});
 	if (err != 0)
 		return err;
@@ -224,7 +224,7 @@ is_unwelcome(const struct pst_http_field *field, enum pst_http_map map)
 	if (field->id == PST_HTTP_PROXY)
 		return true;
 	return map != PST_HTTP_MAP_DANGEROUS &&
-	    memchr(field->name.data, '_', field->name.len) != NULL;
+	       memchr(field->name.data, '_', field->name.len) != NULL;
 }
 
 static int
@@ -325,12 +325,9 @@ settle_length(struct pst_http_request *request, const struct pst_http_field *len
 	uint64_t limit = request->limits->body;
 
 	switch (pst_http_number(length->value, &request->content_length)) {
-	case 0:
-		break;
-	case PST_ERR_LIMIT:
-		return refuse(request, 413, "Content-Length is beyond any limit");
-	default:
-		return refuse(request, 400, "malformed Content-Length");
+	case 0: break;
+	case PST_ERR_LIMIT: return refuse(request, 413, "Content-Length is beyond any limit");
+	default: return refuse(request, 400, "malformed Content-Length");
 	}
 	if (limit != 0 && request->content_length > limit)
 		return refuse(request, 413, "body is larger than the limit");
@@ -424,17 +421,12 @@ gather(struct pst_http_request *request, struct govern *govern)
 			err = once(
 			    request, &govern->encoding, field, "more than one Transfer-Encoding");
 			break;
-		case PST_HTTP_UPGRADE:
-			govern->upgrade = field;
-			break;
+		case PST_HTTP_UPGRADE: govern->upgrade = field; break;
 		case PST_HTTP_CONNECTION:
 			err = gather_connection(request, govern, field->value, &options);
 			break;
-		case PST_HTTP_EXPECT:
-			err = settle_expect(request, field->value);
-			break;
-		default:
-			break;
+		case PST_HTTP_EXPECT: err = settle_expect(request, field->value); break;
+		default: break;
 		}
 	}
 	return err;
@@ -530,8 +522,8 @@ static int
 end_line(struct pst_http_request *request)
 {
 	struct pst_http_text line = {
-		request->bytes + request->line_start,
-		request->used - request->line_start - 1,
+	    request->bytes + request->line_start,
+	    request->used - request->line_start - 1,
 	};
 	int err;
 

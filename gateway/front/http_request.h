@@ -17,16 +17,16 @@
 
 enum pst_http_body_kind {
 	PST_HTTP_BODY_NONE,
-	PST_HTTP_BODY_LENGTH,  /* content_length bytes, more than 0 */
+	PST_HTTP_BODY_LENGTH, /* content_length bytes, more than 0 */
 	PST_HTTP_BODY_CHUNKED,
 };
 
 /* Where the parser stands; also what a timeout should be called. */
 enum pst_http_stage {
-	PST_HTTP_STAGE_IDLE,   /* nothing of the request has come (an empty line may have) */
-	PST_HTTP_STAGE_LINE,   /* within the request line */
+	PST_HTTP_STAGE_IDLE, /* nothing of the request has come (an empty line may have) */
+	PST_HTTP_STAGE_LINE, /* within the request line */
 	PST_HTTP_STAGE_FIELDS, /* within the fields */
-	PST_HTTP_STAGE_DONE,   /* pst_http_request_parse() returned 1 */
+	PST_HTTP_STAGE_DONE, /* pst_http_request_parse() returned 1 */
 	PST_HTTP_STAGE_REFUSED,
 };
 
@@ -44,8 +44,8 @@ struct pst_http_request {
 	size_t dropped; /* fields left out by limits.map, for the log */
 	enum pst_http_body_kind body;
 	uint64_t content_length; /* PST_HTTP_BODY_LENGTH */
-	bool keep_alive;         /* the client is willing: its version and Connection say so */
-	bool expect_continue;    /* a 1.1 client waits for 100 (Continue) before it sends the body */
+	bool keep_alive; /* the client is willing: its version and Connection say so */
+	bool expect_continue; /* a 1.1 client waits for 100 (Continue) before it sends the body */
 	/* The value of Upgrade, when a 1.1 client listed `upgrade` in Connection, else empty. */
 	struct pst_http_text upgrade;
 
@@ -61,7 +61,7 @@ struct pst_http_request {
 	char *bytes;
 	size_t used, size;
 	size_t line_start; /* offset of the line that is arriving */
-	size_t taken;      /* bytes of the head so far, empty line not counted */
+	size_t taken; /* bytes of the head so far, empty line not counted */
 	size_t field_lines;
 	struct pst_http_field *table;
 	size_t table_size;

@@ -20,21 +20,21 @@
 #include "protocol/buf.h"
 
 enum pst_http_framing {
-	PST_HTTP_FRAMING_NONE,    /* no body: HEAD, 204, 205, 304, 1xx */
+	PST_HTTP_FRAMING_NONE, /* no body: HEAD, 204, 205, 304, 1xx */
 	PST_HTTP_FRAMING_LENGTH,
 	PST_HTTP_FRAMING_CHUNKED, /* HTTP/1.1 clients only */
-	PST_HTTP_FRAMING_CLOSE,   /* the end of the connection ends the body */
-	PST_HTTP_FRAMING_TUNNEL,  /* after 101 */
+	PST_HTTP_FRAMING_CLOSE, /* the end of the connection ends the body */
+	PST_HTTP_FRAMING_TUNNEL, /* after 101 */
 };
 
 struct pst_http_response {
 	/* Valid after finish. */
 	unsigned status;
 	enum pst_http_framing framing;
-	bool keep_alive;    /* false: close the connection after the response */
-	bool content;       /* false: body bytes are swallowed, they need not be asked for */
+	bool keep_alive; /* false: close the connection after the response */
+	bool content; /* false: body bytes are swallowed, they need not be asked for */
 	uint64_t body_sent; /* content bytes, framing not counted: %(b)s */
-	const char *reason; /* after PST_ERR_PROTOCOL: "a CR, LF or NUL in field Location" */
+	const char *reason; /* after PST_ERR_PROTOCOL: "a control character in a field value" */
 
 	/* Private to http_response.c. */
 	int state;
@@ -48,9 +48,10 @@ struct pst_http_response {
 	size_t head_len;
 };
 
-/* For the answer to REQUEST. KEEP_ALIVE: we are willing too (the client's wish is looked up here). */
-void pst_http_response_init(struct pst_http_response *response,
-    const struct pst_http_request *request, bool keep_alive);
+/* For the answer to REQUEST. KEEP_ALIVE: we are willing too (the client's wish is looked up here).
+ */
+void pst_http_response_init(
+    struct pst_http_response *response, const struct pst_http_request *request, bool keep_alive);
 
 /*
  * The status line. STATUS 100 to 599; an empty REASON gives the registered one. 1xx
@@ -63,8 +64,8 @@ int pst_http_response_start(struct pst_http_response *response, struct pst_buf *
 /*
  * One field. Content-Length is taken as the body's length; `Connection: close` ends keep-alive;
  * fields that are the writer's own affair (Connection, Keep-Alive, Transfer-Encoding,
- * Proxy-Connection, Trailer; Upgrade except with 101) are left out. A second, different Content-Length
- * is refused.
+ * Proxy-Connection, Trailer; Upgrade except with 101) are left out. A second, different
+ * Content-Length is refused.
  */
 int pst_http_response_field(struct pst_http_response *response, struct pst_buf *out,
     struct pst_http_text name, struct pst_http_text value);
@@ -89,8 +90,8 @@ int pst_http_response_body(
 
 /*
  * The same for N bytes that the caller writes by itself (from a file): open, the bytes, close.
- * Only when response->content is true. open is PST_ERR_PROTOCOL, and appends nothing, when N is more than
- * Content-Length leaves.
+ * Only when response->content is true. open is PST_ERR_PROTOCOL, and appends nothing, when N is
+ * more than Content-Length leaves.
  */
 int pst_http_response_chunk_open(
     struct pst_http_response *response, struct pst_buf *out, uint64_t n);
@@ -105,11 +106,11 @@ int pst_http_response_end(struct pst_http_response *response, struct pst_buf *ou
 /* What pst_http_response_error() is to say. */
 struct pst_http_error {
 	unsigned status;
-	const char *detail;   /* a phrase for the body, or NULL */
+	const char *detail; /* a phrase for the body, or NULL */
 	unsigned retry_after; /* seconds, 0: no Retry-After */
-	bool head;            /* the request was HEAD: no body */
-	bool keep_alive;      /* false: Connection: close (always so for 400 and the like) */
-	unsigned minor;       /* of the client's version; it decides how keep-alive is said */
+	bool head; /* the request was HEAD: no body */
+	bool keep_alive; /* false: Connection: close (always so for 400 and the like) */
+	unsigned minor; /* of the client's version; it decides how keep-alive is said */
 };
 
 /* A whole error answer, text/plain: "503 Service Unavailable: the queue is full". */

@@ -57,8 +57,8 @@ split_scheme(struct pst_http_target *target, struct pst_http_refusal *refusal)
 }
 
 static int
-split_authority(struct pst_http_target *target, struct pst_http_text *rest,
-    struct pst_http_refusal *refusal)
+split_authority(
+    struct pst_http_target *target, struct pst_http_text *rest, struct pst_http_refusal *refusal)
 {
 	size_t len = 0;
 
@@ -158,8 +158,7 @@ decode_path(struct pst_http_target *target, char *decoded, size_t *decoded_len,
 
 int
 pst_http_target_parse(struct pst_http_target *target, struct pst_http_text method,
-    struct pst_http_text raw, char *decoded, size_t *decoded_len,
-    struct pst_http_refusal *refusal)
+    struct pst_http_text raw, char *decoded, size_t *decoded_len, struct pst_http_refusal *refusal)
 {
 	bool options = method.len == 7 && memcmp(method.data, "OPTIONS", 7) == 0;
 	int err;

@@ -12,15 +12,15 @@
 #include "gateway/front/http.h"
 
 enum pst_http_form {
-	PST_HTTP_FORM_ORIGIN,   /* /path?query */
+	PST_HTTP_FORM_ORIGIN, /* /path?query */
 	PST_HTTP_FORM_ABSOLUTE, /* http://host/path?query */
 	PST_HTTP_FORM_ASTERISK, /* OPTIONS * (and OPTIONS http://host, RFC 9112, 3.2.4) */
 };
 
 struct pst_http_target {
 	enum pst_http_form form;
-	struct pst_http_text raw;       /* as sent */
-	struct pst_http_text scheme;    /* absolute form: "http" or "https" as sent; else empty */
+	struct pst_http_text raw; /* as sent */
+	struct pst_http_text scheme; /* absolute form: "http" or "https" as sent; else empty */
 	struct pst_http_text authority; /* absolute form: host[:port]; else empty */
 	/* Begins with '/' ("/" when the absolute form has none), or is "*". As sent. */
 	struct pst_http_text raw_path;
@@ -38,8 +38,7 @@ struct pst_http_target {
  * 0, or PST_ERR_PROTOCOL with *REFUSAL set (CONNECT is 501).
  */
 int pst_http_target_parse(struct pst_http_target *target, struct pst_http_text method,
-    struct pst_http_text raw, char *decoded, size_t *decoded_len,
-    struct pst_http_refusal *refusal);
+    struct pst_http_text raw, char *decoded, size_t *decoded_len, struct pst_http_refusal *refusal);
 
 /* True for uri-host [ ":" port ] with a port of at most 65535, and for nothing at all. */
 bool pst_http_host_valid(struct pst_http_text host);

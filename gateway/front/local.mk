@@ -1,7 +1,25 @@
 # The gateway's parts that do no I/O, so that unit tests and fuzz targets can link them: http,
 # cgi, spool, access_log ...
 noinst_LTLIBRARIES += %D%/libpst-front.la
-%C%_libpst_front_la_SOURCES =
+%C%_libpst_front_la_SOURCES = \
+	%D%/http.c \
+	%D%/http.h \
+	%D%/http_body.c \
+	%D%/http_body.h \
+	%D%/http_chars.c \
+	%D%/http_chars.h \
+	%D%/http_date.c \
+	%D%/http_date.h \
+	%D%/http_field.c \
+	%D%/http_field.h \
+	%D%/http_request.c \
+	%D%/http_request.h \
+	%D%/http_response.c \
+	%D%/http_response.h \
+	%D%/http_status.c \
+	%D%/http_status.h \
+	%D%/http_target.c \
+	%D%/http_target.h
 
 # The gateway process, $(pkglibexecdir)/gateway: the parts that know libevent.
 pkglibexec_PROGRAMS += %D%/gateway
