@@ -1,1 +1,1 @@
-EXTRA_DIST += %D%/venv
+EXTRA_DIST += %D%/check %D%/deps %D%/lint %D%/quickstart %D%/venv

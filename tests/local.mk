@@ -1,7 +1,10 @@
 # make check: unit tests (tests/unit, one program for each subject) and fuzz corpora (tests/fuzz).
 # make installcheck: the system tests (tests/system), which drive the installed tree.
 LOG_COMPILER = $(SHELL) $(top_srcdir)/%D%/run
-EXTRA_DIST += %D%/run
+TEST_EXTENSIONS = .sh
+SH_LOG_COMPILER = $(SHELL)
+TESTS += %D%/includes.sh
+EXTRA_DIST += %D%/run %D%/includes.sh
 
 # A unit test is NAME.c and its name in unit_tests, a fuzz target the same in fuzz_targets: every
 # library of ours is offered to the linker, which takes the objects that are called. replay has
