@@ -13,6 +13,12 @@
 /* The bytes that a pair takes on the wire. */
 size_t pst_params_pair_size(size_t name_len, size_t value_len);
 
+/*
+ * Write the two lengths that a pair begins with; returns their size, 2 to 8. Both are at most
+ * 2^31-1.
+ */
+size_t pst_params_encode_lengths(unsigned char bytes[8], size_t name_len, size_t value_len);
+
 /* Append one encoded pair to OUT: 0, PST_ERR_NOMEM, or PST_ERR_LIMIT (a length over 2^31-1). */
 int pst_params_append(struct pst_buf *out, const char *name, size_t name_len, const char *value,
     size_t value_len);
@@ -23,7 +29,7 @@ int pst_params_append(struct pst_buf *out, const char *name, size_t name_len, co
  */
 struct pst_params_decoder {
 	struct pst_buf partial;
-	size_t limit; /* bytes of all names and values together */
+	size_t limit; /* bytes on the wire: an empty pair counts 2, so that pairs are bounded too */
 	size_t taken; /* of them, so far */
 };
 

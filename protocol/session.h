@@ -62,7 +62,7 @@ enum pst_end {
 
 struct pst_session_limits {
 	unsigned requests;  /* open at once; a peer's further ones are refused */
-	size_t params;      /* bytes of names and values for one request */
+	size_t params;      /* bytes of encoded pairs for one request; beyond it that request is refused */
 	size_t management;  /* bytes of one GET_VALUES or GET_VALUES_RESULT body */
 };
 
@@ -81,15 +81,20 @@ struct pst_session_callbacks {
 	    size_t value_len);
 	/* S: the params are complete; the request may be handled. */
 	void (*ready)(void *arg, uint16_t id);
-	/* S, C: bytes of a stream. N is 0 once, at the end of that stream. */
+	/* S, C: bytes of a stream. N is 0 once, at the end of that stream; END_REQUEST with
+	 * PST_END_COMPLETE ends STDOUT and STDERR if the server did not. */
 	void (*data)(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
-	/* S: the client wants no answer any more; the server still ends the request. */
+	/* S: the client wants no answer any more; the server still ends the request. Nothing else
+	 * but `end` is called for it from now on, and STDOUT that is submitted is dropped. */
 	void (*abort)(void *arg, uint16_t id);
-	/* S, C: the request is over. app_status is 0 unless END is PST_END_COMPLETE. */
+	/* S, C: the request is over. app_status is 0 unless END is PST_END_COMPLETE. The id is free
+	 * already: pst_session_submit_begin() may give it out again here. pst_session_user() still
+	 * knows the ended request until it does. */
 	void (*end)(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
 	/* S: the client asks for a value: answer with pst_session_submit_value(), or do not. */
 	void (*get_value)(void *arg, const char *name, size_t name_len);
-	/* C: one pair of an answer to GET_VALUES; at its end once with NAME NULL. */
+	/* C: one pair of an answer to GET_VALUES; at the end of each answer once with NAME NULL,
+	 * and so too when the server does not know GET_VALUES. */
 	void (*value)(void *arg, const char *name, size_t name_len, const char *value,
 	    size_t value_len);
 };
@@ -103,38 +108,49 @@ struct pst_session *pst_session_new_server(const struct pst_session_callbacks *c
 /* Ends every open request with PST_END_CONNECTION, then frees. NULL is allowed. */
 void pst_session_free(struct pst_session *session);
 
+/*
+ * Give back what is kept for the next request: for a connection that has been idle for a while.
+ * What is queued or open stays. Buffers over 16 KiB are given back without being asked.
+ */
+void pst_session_trim(struct pst_session *session);
+
 /* --- bytes in --- */
 
 /*
- * N bytes were read from the peer. 0, or an error that ends the session (see above); later
- * calls return PST_ERR_CLOSED. All of the bytes are consumed.
+ * N bytes were read from the peer. 0, or an error that ends the session (see above) and drops
+ * what was queued; later calls return PST_ERR_CLOSED, as does this one when a callback frees
+ * the session, which is gone then. All of the bytes are consumed.
  */
 int pst_session_recv(struct pst_session *session, const void *bytes, size_t n);
 
-/* The peer closed, or reading failed: every open request ends with PST_END_CONNECTION. */
+/* The peer closed, or reading failed: every open request ends with PST_END_CONNECTION. What was
+ * queued may still be sent: a peer that closed its side only can read it. */
 void pst_session_close(struct pst_session *session);
 
 /* --- what is asked: the client side --- */
 
 /*
  * Begin a request; its id (the lowest free one) is stored in *ID. PST_ERR_STATE when
- * limits.requests are open.
+ * limits.requests are open; PST_ERR_CLOSED also when a request without KEEP has ended, as the
+ * server closes then.
  */
 int pst_session_submit_begin(
     struct pst_session *session, enum pst_role role, bool keep, uint16_t *id);
-/* Add a parameter; it is sent in as few records as will do. */
+/* Add a parameter. Many go in one record, but none is cut unless it is larger than a record. */
 int pst_session_submit_param(struct pst_session *session, uint16_t id, const char *name,
     size_t name_len, const char *value, size_t value_len);
 /* The params are complete. */
 int pst_session_submit_params_end(struct pst_session *session, uint16_t id);
-/* The client wants no answer any more. `end` follows when the server says so. */
+/* The client wants no answer any more: nothing more is queued for the request, STDOUT that still
+ * comes is discarded, STDERR is not. `end` follows when the server says so. */
 int pst_session_submit_abort(struct pst_session *session, uint16_t id);
-/* Ask for a value; all asked for before the next pst_session_send() travel in one record. */
+/* Ask for a value. Those asked for in a row, with no other submit or pst_session_send() between,
+ * travel in one record and get one answer. */
 int pst_session_submit_get_value(struct pst_session *session, const char *name, size_t name_len);
 
 /* --- what is answered: the server side --- */
 
-/* Only inside the get_value callback: the answer to it. */
+/* Only inside the get_value callback: the answer to it. PST_ERR_LIMIT beyond one record. */
 int pst_session_submit_value(struct pst_session *session, const char *name, size_t name_len,
     const char *value, size_t value_len);
 /*
@@ -168,7 +184,7 @@ size_t pst_session_pending(const struct pst_session *session);
 /* --- what to do next --- */
 
 /* False once nothing more can come of reading: after an error, close, or the last request
- * of a connection that the client did not ask to keep (server side). */
+ * of a connection that the client did not ask to keep. */
 bool pst_session_want_read(const struct pst_session *session);
 /* True while pst_session_send() has something. Neither wanted: close the connection. */
 bool pst_session_want_write(const struct pst_session *session);

@@ -1,0 +1,103 @@
+#include "protocol/record.h"
+
+#include <fastcgi.h>
+#include <string.h>
+
+static uint16_t
+get16(const unsigned char *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static void
+put16(unsigned char *p, uint16_t value)
+{
+	p[0] = (unsigned char)(value >> 8);
+	p[1] = (unsigned char)(value & 0xff);
+}
+
+/*
+ *	0        1      2 3   4 5            6        7
+ *	version  type   id    content length padding  reserved
+ */
+void
+pst_record_decode(const unsigned char bytes[8], struct pst_record *record)
+{
+	record->version = bytes[0];
+	record->type = bytes[1];
+	record->id = get16(bytes + 2);
+	record->content = get16(bytes + 4);
+	record->padding = bytes[6];
+}
+
+void
+pst_record_encode(const struct pst_record *record, unsigned char bytes[8])
+{
+	bytes[0] = record->version;
+	bytes[1] = record->type;
+	put16(bytes + 2, record->id);
+	put16(bytes + 4, record->content);
+	bytes[6] = record->padding;
+	bytes[7] = 0;
+}
+
+/*
+ *	0 1   2      3 ... 7
+ *	role  flags  reserved
+ */
+void
+pst_record_begin_decode(const unsigned char bytes[8], struct pst_record_begin *begin)
+{
+	begin->role = get16(bytes);
+	begin->flags = bytes[2];
+}
+
+void
+pst_record_begin_encode(const struct pst_record_begin *begin, unsigned char bytes[8])
+{
+	memset(bytes, 0, 8);
+	put16(bytes, begin->role);
+	bytes[2] = begin->flags;
+}
+
+/*
+ *	0 1 2 3             4                5 6 7
+ *	application status  protocol status  reserved
+ */
+void
+pst_record_end_decode(const unsigned char bytes[8], struct pst_record_end *end)
+{
+	end->app_status = (uint32_t)get16(bytes) << 16 | get16(bytes + 2);
+	end->protocol_status = bytes[4];
+}
+
+void
+pst_record_end_encode(const struct pst_record_end *end, unsigned char bytes[8])
+{
+	memset(bytes, 0, 8);
+	put16(bytes, (uint16_t)(end->app_status >> 16));
+	put16(bytes + 2, (uint16_t)(end->app_status & 0xffff));
+	bytes[4] = end->protocol_status;
+}
+
+const char *
+pst_record_type_name(uint8_t type)
+{
+	static const char *const names[] = {
+	    [FCGI_BEGIN_REQUEST] = "BEGIN_REQUEST",
+	    [FCGI_ABORT_REQUEST] = "ABORT_REQUEST",
+	    [FCGI_END_REQUEST] = "END_REQUEST",
+	    [FCGI_PARAMS] = "PARAMS",
+	    [FCGI_STDIN] = "STDIN",
+	    [FCGI_STDOUT] = "STDOUT",
+	    [FCGI_STDERR] = "STDERR",
+	    [FCGI_DATA] = "DATA",
+	    [FCGI_GET_VALUES] = "GET_VALUES",
+	    [FCGI_GET_VALUES_RESULT] = "GET_VALUES_RESULT",
+	    [FCGI_UNKNOWN_TYPE] = "UNKNOWN_TYPE",
+	};
+
+	if (type >= sizeof names / sizeof names[0] || names[type] == NULL)
+		return "unknown";
+	return names[type];
+}

@@ -1,0 +1,185 @@
+/*
+ * What the files of the session share, and nobody else includes.
+ *
+ *	session.c                  its life and state; the state of every request
+ *	session_table.c            open requests by id
+ *	session_recv.c             bytes to records, and which function a record goes to
+ *	session_recv_request.c     records of a request
+ *	session_recv_management.c  records of the connection
+ *	session_submit.c           what the owner queues
+ */
+#ifndef PST_PROTOCOL_SESSION_INTERNAL_H
+#define PST_PROTOCOL_SESSION_INTERNAL_H
+
+#include "protocol/output.h"
+#include "protocol/params.h"
+#include "protocol/record.h"
+#include "protocol/session.h"
+
+enum pst_session_side { PST_SESSION_CLIENT, PST_SESSION_SERVER };
+
+/* In this order; a session only moves forward. */
+enum pst_session_state {
+	PST_SESSION_OPEN,
+	PST_SESSION_LAST,  /* a request that did not ask to keep has ended: no further ones */
+	PST_SESSION_OVER,  /* closed or failed */
+	PST_SESSION_FREED, /* by its owner, in a callback: destroyed when the outermost call returns */
+};
+
+/*
+ * The states of a request, the same on both sides.
+ *
+ *	           BEGIN        end of PARAMS
+ *	(nothing) ------> PARAMS -----------> ACTIVE
+ *	                    | ABORT             | ABORT
+ *	                    +-----> ABORTED <---+
+ *	   any of them, by END_REQUEST or the end of the session: ENDED
+ */
+enum pst_request_state {
+	PST_REQUEST_PARAMS,
+	PST_REQUEST_ACTIVE,
+	PST_REQUEST_ABORTED,
+	PST_REQUEST_ENDED,
+};
+#define PST_REQUEST_STATES 4
+
+enum pst_stream_state {
+	PST_STREAM_NONE,   /* the role does not have it */
+	PST_STREAM_UNUSED, /* open, no bytes yet */
+	PST_STREAM_USED,
+	PST_STREAM_ENDED,
+};
+#define PST_STREAMS 4
+
+struct pst_request {
+	struct pst_request *next; /* in its bucket, in `ended` or in `spare` */
+	void *user;
+	struct pst_params_decoder params; /* server side */
+	enum pst_request_state state;
+	uint16_t id;
+	bool keep;
+	unsigned char streams[PST_STREAMS]; /* enum pst_stream_state */
+};
+
+#define PST_TABLE_FIRST 4
+
+/* Open requests by id: chains in a power of two of buckets, which grows with their number. */
+struct pst_session_table {
+	struct pst_request **buckets;
+	struct pst_request *first[PST_TABLE_FIRST]; /* the buckets of a small table */
+	size_t size;
+	unsigned count;
+	uint16_t free_hint; /* no id below this one is free, 0 apart */
+};
+
+struct pst_record_handler;
+
+/*
+ * The record being read: header, content, padding, in this order. HEADER fills up first; LEFT
+ * and PADDING count down.
+ */
+struct pst_session_input {
+	unsigned char header[PST_RECORD_HEADER_LEN];
+	unsigned char body[8]; /* the content of a record of eight bytes */
+	size_t header_got;
+	size_t left;
+	size_t padding;
+	struct pst_record record;
+	const struct pst_record_handler *handler;
+};
+
+struct pst_session {
+	enum pst_session_side side;
+	enum pst_session_state state;
+	unsigned depth; /* calls into the session that may make callbacks */
+	struct pst_session_callbacks callbacks;
+	struct pst_session_limits limits;
+	void *arg;
+	struct pst_session_input input;
+	struct pst_output output;
+	struct pst_session_table table;
+	struct pst_request *ended;  /* until the outermost call returns */
+	struct pst_request *spare;  /* to be used again */
+	struct pst_request *ending; /* whose `end` is being called */
+	struct pst_params_decoder values; /* of GET_VALUES or its result */
+	struct pst_buf answer;            /* to GET_VALUES */
+	size_t answers;                   /* see pst_session_reserve_answer() */
+	unsigned asked;                   /* GET_VALUES without a result (client side) */
+	bool in_get_value;                /* the callback is being called */
+	char reason[128];
+};
+
+/* --- session.c --- */
+
+/* Around everything that makes callbacks. Leaving may destroy the session. */
+void pst_session_enter(struct pst_session *session);
+void pst_session_leave(struct pst_session *session);
+
+static inline bool
+pst_session_is_over(const struct pst_session *session)
+{
+	return session->state >= PST_SESSION_OVER;
+}
+
+/* End the session and all its requests because of ERR, which is returned. */
+int pst_session_fail(struct pst_session *session, int err, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A new request: NULL when memory is short. KEEP is what the client asked for. */
+struct pst_request *pst_session_begin(
+    struct pst_session *session, uint16_t id, enum pst_role role, bool keep);
+
+/* The one place where a request's state changes, but for its beginning. */
+void pst_session_change(
+    struct pst_session *session, struct pst_request *request, enum pst_request_state to);
+
+/* Change to ENDED and call `end`. */
+void pst_session_end(struct pst_session *session, struct pst_request *request, enum pst_end end,
+    uint32_t app_status);
+
+/* A request that did not ask to keep the connection has ended, or was refused. */
+void pst_session_not_kept(struct pst_session *session);
+
+/* --- session_table.c --- */
+
+void pst_session_table_init(struct pst_session_table *table);
+void pst_session_table_free(struct pst_session_table *table);
+/* NULL when ID is not open. */
+struct pst_request *pst_session_table_find(const struct pst_session_table *table, uint16_t id);
+void pst_session_table_add(struct pst_session_table *table, struct pst_request *request);
+void pst_session_table_remove(struct pst_session_table *table, struct pst_request *request);
+/* Any open request, NULL when there is none. */
+struct pst_request *pst_session_table_any(const struct pst_session_table *table);
+/* The lowest free id; one must be free. */
+uint16_t pst_session_table_free_id(struct pst_session_table *table);
+
+/* --- session_recv_*.c: each returns 0 or what pst_session_fail() returned --- */
+
+/* Content as it arrives, in pieces of at least one byte. */
+int pst_recv_params(struct pst_session *session, const unsigned char *bytes, size_t n);
+int pst_recv_stream(struct pst_session *session, const unsigned char *bytes, size_t n);
+int pst_recv_values(struct pst_session *session, const unsigned char *bytes, size_t n);
+
+/* All content has arrived. */
+int pst_recv_begin(struct pst_session *session);
+int pst_recv_abort(struct pst_session *session);
+int pst_recv_end(struct pst_session *session);
+int pst_recv_params_done(struct pst_session *session);
+int pst_recv_stream_done(struct pst_session *session);
+int pst_recv_get_values_done(struct pst_session *session);
+int pst_recv_result_done(struct pst_session *session);
+int pst_recv_unknown_type(struct pst_session *session);
+int pst_recv_unknown_management(struct pst_session *session);
+
+/* The header has arrived. */
+int pst_recv_get_values_start(struct pst_session *session);
+int pst_recv_result_start(struct pst_session *session);
+
+/*
+ * Make room for an answer that the peer caused without the owner's doing, of one record with N
+ * bytes. What was caused and not yet taken away by the owner's writing is bounded, or a peer that does
+ * not read could make us hold any amount: 0, or the session has failed.
+ */
+int pst_session_reserve_answer(struct pst_session *session, size_t n);
+
+#endif

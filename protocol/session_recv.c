@@ -1,0 +1,216 @@
+#include "protocol/session_internal.h"
+
+#include <assert.h>
+#include <fastcgi.h>
+#include <string.h>
+
+/*
+ * What is done with a record of one type. A session's own extensions (types from 64) take their
+ * place here: nothing else in this file knows a type.
+ */
+struct pst_record_handler {
+	bool by_client; /* who may receive it */
+	bool by_server;
+	bool management;     /* its request id is 0 */
+	unsigned char fixed; /* the only length of content, which is gathered; 0: any */
+	int (*start)(struct pst_session *session); /* the header is there */
+	int (*content)(struct pst_session *session, const unsigned char *bytes, size_t n);
+	int (*done)(struct pst_session *session); /* all content is there */
+};
+
+static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
+    [FCGI_BEGIN_REQUEST] = {.by_server = true, .fixed = 8, .done = pst_recv_begin},
+    [FCGI_ABORT_REQUEST] = {.by_server = true, .done = pst_recv_abort},
+    [FCGI_END_REQUEST] = {.by_client = true, .fixed = 8, .done = pst_recv_end},
+    [FCGI_PARAMS] = {.by_server = true, .content = pst_recv_params, .done = pst_recv_params_done},
+    [FCGI_STDIN] = {.by_server = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
+    [FCGI_STDOUT] = {.by_client = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
+    [FCGI_STDERR] = {.by_client = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
+    [FCGI_DATA] = {.by_server = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
+    [FCGI_GET_VALUES] = {.by_server = true,
+        .management = true,
+        .start = pst_recv_get_values_start,
+        .content = pst_recv_values,
+        .done = pst_recv_get_values_done},
+    [FCGI_GET_VALUES_RESULT] = {.by_client = true,
+        .management = true,
+        .start = pst_recv_result_start,
+        .content = pst_recv_values,
+        .done = pst_recv_result_done},
+    [FCGI_UNKNOWN_TYPE] = {.by_client = true,
+        .management = true,
+        .fixed = 8,
+        .done = pst_recv_unknown_type},
+};
+
+static const struct pst_record_handler discarded = {.by_client = true};
+static const struct pst_record_handler unknown_management = {.done = pst_recv_unknown_management};
+
+/* Records for ids that are not open: the application ignores them (section 3.3), we as a client
+ * do not, because they would belong to whoever gets that id next. */
+static int
+choose_open(struct pst_session *session, const struct pst_record_handler *known)
+{
+	const struct pst_record *record = &session->input.record;
+
+	session->input.handler = known;
+	if (record->type == FCGI_BEGIN_REQUEST ||
+	    pst_session_table_find(&session->table, record->id) != NULL)
+		return 0;
+	if (session->side == PST_SESSION_CLIENT)
+		return pst_session_fail(session, PST_ERR_PROTOCOL,
+		    "%s record for request %u, which is not open", pst_record_type_name(record->type),
+		    record->id);
+	session->input.handler = &discarded;
+	return 0;
+}
+
+static int
+choose_known(struct pst_session *session, const struct pst_record_handler *known)
+{
+	const struct pst_record *record = &session->input.record;
+	const char *name = pst_record_type_name(record->type);
+
+	if (session->side == PST_SESSION_CLIENT ? !known->by_client : !known->by_server)
+		return pst_session_fail(session, PST_ERR_PROTOCOL, "%s record from a %s", name,
+		    session->side == PST_SESSION_CLIENT ? "server" : "client");
+	if (known->management != (record->id == FCGI_NULL_REQUEST_ID))
+		return pst_session_fail(
+		    session, PST_ERR_PROTOCOL, "%s record with request id %u", name, record->id);
+	if (known->fixed > 0 && record->content != known->fixed)
+		return pst_session_fail(session, PST_ERR_PROTOCOL,
+		    "%s record for request %u has %u bytes, not %u", name, record->id, record->content,
+		    known->fixed);
+	if (!known->management)
+		return choose_open(session, known);
+	session->input.handler = known;
+	return 0;
+}
+
+static int
+choose_unknown(struct pst_session *session)
+{
+	bool answered = session->side == PST_SESSION_SERVER &&
+	    session->input.record.id == FCGI_NULL_REQUEST_ID;
+
+	session->input.handler = answered ? &unknown_management : &discarded;
+	return 0;
+}
+
+static int
+choose_handler(struct pst_session *session)
+{
+	const struct pst_record *record = &session->input.record;
+
+	if (record->version != FCGI_VERSION_1)
+		return pst_session_fail(session, PST_ERR_PROTOCOL,
+		    "record of FastCGI version %u, not 1", record->version);
+	if (record->type == 0 || record->type > FCGI_MAXTYPE)
+		return choose_unknown(session);
+	return choose_known(session, &handlers[record->type]);
+}
+
+static int
+record_start(struct pst_session *session)
+{
+	struct pst_session_input *input = &session->input;
+	int err;
+
+	pst_record_decode(input->header, &input->record);
+	input->left = input->record.content;
+	input->padding = input->record.padding;
+	err = choose_handler(session);
+	if (err == 0 && input->handler->start != NULL)
+		err = input->handler->start(session);
+	return err;
+}
+
+static int
+record_done(struct pst_session *session)
+{
+	const struct pst_record_handler *handler = session->input.handler;
+
+	return handler->done != NULL ? handler->done(session) : 0;
+}
+
+static int
+take_header(struct pst_session *session, const unsigned char *bytes, size_t n, size_t *used)
+{
+	struct pst_session_input *input = &session->input;
+	int err;
+
+	*used = PST_RECORD_HEADER_LEN - input->header_got;
+	if (*used > n)
+		*used = n;
+	memcpy(input->header + input->header_got, bytes, *used);
+	input->header_got += *used;
+	if (input->header_got < PST_RECORD_HEADER_LEN)
+		return 0;
+	err = record_start(session);
+	if (err == 0 && input->left == 0)
+		err = record_done(session);
+	return err;
+}
+
+static int
+take_content(struct pst_session *session, const unsigned char *bytes, size_t n, size_t *used)
+{
+	struct pst_session_input *input = &session->input;
+	int err = 0;
+
+	*used = n < input->left ? n : input->left;
+	if (input->handler->fixed > 0)
+		memcpy(input->body + (input->handler->fixed - input->left), bytes, *used);
+	else if (input->handler->content != NULL)
+		err = input->handler->content(session, bytes, *used);
+	input->left -= *used;
+	if (err == 0 && input->left == 0 && !pst_session_is_over(session))
+		err = record_done(session);
+	return err;
+}
+
+static void
+take_padding(struct pst_session *session, size_t n, size_t *used)
+{
+	*used = n < session->input.padding ? n : session->input.padding;
+	session->input.padding -= *used;
+}
+
+static int
+take(struct pst_session *session, const unsigned char *bytes, size_t n, size_t *used)
+{
+	struct pst_session_input *input = &session->input;
+	int err = 0;
+
+	if (input->header_got < PST_RECORD_HEADER_LEN)
+		err = take_header(session, bytes, n, used);
+	else if (input->left > 0)
+		err = take_content(session, bytes, n, used);
+	else
+		take_padding(session, n, used);
+	if (input->header_got == PST_RECORD_HEADER_LEN && input->left == 0 && input->padding == 0)
+		input->header_got = 0;
+	return err;
+}
+
+int
+pst_session_recv(struct pst_session *session, const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+	size_t used;
+	int err = 0;
+
+	assert(session->depth == 0);
+	if (pst_session_is_over(session))
+		return PST_ERR_CLOSED;
+	pst_session_enter(session);
+	while (err == 0 && n > 0 && pst_session_want_read(session)) {
+		err = take(session, p, n, &used);
+		p += used;
+		n -= used;
+	}
+	if (err == 0 && pst_session_is_over(session))
+		err = PST_ERR_CLOSED;
+	pst_session_leave(session);
+	return err;
+}

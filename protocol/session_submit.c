@@ -1,0 +1,261 @@
+#include "protocol/session_internal.h"
+
+#include <assert.h>
+#include <fastcgi.h>
+#include <string.h>
+
+/* The open request ID in *REQUEST, or the error that a submit function returns. */
+static int
+find(const struct pst_session *session, uint16_t id, struct pst_request **request)
+{
+	if (pst_session_is_over(session))
+		return PST_ERR_CLOSED;
+	*request = pst_session_table_find(&session->table, id);
+	return *request != NULL ? 0 : PST_ERR_STATE;
+}
+
+/* --- the client side --- */
+
+int
+pst_session_submit_begin(struct pst_session *session, enum pst_role role, bool keep, uint16_t *id)
+{
+	struct pst_record_begin begin = {
+	    .role = (uint16_t)role, .flags = keep ? FCGI_KEEP_CONN : 0};
+	unsigned char body[8];
+	uint16_t free_id;
+
+	assert(session->side == PST_SESSION_CLIENT);
+	if (session->state != PST_SESSION_OPEN)
+		return PST_ERR_CLOSED;
+	if (session->table.count >= session->limits.requests)
+		return PST_ERR_STATE;
+	if (pst_output_reserve(&session->output, 1, sizeof body) < 0)
+		return PST_ERR_NOMEM;
+	free_id = pst_session_table_free_id(&session->table);
+	if (pst_session_begin(session, free_id, role, keep) == NULL)
+		return PST_ERR_NOMEM;
+	pst_record_begin_encode(&begin, body);
+	pst_output_record(&session->output, FCGI_BEGIN_REQUEST, free_id, body, sizeof body);
+	*id = free_id;
+	return 0;
+}
+
+/*
+ * Add a pair to the open record of TYPE and ID, or to a new one if it does not fit there whole:
+ * php-fpm takes pairs apart record by record. Only a pair that fits no record is cut.
+ */
+static void
+add_pair(struct pst_output *output, uint8_t type, uint16_t id, const char *name, size_t name_len,
+    const char *value, size_t value_len)
+{
+	unsigned char lengths[8];
+	size_t n = pst_params_encode_lengths(lengths, name_len, value_len);
+
+	if (!pst_output_continues(output, type, id, n + name_len + value_len))
+		pst_output_close(output);
+	pst_output_add(output, type, id, lengths, n);
+	pst_output_add(output, type, id, name, name_len);
+	pst_output_add(output, type, id, value, value_len);
+}
+
+static int
+submit_pair(struct pst_session *session, uint8_t type, uint16_t id, const char *name,
+    size_t name_len, const char *value, size_t value_len)
+{
+	if (name_len > INT32_MAX || value_len > INT32_MAX)
+		return PST_ERR_LIMIT;
+	if (pst_output_reserve(
+	        &session->output, 1, pst_params_pair_size(name_len, value_len)) < 0)
+		return PST_ERR_NOMEM;
+	add_pair(&session->output, type, id, name, name_len, value, value_len);
+	return 0;
+}
+
+int
+pst_session_submit_param(struct pst_session *session, uint16_t id, const char *name,
+    size_t name_len, const char *value, size_t value_len)
+{
+	struct pst_request *request;
+	int err = find(session, id, &request);
+
+	assert(session->side == PST_SESSION_CLIENT);
+	if (err == 0 && request->state != PST_REQUEST_PARAMS)
+		err = PST_ERR_STATE;
+	if (err == 0)
+		err = submit_pair(session, FCGI_PARAMS, id, name, name_len, value, value_len);
+	return err;
+}
+
+int
+pst_session_submit_params_end(struct pst_session *session, uint16_t id)
+{
+	struct pst_request *request;
+	int err = find(session, id, &request);
+
+	assert(session->side == PST_SESSION_CLIENT);
+	if (err == 0 && request->state != PST_REQUEST_PARAMS)
+		err = PST_ERR_STATE;
+	if (err == 0)
+		err = pst_output_reserve(&session->output, 1, 0);
+	if (err < 0)
+		return err;
+	pst_output_record(&session->output, FCGI_PARAMS, id, NULL, 0);
+	pst_session_change(session, request, PST_REQUEST_ACTIVE);
+	return 0;
+}
+
+int
+pst_session_submit_abort(struct pst_session *session, uint16_t id)
+{
+	struct pst_request *request;
+	int err = find(session, id, &request);
+
+	assert(session->side == PST_SESSION_CLIENT);
+	if (err < 0 || request->state == PST_REQUEST_ABORTED)
+		return err;
+	err = pst_output_reserve(&session->output, 1, 0);
+	if (err < 0)
+		return err;
+	pst_output_record(&session->output, FCGI_ABORT_REQUEST, id, NULL, 0);
+	pst_session_change(session, request, PST_REQUEST_ABORTED);
+	return 0;
+}
+
+int
+pst_session_submit_get_value(struct pst_session *session, const char *name, size_t name_len)
+{
+	bool continues;
+	int err;
+
+	assert(session->side == PST_SESSION_CLIENT);
+	if (session->state != PST_SESSION_OPEN)
+		return PST_ERR_CLOSED;
+	if (pst_params_pair_size(name_len, 0) > PST_OUTPUT_CONTENT)
+		return PST_ERR_LIMIT;
+	continues = pst_output_continues(&session->output, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID,
+	    pst_params_pair_size(name_len, 0));
+	err = submit_pair(
+	    session, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID, name, name_len, NULL, 0);
+	if (err == 0 && !continues)
+		session->asked++;
+	return err;
+}
+
+/* --- the server side --- */
+
+int
+pst_session_submit_value(struct pst_session *session, const char *name, size_t name_len,
+    const char *value, size_t value_len)
+{
+	size_t used = pst_buf_length(&session->answer);
+
+	assert(session->side == PST_SESSION_SERVER && session->in_get_value);
+	if (pst_session_is_over(session))
+		return PST_ERR_CLOSED;
+	if (name_len > PST_OUTPUT_CONTENT || value_len > PST_OUTPUT_CONTENT ||
+	    pst_params_pair_size(name_len, value_len) > PST_OUTPUT_CONTENT - used)
+		return PST_ERR_LIMIT;
+	return pst_params_append(&session->answer, name, name_len, value, value_len);
+}
+
+/*
+ * STDOUT has at least its end when the request is complete (section 5.3), STDERR and refused
+ * requests only when bytes were sent. Nobody waits for the streams of an aborted one.
+ */
+static bool
+needs_end(const struct pst_request *request, enum pst_stream stream, enum pst_end end)
+{
+	if (request->streams[stream] == PST_STREAM_UNUSED)
+		return stream == PST_STREAM_STDOUT && end == PST_END_COMPLETE &&
+		    request->state != PST_REQUEST_ABORTED;
+	return request->streams[stream] == PST_STREAM_USED;
+}
+
+int
+pst_session_submit_end(
+    struct pst_session *session, uint16_t id, enum pst_end end, uint32_t app_status)
+{
+	struct pst_record_end body = {
+	    .app_status = end == PST_END_COMPLETE ? app_status : 0, .protocol_status = (uint8_t)end};
+	struct pst_request *request;
+	unsigned char bytes[8];
+	int err = find(session, id, &request);
+
+	assert(session->side == PST_SESSION_SERVER && end >= 0);
+	if (err == 0)
+		err = pst_output_reserve(&session->output, 3, sizeof bytes);
+	if (err < 0)
+		return err;
+	if (needs_end(request, PST_STREAM_STDOUT, end))
+		pst_output_record(&session->output, FCGI_STDOUT, id, NULL, 0);
+	if (needs_end(request, PST_STREAM_STDERR, end))
+		pst_output_record(&session->output, FCGI_STDERR, id, NULL, 0);
+	pst_record_end_encode(&body, bytes);
+	pst_output_record(&session->output, FCGI_END_REQUEST, id, bytes, sizeof bytes);
+	pst_session_end(session, request, end, app_status);
+	return 0;
+}
+
+/* --- both --- */
+
+static uint8_t
+type_of(enum pst_stream stream)
+{
+	switch (stream) {
+	case PST_STREAM_STDIN:
+		return FCGI_STDIN;
+	case PST_STREAM_DATA:
+		return FCGI_DATA;
+	case PST_STREAM_STDOUT:
+		return FCGI_STDOUT;
+	default:
+		return FCGI_STDERR;
+	}
+}
+
+static bool
+flows_out(const struct pst_session *session, enum pst_stream stream)
+{
+	bool from_client = stream == PST_STREAM_STDIN || stream == PST_STREAM_DATA;
+
+	return from_client == (session->side == PST_SESSION_CLIENT);
+}
+
+/* What may not be queued: 0, or PST_ERR_STATE. */
+static int
+check_data(const struct pst_session *session, const struct pst_request *request,
+    enum pst_stream stream)
+{
+	if (request->streams[stream] == PST_STREAM_NONE ||
+	    request->streams[stream] == PST_STREAM_ENDED)
+		return PST_ERR_STATE;
+	if (session->side == PST_SESSION_CLIENT && request->state != PST_REQUEST_ACTIVE)
+		return PST_ERR_STATE;
+	return 0;
+}
+
+int
+pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_stream stream,
+    const void *bytes, size_t n)
+{
+	struct pst_request *request;
+	int err = find(session, id, &request);
+
+	assert(flows_out(session, stream));
+	if (err == 0)
+		err = check_data(session, request, stream);
+	if (err < 0)
+		return err;
+	if (request->state == PST_REQUEST_ABORTED && stream == PST_STREAM_STDOUT)
+		return 0;
+	if (pst_output_reserve(&session->output, 1, n) < 0)
+		return PST_ERR_NOMEM;
+	if (n == 0) {
+		pst_output_record(&session->output, type_of(stream), id, NULL, 0);
+		request->streams[stream] = PST_STREAM_ENDED;
+		return 0;
+	}
+	pst_output_add(&session->output, type_of(stream), id, bytes, n);
+	request->streams[stream] = PST_STREAM_USED;
+	return 0;
+}
