@@ -1,9 +1,23 @@
 # The FastCGI session and the control lines: sans I/O, libc only.
 noinst_LTLIBRARIES += %D%/libpst-protocol.la
 %C%_libpst_protocol_la_SOURCES = \
+	%D%/buf.c \
 	%D%/buf.h \
+	%D%/control.c \
 	%D%/control.h \
+	%D%/error.c \
 	%D%/error.h \
+	%D%/output.c \
+	%D%/output.h \
+	%D%/params.c \
 	%D%/params.h \
+	%D%/record.c \
 	%D%/record.h \
-	%D%/session.h
+	%D%/session.c \
+	%D%/session.h \
+	%D%/session_internal.h \
+	%D%/session_recv.c \
+	%D%/session_recv_management.c \
+	%D%/session_recv_request.c \
+	%D%/session_submit.c \
+	%D%/session_table.c

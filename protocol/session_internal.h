@@ -177,8 +177,8 @@ int pst_recv_result_start(struct pst_session *session);
 
 /*
  * Make room for an answer that the peer caused without the owner's doing, of one record with N
- * bytes. What was caused and not yet taken away by the owner's writing is bounded, or a peer that does
- * not read could make us hold any amount: 0, or the session has failed.
+ * bytes. What was caused and not yet taken away by the owner's writing is bounded, or a peer
+ * that does not read could make us hold any amount: 0, or the session has failed.
  */
 int pst_session_reserve_answer(struct pst_session *session, size_t n);
 

@@ -1,0 +1,55 @@
+/*
+ * A session under test: every callback becomes a line of text, so that two runs can be compared.
+ * Bytes of one stream that follow each other are one line, however they were cut.
+ */
+#ifndef PST_TESTS_UNIT_TRACE_H
+#define PST_TESTS_UNIT_TRACE_H
+
+#include "protocol/buf.h"
+#include "protocol/session.h"
+
+struct trace {
+	struct pst_session *session;
+	struct pst_buf text; /* made with pst_buf, but never by a failing allocation: see trace.c */
+	bool in_data;        /* the last line is of data for id, stream */
+	uint16_t id;
+	enum pst_stream stream;
+	unsigned begun; /* by the peer or by trace_begin() */
+	unsigned ended;
+	/* What the owner does inside the callbacks. */
+	bool answer;           /* ready: write "hello", then end with status 7 */
+	const char *refuse;    /* refuse the parameter of this name */
+	const char *end_at;    /* end the request in this callback: "begin", "param", "data" ... */
+	const char *free_at;   /* free the session in this callback */
+	const char *submit_at; /* begin another request in this callback (client) */
+};
+
+void trace_init_server(struct trace *trace, const struct pst_session_limits *limits);
+void trace_init_client(struct trace *trace, const struct pst_session_limits *limits);
+void trace_free(struct trace *trace);
+
+/* Client: begin a responder request without parameters; its id. */
+uint16_t trace_begin(struct trace *trace, bool keep);
+
+/* Take all that the session wants to send; OUT is appended to. */
+void trace_drain(struct trace *trace, struct pst_buf *out);
+/* A line for each record in the bytes: "STDOUT 1 5+3". */
+void trace_records(struct trace *trace, const struct pst_buf *bytes);
+void trace_line(struct trace *trace, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+const char *trace_text(struct trace *trace);
+
+/* Append a record with this content and padding to WIRE. */
+void wire_record(struct pst_buf *wire, uint8_t type, uint16_t id, const void *content, size_t n,
+    uint8_t padding);
+void wire_begin(struct pst_buf *wire, uint16_t id, uint16_t role, uint8_t flags);
+void wire_end(struct pst_buf *wire, uint16_t id, uint32_t app_status, uint8_t protocol_status);
+/* A string's bytes as the content. */
+void wire_text(struct pst_buf *wire, uint8_t type, uint16_t id, const char *text);
+
+/* Allocations fail from the nth on (1: the next), once; 0: never. See failmalloc.c. */
+extern unsigned long failmalloc_at;
+/* Allocations made while it counted. */
+extern unsigned long failmalloc_count;
+
+#endif
