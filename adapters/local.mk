@@ -3,7 +3,37 @@ penstockinclude_HEADERS = %D%/include/penstock/plugin.h
 
 # The adapter without its main(), so that unit tests can link it.
 noinst_LTLIBRARIES += %D%/libpst-adapter.la
-%C%_libpst_adapter_la_SOURCES =
+%C%_libpst_adapter_la_SOURCES = \
+	%D%/allow.c \
+	%D%/allow.h \
+	%D%/control.c \
+	%D%/control.h \
+	%D%/crash.c \
+	%D%/crash.h \
+	%D%/fields.c \
+	%D%/fields.h \
+	%D%/find.c \
+	%D%/find.h \
+	%D%/head.c \
+	%D%/head.h \
+	%D%/host.c \
+	%D%/host.h \
+	%D%/inherit.c \
+	%D%/inherit.h \
+	%D%/link.c \
+	%D%/link.h \
+	%D%/load.c \
+	%D%/load.h \
+	%D%/log.c \
+	%D%/log.h \
+	%D%/options.c \
+	%D%/options.h \
+	%D%/request.c \
+	%D%/request.h \
+	%D%/serve.c \
+	%D%/serve.h \
+	%D%/server.c \
+	%D%/server.h
 
 # $(pkglibexecdir)/sync
 pkglibexec_PROGRAMS += %D%/sync

@@ -1,0 +1,97 @@
+#include "adapters/fields.h"
+
+#include "protocol/error.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+pst_fields_free(struct pst_fields *fields)
+{
+	pst_buf_free(&fields->bytes);
+	free(fields->items);
+	memset(fields, 0, sizeof(*fields));
+}
+
+void
+pst_fields_clear(struct pst_fields *fields)
+{
+	fields->count = 0;
+	if (fields->bytes.size > PST_FIELDS_KEEP)
+		pst_buf_free(&fields->bytes);
+	else
+		pst_buf_consume(&fields->bytes, pst_buf_length(&fields->bytes));
+}
+
+static int
+grow(struct pst_fields *fields)
+{
+	size_t size = fields->size ? fields->size * 2 : 64;
+	struct pst_field *items = realloc(fields->items, size * sizeof(*items));
+
+	if (!items)
+		return PST_ERR_NOMEM;
+	fields->items = items;
+	fields->size = size;
+	return 0;
+}
+
+static unsigned char *
+put_string(unsigned char *to, const char *bytes, size_t n)
+{
+	if (n > 0)
+		memcpy(to, bytes, n);
+	to[n] = '\0';
+	return to + n + 1;
+}
+
+int
+pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, const char *value,
+    size_t value_len)
+{
+	struct pst_field *item;
+	unsigned char *to;
+
+	if (name_len >= SIZE_MAX / 4 || value_len >= SIZE_MAX / 4)
+		return PST_ERR_LIMIT;
+	if (fields->count == PST_FIELDS_MAX)
+		return PST_ERR_LIMIT;
+	if ((name_len && memchr(name, '\0', name_len)) ||
+	    (value_len && memchr(value, '\0', value_len)))
+		return PST_ERR_PROTOCOL;
+	if (fields->count == fields->size && grow(fields) < 0)
+		return PST_ERR_NOMEM;
+	to = pst_buf_reserve(&fields->bytes, name_len + value_len + 2);
+	if (!to)
+		return PST_ERR_NOMEM;
+	to = put_string(to, name, name_len);
+	put_string(to, value, value_len);
+	pst_buf_commit(&fields->bytes, name_len + value_len + 2);
+	item = &fields->items[fields->count++];
+	item->name_len = name_len;
+	item->value_len = value_len;
+	return 0;
+}
+
+void
+pst_fields_seal(struct pst_fields *fields)
+{
+	const char *at = (const char *)pst_buf_bytes(&fields->bytes);
+
+	for (size_t i = 0; i < fields->count; i++) {
+		struct pst_field *item = &fields->items[i];
+		item->name = at;
+		item->value = at + item->name_len + 1;
+		at = item->value + item->value_len + 1;
+	}
+}
+
+const struct pst_field *
+pst_fields_find(const struct pst_fields *fields, const char *name)
+{
+	for (size_t i = 0; i < fields->count; i++)
+		if (strcmp(fields->items[i].name, name) == 0)
+			return &fields->items[i];
+	return NULL;
+}

@@ -1,0 +1,47 @@
+/*
+ * The parameters of one request, kept for the plugin: every string NUL-terminated, all of them
+ * in one block of memory that the next request uses again.
+ *
+ *	bytes:  n a m e 0 v a l u e 0 n a m e 0 v a l u e 0 ...
+ *
+ * While they arrive the block may move, so pointers are set once, by pst_fields_seal(). A struct
+ * of zero bytes is valid and empty.
+ */
+#ifndef PST_ADAPTERS_FIELDS_H
+#define PST_ADAPTERS_FIELDS_H
+
+#include "protocol/buf.h"
+
+#include <penstock/plugin.h>
+
+#include <stddef.h>
+
+/* More parameters than this are refused: the session's limit counts bytes, and empty pairs have
+ * none. Web servers send some 30 and a hundred or so header fields. */
+#define PST_FIELDS_MAX 4096
+
+/* Memory beyond this is given back by pst_fields_clear(). */
+#define PST_FIELDS_KEEP 65536
+
+struct pst_fields {
+	struct pst_buf bytes;
+	struct pst_field *items;
+	size_t count;
+	size_t size; /* of items */
+};
+
+void pst_fields_free(struct pst_fields *fields);
+/* Empty it, keeping its memory for the next request. */
+void pst_fields_clear(struct pst_fields *fields);
+
+/* Append a copy: 0, PST_ERR_NOMEM, PST_ERR_LIMIT, or PST_ERR_PROTOCOL when it holds a NUL. */
+int pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len,
+    const char *value, size_t value_len);
+
+/* All have been added: items[] is good to read until the next pst_fields_clear(). */
+void pst_fields_seal(struct pst_fields *fields);
+
+/* The first one of that name, or NULL. Only after pst_fields_seal(). */
+const struct pst_field *pst_fields_find(const struct pst_fields *fields, const char *name);
+
+#endif

@@ -1,0 +1,309 @@
+#include "adapters/head.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* RFC 9110, section 15, and the IANA registry. */
+static const struct {
+	int status;
+	const char *phrase;
+} phrases[] = {
+	{100, "Continue"},
+	{102, "Processing"},
+	{103, "Early Hints"},
+	{200, "OK"},
+	{201, "Created"},
+	{202, "Accepted"},
+	{203, "Non-Authoritative Information"},
+	{204, "No Content"},
+	{205, "Reset Content"},
+	{206, "Partial Content"},
+	{207, "Multi-Status"},
+	{208, "Already Reported"},
+	{226, "IM Used"},
+	{300, "Multiple Choices"},
+	{301, "Moved Permanently"},
+	{302, "Found"},
+	{303, "See Other"},
+	{304, "Not Modified"},
+	{305, "Use Proxy"},
+	{307, "Temporary Redirect"},
+	{308, "Permanent Redirect"},
+	{400, "Bad Request"},
+	{401, "Unauthorized"},
+	{402, "Payment Required"},
+	{403, "Forbidden"},
+	{404, "Not Found"},
+	{405, "Method Not Allowed"},
+	{406, "Not Acceptable"},
+	{407, "Proxy Authentication Required"},
+	{408, "Request Timeout"},
+	{409, "Conflict"},
+	{410, "Gone"},
+	{411, "Length Required"},
+	{412, "Precondition Failed"},
+	{413, "Content Too Large"},
+	{414, "URI Too Long"},
+	{415, "Unsupported Media Type"},
+	{416, "Range Not Satisfiable"},
+	{417, "Expectation Failed"},
+	{418, "I'm a Teapot"},
+	{421, "Misdirected Request"},
+	{422, "Unprocessable Content"},
+	{423, "Locked"},
+	{424, "Failed Dependency"},
+	{425, "Too Early"},
+	{426, "Upgrade Required"},
+	{428, "Precondition Required"},
+	{429, "Too Many Requests"},
+	{431, "Request Header Fields Too Large"},
+	{451, "Unavailable For Legal Reasons"},
+	{500, "Internal Server Error"},
+	{501, "Not Implemented"},
+	{502, "Bad Gateway"},
+	{503, "Service Unavailable"},
+	{504, "Gateway Timeout"},
+	{505, "HTTP Version Not Supported"},
+	{506, "Variant Also Negotiates"},
+	{507, "Insufficient Storage"},
+	{508, "Loop Detected"},
+	{510, "Not Extended"},
+	{511, "Network Authentication Required"},
+};
+
+/* What would break the framing that the gateway does, or, for Status, what CGI would obey. */
+static const char *const refused_names[] = {
+	"connection",
+	"keep-alive",
+	"proxy-authenticate",
+	"proxy-authorization",
+	"proxy-connection",
+	"status",
+	"te",
+	"trailer",
+	"trailers",
+	"transfer-encoding",
+	"upgrade",
+};
+
+const char *
+pst_head_phrase(int status)
+{
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+		if (phrases[i].status == status)
+			return phrases[i].phrase;
+	return "Unknown";
+}
+
+/* RFC 9110, section 5.6.2. */
+static bool
+is_token_byte(unsigned char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	    (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* HTAB, SP, VCHAR, obs-text. */
+static bool
+is_text_byte(unsigned char c)
+{
+	return c == '\t' || (c >= 0x20 && c != 0x7f);
+}
+
+/* The first byte of N that IS_GOOD refuses, or N. */
+static size_t
+first_bad(const char *bytes, size_t n, bool (*is_good)(unsigned char))
+{
+	for (size_t i = 0; i < n; i++)
+		if (!is_good((unsigned char)bytes[i]))
+			return i;
+	return n;
+}
+
+static bool
+is_named(const struct pst_field *field, const char *name)
+{
+	return strlen(name) == field->name_len &&
+	    strncasecmp(field->name, name, field->name_len) == 0;
+}
+
+static bool
+is_refused_name(const struct pst_field *field)
+{
+	for (size_t i = 0; i < sizeof(refused_names) / sizeof(refused_names[0]); i++)
+		if (is_named(field, refused_names[i]))
+			return true;
+	return false;
+}
+
+static bool
+is_digit(unsigned char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* 18 digits are below 2^63, which is all that anybody counts with. */
+static bool
+is_length(const struct pst_field *field)
+{
+	return field->value_len > 0 && field->value_len <= 18 &&
+	    first_bad(field->value, field->value_len, is_digit) == field->value_len;
+}
+
+static int
+check_name(const struct pst_field *field, size_t index, char *why, size_t why_size)
+{
+	size_t bad = first_bad(field->name, field->name_len, is_token_byte);
+
+	if (field->name_len == 0) {
+		snprintf(why, why_size, "field %zu: the name is empty", index + 1);
+		return PST_RESULT_INVALID;
+	}
+	if (bad < field->name_len) {
+		snprintf(why, why_size, "field %zu, %.*s: byte 0x%02x in the name", index + 1,
+		    (int)(bad < 60 ? bad : 60), field->name, (unsigned char)field->name[bad]);
+		return PST_RESULT_INVALID;
+	}
+	if (is_refused_name(field)) {
+		snprintf(why, why_size, "field %zu, %.*s: %s", index + 1,
+		    (int)field->name_len, field->name,
+		    is_named(field, "status") ? "the status is given apart from the fields"
+					      : "hop-by-hop fields are the gateway's affair");
+		return PST_RESULT_INVALID;
+	}
+	return PST_RESULT_OK;
+}
+
+static int
+check_value(const struct pst_field *field, size_t index, char *why, size_t why_size)
+{
+	size_t bad = first_bad(field->value, field->value_len, is_text_byte);
+	int shown = (int)(field->name_len < 60 ? field->name_len : 60);
+
+	if (bad < field->value_len) {
+		snprintf(why, why_size, "field %zu, %.*s: byte 0x%02x in the value", index + 1,
+		    shown, field->name, (unsigned char)field->value[bad]);
+		return PST_RESULT_INVALID;
+	}
+	if (is_named(field, "content-length") && !is_length(field)) {
+		snprintf(why, why_size, "field %zu, %.*s: \"%.*s\" is no length", index + 1, shown,
+		    field->name, (int)(field->value_len < 60 ? field->value_len : 60),
+		    field->value);
+		return PST_RESULT_INVALID;
+	}
+	return PST_RESULT_OK;
+}
+
+static int
+check_fields(const struct pst_field *fields, size_t count, char *why, size_t why_size)
+{
+	bool has_length = false;
+
+	for (size_t i = 0; i < count; i++) {
+		int result = check_name(&fields[i], i, why, why_size);
+		if (result == PST_RESULT_OK)
+			result = check_value(&fields[i], i, why, why_size);
+		if (result != PST_RESULT_OK)
+			return result;
+		if (!is_named(&fields[i], "content-length"))
+			continue;
+		if (has_length) {
+			snprintf(why, why_size, "field %zu: a second Content-Length", i + 1);
+			return PST_RESULT_INVALID;
+		}
+		has_length = true;
+	}
+	return PST_RESULT_OK;
+}
+
+static int
+check_status(int status, const char *reason, char *why, size_t why_size)
+{
+	size_t n = strlen(reason);
+	size_t bad = first_bad(reason, n, is_text_byte);
+
+	if (status < 100 || status > 599 || status == 101) {
+		snprintf(why, why_size, "status %d is not one of 100, 102 to 599", status);
+		return PST_RESULT_INVALID;
+	}
+	if (bad < n) {
+		snprintf(why, why_size, "byte 0x%02x in the reason phrase",
+		    (unsigned char)reason[bad]);
+		return PST_RESULT_INVALID;
+	}
+	return PST_RESULT_OK;
+}
+
+/* The bytes of the head, or 0 when it is larger than PST_HEAD_MAX. Every term is checked before
+ * it is added, so that the sum cannot wrap around. */
+static size_t
+head_size(const char *reason, const struct pst_field *fields, size_t count)
+{
+	size_t n = strlen(reason);
+	size_t total = sizeof("Status: 200 \r\n\r\n") - 1;
+
+	if (n > PST_HEAD_MAX)
+		return 0;
+	total += n;
+	for (size_t i = 0; i < count && total <= PST_HEAD_MAX; i++) {
+		if (fields[i].name_len > PST_HEAD_MAX || fields[i].value_len > PST_HEAD_MAX)
+			return 0;
+		total += fields[i].name_len + fields[i].value_len + sizeof(": \r\n") - 1;
+	}
+	return total <= PST_HEAD_MAX ? total : 0;
+}
+
+static char *
+put(char *to, const char *bytes, size_t n)
+{
+	if (n > 0)
+		memcpy(to, bytes, n);
+	return to + n;
+}
+
+static void
+write_head(
+    char *to, int status, const char *reason, const struct pst_field *fields, size_t count)
+{
+	to += sprintf(to, "Status: %03d ", status);
+	to = put(to, reason, strlen(reason));
+	for (size_t i = 0; i < count; i++) {
+		to = put(to, "\r\n", 2);
+		to = put(to, fields[i].name, fields[i].name_len);
+		to = put(to, ": ", 2);
+		to = put(to, fields[i].value, fields[i].value_len);
+	}
+	put(to, "\r\n\r\n", 4);
+}
+
+int
+pst_head_append(struct pst_buf *out, int status, const char *reason,
+    const struct pst_field *fields, size_t count, char *why, size_t why_size)
+{
+	size_t size;
+	char *to;
+	int result;
+
+	if (!reason)
+		reason = pst_head_phrase(status);
+	result = check_status(status, reason, why, why_size);
+	if (result == PST_RESULT_OK)
+		result = check_fields(fields, count, why, why_size);
+	if (result != PST_RESULT_OK)
+		return result;
+	size = head_size(reason, fields, count);
+	if (size == 0) {
+		snprintf(why, why_size, "the head is larger than %d bytes", PST_HEAD_MAX);
+		return PST_RESULT_INVALID;
+	}
+	to = (char *)pst_buf_reserve(out, size + 1); /* and sprintf()'s NUL */
+	if (!to) {
+		snprintf(why, why_size, "memory is short");
+		return PST_RESULT_ERROR;
+	}
+	write_head(to, status, reason, fields, count);
+	pst_buf_commit(out, size);
+	return PST_RESULT_OK;
+}

@@ -1,0 +1,477 @@
+#include "adapters/link.h"
+
+#include "adapters/log.h"
+#include "protocol/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The number of Penstock's extensions to FastCGI that this adapter speaks. */
+#define EXTENSIONS "1"
+
+/* What one call of submit() hands to the session at a time. */
+#define PIECE 65535
+
+enum link_state {
+	LINK_OPEN,
+	LINK_LINGER, /* closing at once would reset what the client has not read yet */
+	LINK_OVER,
+};
+
+struct pst_link {
+	int fd;
+	enum link_state state;
+	struct pst_session *session;
+	struct pst_link_common *common;
+	struct pst_request *request; /* the open one, or NULL */
+	bool ready;   /* its params are complete */
+	bool running; /* it is being handled */
+	bool penstock; /* the client asked for PENSTOCK_VERSION */
+	bool heard_all; /* the last request's body had arrived whole when it ended */
+};
+
+static const struct pst_carrier carrier;
+
+/* --- requests --- */
+
+static struct pst_request *
+take_request(struct pst_link_common *common)
+{
+	struct pst_request *request = common->spare;
+
+	common->spare = NULL;
+	return request ? request : pst_request_new();
+}
+
+static void
+release_request(struct pst_link *link)
+{
+	struct pst_request *request = link->request;
+
+	link->request = NULL;
+	link->ready = false;
+	if (!request)
+		return;
+	if (link->common->spare) {
+		pst_request_free(request);
+		return;
+	}
+	pst_request_reset(request);
+	link->common->spare = request;
+}
+
+/* --- what the session tells --- */
+
+static void
+on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
+{
+	struct pst_link *link = arg;
+	struct pst_request *request;
+
+	(void)keep;
+	if (role != PST_ROLE_RESPONDER) {
+		pst_session_submit_end(link->session, id, PST_END_UNKNOWN_ROLE, 0);
+		return;
+	}
+	assert(!link->request);
+	request = take_request(link->common);
+	if (!request) {
+		pst_session_submit_end(link->session, id, PST_END_OVERLOADED, 0);
+		return;
+	}
+	request->carrier = &carrier;
+	request->link = link;
+	request->id = id;
+	request->interim = link->penstock;
+	link->request = request;
+}
+
+/* True when ID is the request that this link has open. */
+static bool
+is_open(const struct pst_link *link, uint16_t id)
+{
+	return link->request && link->request->id == id;
+}
+
+static int
+on_param(void *arg, uint16_t id, const char *name, size_t name_len, const char *value,
+    size_t value_len)
+{
+	struct pst_link *link = arg;
+
+	if (!is_open(link, id))
+		return PST_ERR_STATE;
+	return pst_request_on_param(link->request, name, name_len, value, value_len);
+}
+
+static void
+on_ready(void *arg, uint16_t id)
+{
+	struct pst_link *link = arg;
+
+	if (!is_open(link, id))
+		return;
+	pst_request_on_ready(link->request);
+	link->ready = true;
+}
+
+static void
+on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
+{
+	struct pst_link *link = arg;
+
+	if (!is_open(link, id) || stream != PST_STREAM_STDIN)
+		return;
+	if (pst_request_on_body(link->request, bytes, n) < 0)
+		pst_log(PST_LOG_ERROR, "memory is short for a request's body: it is answered "
+				       "as if the client had aborted it");
+}
+
+static void
+on_abort(void *arg, uint16_t id)
+{
+	struct pst_link *link = arg;
+
+	if (!is_open(link, id))
+		return;
+	pst_request_on_abort(link->request);
+	if (!link->running)
+		pst_session_submit_end(link->session, id, PST_END_COMPLETE, 1);
+}
+
+static void
+on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
+{
+	struct pst_link *link = arg;
+
+	(void)end;
+	(void)app_status;
+	if (!is_open(link, id))
+		return;
+	pst_request_on_abort(link->request); /* nothing can be sent for it any more */
+	if (!link->running)
+		release_request(link);
+}
+
+static void
+on_get_value(void *arg, const char *name, size_t name_len)
+{
+	struct pst_link *link = arg;
+	char connections[16];
+	const struct {
+		const char *name;
+		const char *value;
+	} values[] = {
+		{"FCGI_MAX_CONNS", connections},
+		{"FCGI_MAX_REQS", "1"},
+		{"FCGI_MPXS_CONNS", "0"},
+		{"PENSTOCK_VERSION", EXTENSIONS},
+	};
+
+	snprintf(connections, sizeof(connections), "%u", link->common->connections);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		if (name_len != strlen(values[i].name) ||
+		    memcmp(name, values[i].name, name_len) != 0)
+			continue;
+		if (i == 3)
+			link->penstock = true;
+		pst_session_submit_value(
+		    link->session, name, name_len, values[i].value, strlen(values[i].value));
+	}
+}
+
+static const struct pst_session_callbacks callbacks = {
+	.begin = on_begin,
+	.param = on_param,
+	.ready = on_ready,
+	.data = on_data,
+	.abort = on_abort,
+	.end = on_end,
+	.get_value = on_get_value,
+};
+
+/* --- life --- */
+
+struct pst_link *
+pst_link_new(int *fd, struct pst_link_common *common)
+{
+	struct pst_link *link = calloc(1, sizeof(*link));
+
+	if (link) {
+		link->common = common;
+		link->session = pst_session_new_server(&callbacks, NULL, link);
+	}
+	if (!link || !link->session) {
+		free(link);
+		close(*fd);
+		*fd = -1;
+		return NULL;
+	}
+	link->fd = *fd;
+	*fd = -1;
+	return link;
+}
+
+void
+pst_link_free(struct pst_link *link)
+{
+	if (!link)
+		return;
+	assert(!link->running);
+	pst_session_free(link->session);
+	release_request(link);
+	close(link->fd);
+	free(link);
+}
+
+int
+pst_link_fd(const struct pst_link *link)
+{
+	return link->fd;
+}
+
+/* --- state --- */
+
+/* The only place that changes it: OPEN to LINGER or OVER, LINGER to OVER. */
+static void
+set_state(struct pst_link *link, enum link_state state)
+{
+	assert(state > link->state);
+	link->state = state;
+	if (state == LINK_LINGER && shutdown(link->fd, SHUT_WR) < 0)
+		link->state = LINK_OVER;
+}
+
+/* The peer closed, or broke the protocol, or reading or writing failed. */
+static void
+lose(struct pst_link *link)
+{
+	if (link->state == LINK_OVER)
+		return;
+	pst_session_close(link->session);
+	set_state(link, LINK_OVER);
+}
+
+/* Once nothing is left to be said in either direction, part with the client. */
+static void
+settle(struct pst_link *link)
+{
+	if (link->state == LINK_OPEN && !link->running &&
+	    !pst_session_want_read(link->session) && !pst_session_want_write(link->session))
+		set_state(link, link->heard_all ? LINK_OVER : LINK_LINGER);
+}
+
+static bool
+wants_read(const struct pst_link *link)
+{
+	if (link->state == LINK_LINGER)
+		return true;
+	return link->state == LINK_OPEN && pst_session_want_read(link->session) &&
+	    pst_session_pending(link->session) < PST_LINK_OUT_HIGH &&
+	    (!link->ready || pst_request_wants_body(link->request));
+}
+
+short
+pst_link_events(const struct pst_link *link)
+{
+	short events = 0;
+
+	if (wants_read(link))
+		events |= POLLIN;
+	if (link->state == LINK_OPEN && pst_session_want_write(link->session))
+		events |= POLLOUT;
+	return events;
+}
+
+bool
+pst_link_idle(const struct pst_link *link)
+{
+	return !link->request && !pst_session_want_write(link->session);
+}
+
+bool
+pst_link_lingers(const struct pst_link *link)
+{
+	return link->state == LINK_LINGER;
+}
+
+/* --- bytes --- */
+
+static void
+read_some(struct pst_link *link)
+{
+	struct pst_link_common *common = link->common;
+	ssize_t n = recv(link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT);
+	int err;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		lose(link);
+		return;
+	}
+	if (link->state == LINK_LINGER)
+		return;
+	err = pst_session_recv(link->session, common->bytes, (size_t)n);
+	if (err < 0 && err != PST_ERR_CLOSED) {
+		pst_log(PST_LOG_ERROR, "a client of the socket was disconnected: %s",
+		    pst_session_reason(link->session));
+		lose(link);
+	}
+}
+
+/* Write until nothing is left or the socket takes no more. */
+static void
+write_some(struct pst_link *link)
+{
+	const void *bytes;
+	size_t n;
+
+	while (link->state == LINK_OPEN && (n = pst_session_send(link->session, &bytes)) > 0) {
+		ssize_t done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0 && errno == EAGAIN)
+			return;
+		if (done < 0)
+			lose(link);
+		else
+			pst_session_sent(link->session, (size_t)done);
+	}
+}
+
+void
+pst_link_step(struct pst_link *link, short revents)
+{
+	if ((revents & (POLLIN | POLLHUP | POLLERR)) && wants_read(link))
+		read_some(link);
+	write_some(link);
+	if (!link->ready)
+		settle(link);
+}
+
+/* --- the carrier: while a request is handled --- */
+
+/* Wait until the socket can be read, or written if there is something to write. */
+static void
+wait_socket(struct pst_link *link)
+{
+	struct pollfd pfd = {.fd = link->fd, .events = pst_link_events(link)};
+
+	if (poll(&pfd, 1, -1) < 0)
+		return; /* EINTR: the caller looks and comes again */
+	if ((pfd.revents & (POLLIN | POLLHUP | POLLERR)) && wants_read(link))
+		read_some(link);
+}
+
+/*
+ * Write until at most KEEP bytes wait. The connection is read as well, so that an ABORT, a lost
+ * client, a body and GET_VALUES are seen by an application that only writes.
+ */
+static int
+write_down_to(struct pst_link *link, size_t keep)
+{
+	write_some(link);
+	if (wants_read(link))
+		read_some(link);
+	while (!link->request->gone && pst_session_pending(link->session) > keep) {
+		wait_socket(link);
+		write_some(link);
+	}
+	return link->request->gone ? PST_RESULT_GONE : 0;
+}
+
+static int
+carrier_submit(struct pst_request *request, enum pst_stream stream, const void *bytes, size_t n)
+{
+	struct pst_link *link = request->link;
+	const char *at = bytes;
+
+	while (n > 0) {
+		size_t piece = n < PIECE ? n : PIECE;
+		if (request->gone)
+			return PST_RESULT_GONE;
+		if (pst_session_submit_data(link->session, request->id, stream, at, piece) < 0)
+			return PST_RESULT_ERROR;
+		at += piece;
+		n -= piece;
+		if (pst_session_pending(link->session) >= PST_LINK_OUT_HIGH &&
+		    write_down_to(link, PST_LINK_OUT_HIGH / 2) < 0)
+			return PST_RESULT_GONE;
+	}
+	return 0;
+}
+
+static int
+carrier_flush(struct pst_request *request)
+{
+	return write_down_to(request->link, 0);
+}
+
+static int
+carrier_fill(struct pst_request *request)
+{
+	struct pst_link *link = request->link;
+
+	write_some(link);
+	if (!request->gone)
+		wait_socket(link);
+	return request->gone ? PST_RESULT_GONE : 0;
+}
+
+static const struct pst_carrier carrier = {
+	.submit = carrier_submit,
+	.flush = carrier_flush,
+	.fill = carrier_fill,
+};
+
+/* --- handling --- */
+
+struct pst_request *
+pst_link_ready(struct pst_link *link)
+{
+	if (!link->ready)
+		return NULL;
+	link->running = true;
+	return link->request;
+}
+
+/* Wait until all is written, or the client is lost. */
+static void
+write_rest(struct pst_link *link)
+{
+	write_some(link);
+	while (link->state == LINK_OPEN && pst_session_want_write(link->session)) {
+		struct pollfd pfd = {.fd = link->fd, .events = POLLOUT};
+		poll(&pfd, 1, -1);
+		write_some(link);
+	}
+}
+
+void
+pst_link_end(struct pst_link *link, enum pst_outcome outcome)
+{
+	struct pst_request *request = link->request;
+	bool cut = outcome == PST_OUTCOME_BROKEN && !link->penstock;
+
+	/*
+	 * Web servers ignore the application's status, so only a connection that closes before
+	 * END_REQUEST tells them that the response is not whole.
+	 */
+	if (link->state == LINK_OPEN && !cut)
+		pst_session_submit_end(link->session, request->id, PST_END_COMPLETE,
+		    outcome == PST_OUTCOME_WHOLE ? 0 : 1);
+	write_rest(link);
+	link->heard_all = request->body_ended;
+	link->running = false;
+	release_request(link);
+	if (cut)
+		lose(link);
+	settle(link);
+}

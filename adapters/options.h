@@ -1,0 +1,34 @@
+/*
+ * The command line of an adapter:
+ *
+ *	sync [--worker-id 3.17] [--pythonpath DIR]... [--python FILE] [--option NAME=VALUE]... APP
+ */
+#ifndef PST_ADAPTERS_OPTIONS_H
+#define PST_ADAPTERS_OPTIONS_H
+
+#include <penstock/plugin.h>
+
+#include <stddef.h>
+
+/* What pst_options_parse() found; the strings are argv's, or memory of its own. */
+struct pst_options {
+	const char *app;
+	const char *worker_id; /* NULL: not started by the arbiter */
+	const char *python;    /* NULL: not given */
+	struct pst_option *plugin; /* what the plugin is given: --pythonpath, --python, --option */
+	size_t plugin_count;
+};
+
+/* What a command line asks for. */
+enum pst_options_action {
+	PST_OPTIONS_SERVE,
+	PST_OPTIONS_DONE,  /* --help or --version was printed: exit 0 */
+	PST_OPTIONS_USAGE, /* it is wrong, the reason was logged: exit 2 */
+};
+
+/* PROGRAM is the adapter's name, for --help. ARGV is reordered as getopt_long() does. */
+enum pst_options_action pst_options_parse(
+    struct pst_options *options, const char *program, int argc, char **argv);
+void pst_options_free(struct pst_options *options);
+
+#endif

@@ -1,0 +1,363 @@
+#include "adapters/request.h"
+
+#include "adapters/head.h"
+#include "adapters/log.h"
+#include "protocol/error.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Buffers larger than this are given back between requests. */
+#define KEEP (2 * PST_REQUEST_BODY_HIGH)
+
+/* --- life --- */
+
+struct pst_request *
+pst_request_new(void)
+{
+	return calloc(1, sizeof(struct pst_request));
+}
+
+void
+pst_request_free(struct pst_request *request)
+{
+	if (!request)
+		return;
+	pst_fields_free(&request->params);
+	pst_buf_free(&request->body);
+	pst_buf_free(&request->gather);
+	free(request);
+}
+
+static void
+buf_clear(struct pst_buf *buf)
+{
+	if (buf->size > KEEP)
+		pst_buf_free(buf);
+	else
+		pst_buf_consume(buf, pst_buf_length(buf));
+}
+
+void
+pst_request_reset(struct pst_request *request)
+{
+	struct pst_request kept = *request;
+
+	pst_fields_clear(&kept.params);
+	buf_clear(&kept.body);
+	buf_clear(&kept.gather);
+	memset(request, 0, sizeof(*request));
+	request->params = kept.params;
+	request->body = kept.body;
+	request->gather = kept.gather;
+}
+
+/* --- what comes in --- */
+
+int
+pst_request_on_param(struct pst_request *request, const char *name, size_t name_len,
+    const char *value, size_t value_len)
+{
+	int err = pst_fields_add(&request->params, name, name_len, value, value_len);
+
+	if (err != PST_ERR_PROTOCOL)
+		return err;
+	request->invalid = true;
+	return 0;
+}
+
+void
+pst_request_on_ready(struct pst_request *request)
+{
+	pst_fields_seal(&request->params);
+}
+
+int
+pst_request_on_body(struct pst_request *request, const void *bytes, size_t n)
+{
+	int err;
+
+	if (n == 0) {
+		request->body_ended = true;
+		return 0;
+	}
+	err = pst_buf_append(&request->body, bytes, n);
+	if (err < 0)
+		pst_request_on_abort(request);
+	return err;
+}
+
+void
+pst_request_on_abort(struct pst_request *request)
+{
+	request->gone = true;
+}
+
+bool
+pst_request_wants_body(const struct pst_request *request)
+{
+	return pst_buf_length(&request->body) < PST_REQUEST_BODY_HIGH;
+}
+
+/* --- what the plugin calls --- */
+
+static int __attribute__((format(printf, 3, 4)))
+fail(struct pst_request *request, int result, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(request->reason, sizeof(request->reason), format, args);
+	va_end(args);
+	return result;
+}
+
+/* RESULT of the carrier, with its reason. */
+static int
+carried(struct pst_request *request, int result)
+{
+	if (result == PST_RESULT_GONE)
+		return fail(request, result, "the client is gone");
+	if (result < 0)
+		return fail(request, result, "memory is short");
+	return result;
+}
+
+const struct pst_field *
+pst_request_params(struct pst_request *request, size_t *count)
+{
+	*count = request->params.count;
+	return request->params.items;
+}
+
+ssize_t
+pst_request_read(struct pst_request *request, void *bytes, size_t n)
+{
+	size_t held;
+
+	while (!request->gone && !request->body_ended && pst_buf_length(&request->body) == 0 &&
+	    n > 0) {
+		int result = request->carrier->fill(request);
+		if (result < 0)
+			return carried(request, result);
+	}
+	if (request->gone)
+		return carried(request, PST_RESULT_GONE);
+	held = pst_buf_length(&request->body);
+	if (n > held)
+		n = held;
+	if (n > 0) {
+		memcpy(bytes, pst_buf_bytes(&request->body), n);
+		pst_buf_consume(&request->body, n);
+	}
+	return (ssize_t)n;
+}
+
+int
+pst_request_respond(struct pst_request *request, int status, const char *reason,
+    const struct pst_field *fields, size_t count)
+{
+	bool interim = status >= 100 && status <= 199;
+	size_t before = pst_buf_length(&request->gather);
+	int result;
+
+	if (request->state != PST_RESPONSE_NONE)
+		return fail(request, PST_RESULT_STATE, "the response has a head already");
+	result = pst_head_append(&request->gather, status, reason, fields, count,
+	    request->reason, sizeof(request->reason));
+	if (result < 0)
+		return result;
+	if (!interim)
+		request->state = PST_RESPONSE_GATHERED;
+	else if (!request->interim || before > PST_HEAD_MAX)
+		request->gather.end -= pst_buf_length(&request->gather) - before;
+	return PST_RESULT_OK;
+}
+
+/* Hand on what has gathered. */
+static int
+pass_gathered(struct pst_request *request)
+{
+	size_t n = pst_buf_length(&request->gather);
+	int result;
+
+	if (n == 0)
+		return 0;
+	if (request->state == PST_RESPONSE_GATHERED)
+		request->state = PST_RESPONSE_SENT;
+	result = request->carrier->submit(
+	    request, PST_STREAM_STDOUT, pst_buf_bytes(&request->gather), n);
+	pst_buf_consume(&request->gather, n);
+	return carried(request, result);
+}
+
+int
+pst_request_write(struct pst_request *request, const void *bytes, size_t n)
+{
+	int result = 0;
+
+	if (request->state == PST_RESPONSE_NONE)
+		return fail(request, PST_RESULT_STATE, "a body before its head");
+	if (request->gone)
+		return carried(request, PST_RESULT_GONE);
+	if (pst_buf_length(&request->gather) + n < PST_REQUEST_GATHER) {
+		if (n > 0 && pst_buf_append(&request->gather, bytes, n) < 0)
+			return fail(request, PST_RESULT_ERROR, "memory is short");
+		return 0;
+	}
+	/* What does not gather is not copied into gather either. */
+	result = pass_gathered(request);
+	if (result < 0)
+		return result;
+	return carried(request, request->carrier->submit(request, PST_STREAM_STDOUT, bytes, n));
+}
+
+int
+pst_request_flush(struct pst_request *request)
+{
+	int result;
+
+	if (request->gone)
+		return carried(request, PST_RESULT_GONE);
+	result = pass_gathered(request);
+	if (result < 0)
+		return result;
+	return carried(request, request->carrier->flush(request));
+}
+
+static int
+check_file(struct pst_request *request, int fd, off_t offset, size_t length)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return fail(request, PST_RESULT_INVALID, "descriptor %d: %s", fd, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return fail(request, PST_RESULT_INVALID, "descriptor %d is no regular file", fd);
+	if (offset < 0)
+		return fail(request, PST_RESULT_INVALID, "the offset is negative");
+	if (offset > st.st_size || (unsigned long long)length >
+	    (unsigned long long)(st.st_size - offset))
+		return fail(request, PST_RESULT_ERROR,
+		    "the file has %lld bytes, not the %zu from %lld that are to be sent",
+		    (long long)st.st_size, length, (long long)offset);
+	return 0;
+}
+
+int
+pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length)
+{
+	char bytes[65536];
+	int result;
+
+	if (request->state == PST_RESPONSE_NONE)
+		return fail(request, PST_RESULT_STATE, "a body before its head");
+	result = check_file(request, fd, offset, length);
+	while (result == 0 && length > 0) {
+		size_t want = length < sizeof(bytes) ? length : sizeof(bytes);
+		ssize_t n = pread(fd, bytes, want, offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return fail(request, PST_RESULT_ERROR, "reading the file: %s",
+			    strerror(errno));
+		if (n == 0)
+			return fail(request, PST_RESULT_ERROR,
+			    "the file became shorter: %zu bytes are missing", length);
+		result = pst_request_write(request, bytes, (size_t)n);
+		offset += n;
+		length -= (size_t)n;
+	}
+	return result;
+}
+
+int
+pst_request_error(struct pst_request *request, const char *text, size_t len)
+{
+	int result = PST_RESULT_GONE;
+
+	if (len == 0)
+		return 0;
+	if (!request->gone)
+		result = request->carrier->submit(request, PST_STREAM_STDERR, text, len);
+	if (result < 0) /* the text matters most when things go wrong */
+		pst_log_text(PST_LOG_INFO, text, len);
+	return 0;
+}
+
+const char *
+pst_request_reason(struct pst_request *request)
+{
+	return request->reason;
+}
+
+/* --- the end --- */
+
+/* Nothing of the response has left but interim heads: forget the rest. */
+static void
+take_back(struct pst_request *request)
+{
+	pst_buf_consume(&request->gather, pst_buf_length(&request->gather));
+	request->state = PST_RESPONSE_NONE;
+}
+
+void
+pst_request_answer(struct pst_request *request, int status)
+{
+	static const struct pst_field plain = {"Content-Type", 12, "text/plain", 10};
+	const char *phrase = pst_head_phrase(status);
+	char text[80];
+	int n = snprintf(text, sizeof(text), "%d %s\n", status, phrase);
+
+	take_back(request);
+	if (pst_request_respond(request, status, phrase, &plain, 1) == 0)
+		pst_request_write(request, text, (size_t)n);
+}
+
+static enum pst_outcome
+finish_broken(struct pst_request *request)
+{
+	if (request->state == PST_RESPONSE_SENT)
+		return PST_OUTCOME_BROKEN;
+	pst_request_answer(request, 500);
+	pass_gathered(request);
+	return request->gone ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;
+}
+
+enum pst_outcome
+pst_request_finish(struct pst_request *request, int result)
+{
+	if (request->gone)
+		return PST_OUTCOME_GONE;
+	if (result == 0 && request->state != PST_RESPONSE_NONE) {
+		if (pass_gathered(request) == PST_RESULT_ERROR)
+			return PST_OUTCOME_BROKEN;
+		return request->gone ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;
+	}
+	return finish_broken(request);
+}
+
+static const char *
+param_value(const struct pst_request *request, const char *name)
+{
+	const struct pst_field *field = pst_fields_find(&request->params, name);
+
+	return field ? field->value : "";
+}
+
+void
+pst_request_line(const struct pst_request *request, struct pst_request_line *line)
+{
+	line->method = param_value(request, "REQUEST_METHOD");
+	line->path[0] = param_value(request, "REQUEST_URI");
+	line->path[1] = "";
+	if (line->path[0][0] != '\0')
+		return;
+	line->path[0] = param_value(request, "SCRIPT_NAME");
+	line->path[1] = param_value(request, "PATH_INFO");
+}

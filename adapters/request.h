@@ -1,0 +1,133 @@
+/*
+ * One request and its response, as the plugin sees them: the host functions of
+ * <penstock/plugin.h>. It knows nothing of sockets, polling or threads: what has to reach the
+ * client or come from it goes through a carrier, which every model of adapter has of its own.
+ *
+ * The response gathers here until there is enough of it to be sent, so that a short one leaves in
+ * one piece, and one that failed before anything left can still become a 500:
+ *
+ *	gather:  [ interim heads ] [ head ] [ body ... ]  ── carrier ──►  client
+ *
+ * One thread owns a request at a time. The carrier calls the pst_request_on_ functions; in an
+ * adapter with threads it does so under its own lock, from within fill(), submit() or flush().
+ */
+#ifndef PST_ADAPTERS_REQUEST_H
+#define PST_ADAPTERS_REQUEST_H
+
+#include "adapters/fields.h"
+#include "protocol/buf.h"
+#include "protocol/session.h"
+
+#include <penstock/plugin.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The body that waits to be read; a carrier stops reading above this. */
+#define PST_REQUEST_BODY_HIGH 65536
+/* What gathers of a response before it is handed on. */
+#define PST_REQUEST_GATHER 32768
+
+/*
+ * How a request reaches its client. Each function may block, and returns 0, PST_RESULT_GONE when
+ * the client aborted or was lost (pst_request_on_abort() has been called then), or
+ * PST_RESULT_ERROR when memory is short.
+ */
+struct pst_carrier {
+	/* Queue N bytes of STDOUT or STDERR; wait while much is queued already. */
+	int (*submit)(struct pst_request *request, enum pst_stream stream, const void *bytes,
+	    size_t n);
+	/* Write out everything that is queued. */
+	int (*flush)(struct pst_request *request);
+	/* Wait until a pst_request_on_ function has been called. */
+	int (*fill)(struct pst_request *request);
+};
+
+/* How far the response has come. */
+enum pst_response_state {
+	PST_RESPONSE_NONE,     /* no head yet, only interim ones perhaps */
+	PST_RESPONSE_GATHERED, /* the head is in gather: it can still be taken back */
+	PST_RESPONSE_SENT,     /* the head was handed to the carrier */
+};
+
+struct pst_request {
+	const struct pst_carrier *carrier;
+	void *link;   /* the carrier's */
+	uint16_t id;  /* in its session */
+	bool interim; /* the client knows interim responses */
+	bool gone;    /* nobody wants the answer: aborted, or the connection was lost */
+	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
+
+	struct pst_fields params;
+
+	struct pst_buf body; /* received, not yet read by the application */
+	bool body_ended;
+
+	enum pst_response_state state;
+	struct pst_buf gather;
+
+	char reason[160]; /* why the last call failed */
+};
+
+/* What pst_request_finish() found. */
+enum pst_outcome {
+	PST_OUTCOME_WHOLE,  /* the response is complete */
+	PST_OUTCOME_BROKEN, /* the head was sent, the rest never comes */
+	PST_OUTCOME_GONE,   /* nobody wanted it */
+};
+
+/* --- life --- */
+
+struct pst_request *pst_request_new(void); /* NULL when memory is short */
+void pst_request_free(struct pst_request *request);
+/* Make it ready for the next request, keeping memory for one of ordinary size. */
+void pst_request_reset(struct pst_request *request);
+
+/* --- what comes in: called by the carrier --- */
+
+/* Nonzero (an enum pst_error) when it is too much. */
+int pst_request_on_param(struct pst_request *request, const char *name, size_t name_len,
+    const char *value, size_t value_len);
+/* The parameters are complete. */
+void pst_request_on_ready(struct pst_request *request);
+/* Bytes of STDIN, none at its end. PST_ERR_NOMEM: the body is lost, the request is gone. */
+int pst_request_on_body(struct pst_request *request, const void *bytes, size_t n);
+/* Nobody wants the answer any more. */
+void pst_request_on_abort(struct pst_request *request);
+
+/* True while more of the body may be received. */
+bool pst_request_wants_body(const struct pst_request *request);
+
+/* --- what the plugin calls: see struct pst_host --- */
+
+const struct pst_field *pst_request_params(struct pst_request *request, size_t *count);
+ssize_t pst_request_read(struct pst_request *request, void *bytes, size_t n);
+int pst_request_respond(struct pst_request *request, int status, const char *reason,
+    const struct pst_field *fields, size_t count);
+int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
+int pst_request_flush(struct pst_request *request);
+int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
+int pst_request_error(struct pst_request *request, const char *text, size_t len);
+const char *pst_request_reason(struct pst_request *request);
+
+/* --- the end --- */
+
+/* Answer without the application: a plain text that says the status. */
+void pst_request_answer(struct pst_request *request, int status);
+
+/*
+ * The plugin returned RESULT: hand on what has gathered, or a 500 in its place when the response
+ * failed before its head was sent. Nothing is flushed. May block like submit().
+ */
+enum pst_outcome pst_request_finish(struct pst_request *request, int result);
+
+/* "GET /path" for a log line, without the query: what the client sent is not escaped. Valid until
+ * the request is reset. PATH may be in two parts (SCRIPT_NAME and PATH_INFO). */
+struct pst_request_line {
+	const char *method;
+	const char *path[2];
+};
+void pst_request_line(const struct pst_request *request, struct pst_request_line *line);
+
+#endif

@@ -1,0 +1,343 @@
+#include "adapters/server.h"
+
+#include "adapters/allow.h"
+#include "adapters/link.h"
+#include "adapters/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How long a connection lingers, and how long nothing is accepted when descriptors ran out. */
+#define LINGER_SECONDS 5
+#define PAUSE_SECONDS  1
+
+/* Descriptors that are left to the application. */
+#define SPARE_DESCRIPTORS 64
+
+/* The places in the array for poll(): these two, then a place for each member. */
+#define POLL_WAKE     0
+#define POLL_LISTENER 1
+#define POLL_MEMBERS  2
+
+/* A connection and when something last happened on it, in seconds of the monotonic clock. */
+struct member {
+	struct pst_link *link;
+	time_t active;
+};
+
+struct pst_server {
+	int listener;
+	int wake; /* eventfd: readable once the server is to drain */
+	atomic_bool drain;
+	pst_server_fn *handle;
+	void *arg;
+	struct pst_allow allow;
+	size_t limit;
+	size_t count;
+	struct member *members; /* `limit` places, `count` in use, oldest connection first */
+	struct pollfd *polled;  /* POLL_MEMBERS + limit */
+	time_t pause_until;     /* nothing is accepted before */
+	time_t refusal_logged;
+	struct pst_link_common common;
+};
+
+static time_t
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+	return ts.tv_sec;
+}
+
+/* --- life --- */
+
+static size_t
+connection_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+	    limit.rlim_cur >= PST_SERVER_CONNECTIONS + SPARE_DESCRIPTORS)
+		return PST_SERVER_CONNECTIONS;
+	return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
+						      : SPARE_DESCRIPTORS;
+}
+
+static int
+set_up(struct pst_server *server)
+{
+	int flags = fcntl(server->listener, F_GETFL);
+
+	if (flags < 0 || fcntl(server->listener, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -1;
+	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	server->limit = connection_limit();
+	server->common.connections = (unsigned)server->limit;
+	server->members = calloc(server->limit, sizeof(*server->members));
+	server->polled = calloc(POLL_MEMBERS + server->limit, sizeof(*server->polled));
+	return server->wake >= 0 && server->members && server->polled ? 0 : -1;
+}
+
+struct pst_server *
+pst_server_new(int listener, pst_server_fn *handle, void *arg)
+{
+	struct pst_server *server = calloc(1, sizeof(*server));
+	char bad[INET6_ADDRSTRLEN + 1];
+
+	if (!server) {
+		pst_log(PST_LOG_CRITICAL, "memory is short");
+		return NULL;
+	}
+	server->listener = listener;
+	server->wake = -1;
+	server->handle = handle;
+	server->arg = arg;
+	if (pst_allow_parse(
+		&server->allow, getenv("FCGI_WEB_SERVER_ADDRS"), bad, sizeof(bad)) < 0) {
+		pst_log(PST_LOG_CRITICAL,
+		    "FCGI_WEB_SERVER_ADDRS: \"%s\" is no IP address, or one too many", bad);
+		pst_server_free(server);
+		return NULL;
+	}
+	if (set_up(server) < 0) {
+		pst_log(PST_LOG_CRITICAL, "the connections cannot be set up: %s", strerror(errno));
+		pst_server_free(server);
+		return NULL;
+	}
+	return server;
+}
+
+void
+pst_server_free(struct pst_server *server)
+{
+	if (!server)
+		return;
+	for (size_t i = 0; i < server->count; i++)
+		pst_link_free(server->members[i].link);
+	pst_request_free(server->common.spare);
+	free(server->members);
+	free(server->polled);
+	if (server->wake >= 0)
+		close(server->wake);
+	free(server);
+}
+
+void
+pst_server_drain(struct pst_server *server)
+{
+	uint64_t one = 1;
+	int saved = errno;
+
+	atomic_store(&server->drain, true);
+	if (write(server->wake, &one, sizeof(one)) < 0) {
+		/* Full: it is readable already. */
+	}
+	errno = saved;
+}
+
+/* --- members --- */
+
+static void
+remove_member(struct pst_server *server, size_t i)
+{
+	pst_link_free(server->members[i].link);
+	server->count--;
+	memmove(&server->members[i], &server->members[i + 1],
+	    (server->count - i) * sizeof(*server->members));
+}
+
+/* Close what is over, what has lingered long enough and, when DRAINING, what is idle. */
+static void
+sweep(struct pst_server *server, bool draining)
+{
+	time_t at = now();
+
+	for (size_t i = server->count; i-- > 0;) {
+		struct member *member = &server->members[i];
+		bool lingers = pst_link_lingers(member->link);
+		if (pst_link_events(member->link) == 0 ||
+		    (lingers && at - member->active > LINGER_SECONDS) ||
+		    (draining && (lingers || pst_link_idle(member->link))))
+			remove_member(server, i);
+	}
+}
+
+/* Nothing has come from the client that was not read yet. */
+static bool
+is_silent(int fd)
+{
+	char byte;
+
+	return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* Close the connection that has been without activity for longest. */
+static void
+make_room(struct pst_server *server)
+{
+	size_t oldest = server->count;
+
+	for (size_t i = 0; i < server->count; i++)
+		if ((oldest == server->count ||
+			server->members[i].active < server->members[oldest].active) &&
+		    is_silent(pst_link_fd(server->members[i].link)))
+			oldest = i;
+	if (oldest < server->count)
+		remove_member(server, oldest);
+}
+
+/* --- a round --- */
+
+/* Advance a connection, and handle the request that it has then. */
+static void
+step(struct pst_server *server, struct member *member, short revents)
+{
+	struct pst_request *request;
+
+	pst_link_step(member->link, revents);
+	request = pst_link_ready(member->link);
+	if (request)
+		pst_link_end(member->link, server->handle(server->arg, request));
+	member->active = now();
+}
+
+static void
+log_refusal(struct pst_server *server)
+{
+	time_t at = now();
+
+	if (at == server->refusal_logged)
+		return;
+	server->refusal_logged = at;
+	pst_log(PST_LOG_WARNING, "a connection was closed: it came from an address that "
+				 "FCGI_WEB_SERVER_ADDRS does not name");
+}
+
+/* accept() returned the error ERR: 0, or -1 when the listener is of no use any more. */
+static int
+accept_failed(struct pst_server *server, int err)
+{
+	switch (err) {
+	case EBADF:
+	case EINVAL:
+	case ENOTSOCK:
+	case EOPNOTSUPP:
+		pst_log(PST_LOG_CRITICAL, "the listening socket failed: %s", strerror(err));
+		return -1;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pst_log(PST_LOG_ERROR, "no connection is accepted for %d s: %s", PAUSE_SECONDS,
+		    strerror(err));
+		server->pause_until = now() + PAUSE_SECONDS + 1;
+		return 0;
+	default: /* another process took it, or the client left again */
+		return 0;
+	}
+}
+
+static int
+accept_one(struct pst_server *server)
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+	socklen_t length = sizeof(address);
+	struct member *member;
+	int fd = accept4(server->listener, (struct sockaddr *)&address, &length,
+	    SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return accept_failed(server, errno);
+	if (!pst_allow_check(&server->allow, (struct sockaddr *)&address)) {
+		close(fd);
+		log_refusal(server);
+		return 0;
+	}
+	if (server->count == server->limit)
+		make_room(server);
+	if (server->count == server->limit) {
+		close(fd);
+		return 0;
+	}
+	member = &server->members[server->count];
+	member->link = pst_link_new(&fd, &server->common);
+	if (!member->link) {
+		pst_log(PST_LOG_ERROR, "memory is short: a connection was closed");
+		return 0;
+	}
+	server->count++;
+	step(server, member, POLLIN); /* what it asks for is mostly there already */
+	return 0;
+}
+
+/* Fill the array for poll(); the timeout in ms. */
+static int
+prepare(struct pst_server *server, bool draining)
+{
+	int timeout = -1;
+	bool accepts = !draining && (server->pause_until == 0 || now() >= server->pause_until);
+
+	server->polled[POLL_WAKE] = (struct pollfd){draining ? -1 : server->wake, POLLIN, 0};
+	server->polled[POLL_LISTENER] =
+	    (struct pollfd){accepts ? server->listener : -1, POLLIN, 0};
+	if (!accepts && !draining)
+		timeout = 1000;
+	for (size_t i = 0; i < server->count; i++) {
+		struct pst_link *link = server->members[i].link;
+		server->polled[POLL_MEMBERS + i] =
+		    (struct pollfd){pst_link_fd(link), pst_link_events(link), 0};
+		if (pst_link_lingers(link))
+			timeout = 1000;
+	}
+	return timeout;
+}
+
+/* One round; it waits for something to happen when WAIT is true. */
+static int
+go_round(struct pst_server *server, bool draining, bool wait)
+{
+	int timeout = prepare(server, draining);
+	size_t count = server->count;
+	int result = 0;
+	int n = poll(server->polled, POLL_MEMBERS + count, wait ? timeout : 0);
+
+	if (n < 0 && errno != EINTR) {
+		pst_log(PST_LOG_CRITICAL, "poll: %s", strerror(errno));
+		return -1;
+	}
+	for (size_t i = 0; i < count && n > 0; i++)
+		if (server->polled[POLL_MEMBERS + i].revents)
+			step(server, &server->members[i], server->polled[POLL_MEMBERS + i].revents);
+	sweep(server, draining);
+	if (n > 0 && server->polled[POLL_LISTENER].revents) {
+		result = accept_one(server);
+		sweep(server, false);
+	}
+	return result;
+}
+
+int
+pst_server_run(struct pst_server *server)
+{
+	while (!atomic_load(&server->drain))
+		if (go_round(server, false, true) < 0)
+			return -1;
+	/* What had been sent to this process before is answered, and what has begun is finished. */
+	if (go_round(server, true, false) < 0)
+		return -1;
+	while (server->count > 0)
+		if (go_round(server, true, true) < 0)
+			return -1;
+	return 0;
+}

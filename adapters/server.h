@@ -1,0 +1,39 @@
+/*
+ * The listener of a sync adapter and all connections of its clients. One poll() covers them, so
+ * a connection that is kept open and idle pins nothing. In each round every connection that has a
+ * request gets one handled, and one new connection is accepted: nobody waits longer than a
+ * round, and adapters that share a listener take work only as they can do it.
+ */
+#ifndef PST_ADAPTERS_SERVER_H
+#define PST_ADAPTERS_SERVER_H
+
+#include "adapters/request.h"
+
+#include <stdbool.h>
+
+/* Connections at a time, fewer when RLIMIT_NOFILE is low. With that many open, the one that has
+ * been idle for longest makes room for a new one. */
+#define PST_SERVER_CONNECTIONS 1024
+
+struct pst_server;
+
+/* Handle REQUEST and finish it. */
+typedef enum pst_outcome pst_server_fn(void *arg, struct pst_request *request);
+
+/*
+ * LISTENER must be a listening stream socket; it is made non-blocking. FCGI_WEB_SERVER_ADDRS is
+ * heeded. NULL after the reason was logged. The listener stays the caller's.
+ */
+struct pst_server *pst_server_new(int listener, pst_server_fn *handle, void *arg);
+void pst_server_free(struct pst_server *server);
+
+/*
+ * Serve until pst_server_drain(), and then until what had arrived by then is answered. 0, or -1
+ * when the listener fails, after the reason was logged.
+ */
+int pst_server_run(struct pst_server *server);
+
+/* Make pst_server_run() end. Any thread, and async-signal-safe. */
+void pst_server_drain(struct pst_server *server);
+
+#endif
