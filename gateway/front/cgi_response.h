@@ -8,10 +8,10 @@
  *	        failed
  *
  * Lines end in CRLF or LF. A first line "HTTP/1.1 200 OK" (what non-parsed-header programs print)
- * is taken for Status. Missing is the status: 302 with a Location that is an absolute URI, and no
- * Status; else 200. Fields of the connection (Connection, Keep-Alive, Proxy-Connection,
- * TE, Trailer, Transfer-Encoding, Upgrade and whatever Connection names) are the gateway's own
- * affair and left out of what is returned; so is Status. All others are kept, in order, duplicates too.
+ * is taken for Status. Without a status it is 302 when there is a Location, else 200. Fields of the
+ * worker's own connection (Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding) are left
+ * out of what is returned; so are Status and a Content-Length that repeats the first. All others are kept, in
+ * order, duplicates too. An empty block, a field without a colon, a folded line are errors.
  */
 #ifndef PST_GATEWAY_FRONT_CGI_RESPONSE_H
 #define PST_GATEWAY_FRONT_CGI_RESPONSE_H
@@ -65,10 +65,10 @@ int pst_cgi_response_end(struct pst_cgi_response *response);
 
 /* --- after INTERIM or HEAD, until the next feed, reset or free --- */
 
-/* 100 to 999; 101 comes as HEAD (it is final, an upgrade). */
+/* 100 to 599; 101 comes as HEAD (it is final, an upgrade). */
 unsigned pst_cgi_response_status(const struct pst_cgi_response *response);
-/* What stood after the number, possibly empty; visible characters, spaces, tabs and bytes above 0x7f. */
-struct pst_http_text pst_cgi_response_status_reason(const struct pst_cgi_response *response);
+/* What stood after the number, possibly empty; no control character but tab. */
+struct pst_http_text pst_cgi_response_phrase(const struct pst_cgi_response *response);
 /* The fields in order; *COUNT is set. */
 const struct pst_cgi_field *pst_cgi_response_fields(
     const struct pst_cgi_response *response, size_t *count);
@@ -77,7 +77,7 @@ const struct pst_cgi_field *pst_cgi_response_find(
     const struct pst_cgi_response *response, const char *name);
 /* What Content-Length says; -1 when there is none. (It is among the fields, too.) */
 int64_t pst_cgi_response_content_length(const struct pst_cgi_response *response);
-/* True when Connection said "close" or Transfer-Encoding was there: for a debug line. */
+/* True when a field of the worker's own connection was left out: for a debug line. */
 bool pst_cgi_response_dropped_fields(const struct pst_cgi_response *response);
 
 /* After an error: a constant phrase such as "a header name with a space"; "" before. */

@@ -1,0 +1,13 @@
+/* Base64 (RFC 4648, section 4), decoding only: for the user's name in Authorization. */
+#ifndef PST_GATEWAY_FRONT_BASE64_H
+#define PST_GATEWAY_FRONT_BASE64_H
+
+#include <stddef.h>
+
+/*
+ * Decode N characters into TO, SIZE bytes at most: the bytes written. What follows a padding, a
+ * character that is not of the alphabet or the end of TO is passed over.
+ */
+size_t pst_base64_decode(char *to, size_t size, const char *text, size_t n);
+
+#endif
