@@ -2,6 +2,16 @@
 # cgi, spool, access_log ...
 noinst_LTLIBRARIES += %D%/libpst-front.la
 %C%_libpst_front_la_SOURCES = \
+	%D%/access_log.c \
+	%D%/access_log.h \
+	%D%/base64.c \
+	%D%/base64.h \
+	%D%/cgi_params.c \
+	%D%/cgi_params.h \
+	%D%/cgi_response.c \
+	%D%/cgi_response.h \
+	%D%/forwarded.c \
+	%D%/forwarded.h \
 	%D%/http.c \
 	%D%/http.h \
 	%D%/http_body.c \
@@ -19,7 +29,13 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/http_status.c \
 	%D%/http_status.h \
 	%D%/http_target.c \
-	%D%/http_target.h
+	%D%/http_target.h \
+	%D%/peer_address.c \
+	%D%/peer_address.h \
+	%D%/spool.c \
+	%D%/spool.h \
+	%D%/trust.c \
+	%D%/trust.h
 
 # The gateway process, $(pkglibexecdir)/gateway: the parts that know libevent.
 pkglibexec_PROGRAMS += %D%/gateway
