@@ -1,6 +1,162 @@
-/* Placeholder: to be replaced by the real program. */
-int
-main(void)
+/*
+ * penstock: reads the command line, opens the logs and becomes the arbiter.
+ */
+#include "gateway/arbiter/arbiter.h"
+#include "gateway/arbiter/identity.h"
+#include "gateway/conf.h"
+#include "gateway/log.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How long the last lines may take to be written. */
+#define LOG_CLOSE_MS 2000
+
+static enum pst_exit
+usage(const char *why)
 {
-	return 1;
+	fprintf(stderr, "penstock: %s\n", why);
+	return PST_EXIT_USAGE;
+}
+
+/* What we inherited is for us (fd://N) and not for what we start. */
+static void
+close_on_exec(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	if (!directory)
+		return;
+	while ((entry = readdir(directory))) {
+		int fd = atoi(entry->d_name);
+
+		if (fd > 2)
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+	}
+	closedir(directory);
+}
+
+/* 0, 1 and 2 must be taken, or sockets get their numbers. */
+static void
+fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= 2);
+	if (fd > 2)
+		close(fd);
+}
+
+static int
+set_environment(const struct pst_conf *conf, char *why)
+{
+	for (size_t i = 0; i < pst_conf_count(conf, PST_OPT_ENV); i++) {
+		const char *item = pst_conf_item(conf, PST_OPT_ENV, i);
+		char *name = strndup(item, strcspn(item, "="));
+
+		if (!name || setenv(name, item + strlen(name) + 1, 1) < 0) {
+			free(name);
+			snprintf(why, PST_CONF_WHY, "--env: out of memory");
+			return -1;
+		}
+		free(name);
+	}
+	return 0;
+}
+
+static int
+change_directory(const struct pst_conf *conf, char *why)
+{
+	const char *directory = pst_conf_text(conf, PST_OPT_CHDIR);
+
+	if (!directory || chdir(directory) == 0)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "--chdir: cannot enter %.200s: %s", directory,
+	    strerror(errno));
+	return -1;
+}
+
+/* Open the log file of option ID; STANDARD stands for "-". -1 after WHY was filled. */
+static int
+open_log(const struct pst_conf *conf, enum pst_option_id id, int standard, char *why)
+{
+	const char *path = pst_conf_text(conf, id);
+	int fd;
+
+	if (strcmp(path, "-") == 0)
+		return standard;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	if (fd < 0)
+		snprintf(why, PST_CONF_WHY, "--%s: cannot open %.200s: %s", pst_options[id].name,
+		    path, strerror(errno));
+	return fd;
+}
+
+static int
+open_error_log(const struct pst_conf *conf, char *why)
+{
+	enum pst_log_level level = PST_LOG_INFO;
+	int fd = open_log(conf, PST_OPT_ERROR_LOGFILE, STDERR_FILENO, why);
+
+	if (fd < 0)
+		return -1;
+	(void)pst_log_level_parse(pst_conf_text(conf, PST_OPT_LOG_LEVEL), &level);
+	if (pst_log_open(fd, level) == 0)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "cannot start the error log: %s", strerror(errno));
+	return -1;
+}
+
+static enum pst_exit
+run(const struct pst_conf *conf)
+{
+	struct pst_identity identity;
+	char why[PST_CONF_WHY];
+	int access_log = -1;
+	enum pst_exit status;
+
+	pst_arbiter_block_signals();
+	close_on_exec();
+	if (set_environment(conf, why) < 0 || change_directory(conf, why) < 0)
+		return usage(why);
+	if (pst_conf_text(conf, PST_OPT_ACCESS_LOGFILE)) {
+		access_log = open_log(conf, PST_OPT_ACCESS_LOGFILE, STDOUT_FILENO, why);
+		if (access_log < 0)
+			return usage(why);
+	}
+	if (pst_identity_find(&identity, conf, why) < 0 || open_error_log(conf, why) < 0)
+		return usage(why);
+	status = pst_arbiter_run(conf, &identity, access_log);
+	pst_identity_free(&identity);
+	pst_log_close(LOG_CLOSE_MS);
+	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct pst_conf *conf;
+	char why[PST_CONF_WHY];
+	enum pst_exit status = PST_EXIT_OK;
+
+	fill_standard_fds();
+	conf = pst_conf_new();
+	if (!conf)
+		return usage("out of memory");
+	switch (pst_conf_read(conf, argc, argv, why)) {
+	case PST_CONF_ERROR: status = usage(why); break;
+	case PST_CONF_HELP: pst_conf_print_help(stdout); break;
+	case PST_CONF_VERSION: pst_conf_print_version(stdout); break;
+	case PST_CONF_RUN: status = run(conf); break;
+	}
+	pst_conf_free(conf);
+	return (int)status;
 }

@@ -1,0 +1,227 @@
+#include "gateway/arbiter/child.h"
+
+#include "gateway/arbiter/clock.h"
+#include "gateway/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* How long a suspect may take to exit by itself. */
+#define SUSPICION_MS 200
+
+static void
+set_timer(struct pst_child *child, unsigned ms)
+{
+	struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+
+	event_add(child->timer, &wait);
+}
+
+static void
+enter(struct pst_child *child, enum pst_slot_state state)
+{
+	pst_log_debug("%s: %s, was %s", child->name, pst_slot_state_name(state),
+	    pst_slot_state_name(child->slot.state));
+	pst_slot_enter(&child->slot, state, pst_clock_ms());
+}
+
+static void
+signal_child(struct pst_child *child, int number)
+{
+	assert(child->pid > 0);
+	kill(child->pid, number);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct pst_child *child = arg;
+
+	(void)fd;
+	(void)what;
+	switch (child->slot.state) {
+	case PST_SLOT_BACKOFF:
+		child->events->retry(child->owner);
+		break;
+	case PST_SLOT_DRAINING:
+		pst_log_warning("%s (pid %ld) did not finish in time: killing it", child->name,
+		    (long)child->pid);
+		pst_child_end(child, SIGKILL, PST_CHILD_GRACE);
+		break;
+	case PST_SLOT_DYING:
+		signal_child(child, SIGKILL);
+		break;
+	case PST_SLOT_STARTING:
+	case PST_SLOT_READY:
+	case PST_SLOT_USABLE:
+		pst_log_error("%s (pid %ld) is ended: %s", child->name, (long)child->pid,
+		    child->suspicion);
+		pst_child_end(child, SIGTERM, PST_CHILD_GRACE);
+		break;
+	case PST_SLOT_EMPTY:
+	case PST_SLOT_STATES:
+		assert(!"a timer without a state that needs one");
+	}
+}
+
+static void
+on_line(void *owner, const struct pst_control *line)
+{
+	struct pst_child *child = owner;
+
+	if (pst_control_is(line, "PING"))
+		pst_channel_send(child->channel, "PONG", NULL);
+	else
+		child->events->line(child->owner, line);
+}
+
+static void
+on_end(void *owner, const char *why)
+{
+	pst_child_suspect(owner, why);
+}
+
+static const struct pst_channel_events channel_events = {
+	.line = on_line,
+	.end = on_end,
+};
+
+int
+pst_child_init(struct pst_child *child, struct event_base *base,
+    const struct pst_child_events *events, void *owner)
+{
+	memset(child, 0, sizeof(*child));
+	child->base = base;
+	child->events = events;
+	child->owner = owner;
+	child->timer = event_new(base, -1, 0, on_timer, child);
+	return child->timer ? 0 : -1;
+}
+
+void
+pst_child_close(struct pst_child *child)
+{
+	pst_channel_free(child->channel);
+	child->channel = NULL;
+	if (child->timer)
+		event_free(child->timer);
+	child->timer = NULL;
+}
+
+/* Close FD, whatever errno says now. */
+static void
+close_quietly(int fd)
+{
+	int error = errno;
+
+	close(fd);
+	errno = error;
+}
+
+int
+pst_child_start(struct pst_child *child, struct pst_spawn *spawn, const char *name)
+{
+	const char *step = "make a control channel for";
+	int pair[2];
+
+	assert(!child->channel && !pst_slot_has_process(&child->slot));
+	snprintf(child->name, sizeof(child->name), "%s", name);
+	child->suspicion[0] = '\0';
+	child->told_unknown = false;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		goto failed;
+	child->channel = pst_channel_new(child->base, pair[0], &channel_events, child);
+	if (!child->channel) {
+		close(pair[0]);
+		close(pair[1]);
+		errno = ENOMEM;
+		goto failed;
+	}
+	spawn->fds[3] = pair[1];
+	child->pid = pst_spawn(spawn, &step);
+	close_quietly(pair[1]);
+	if (child->pid < 0)
+		goto failed;
+	enter(child, PST_SLOT_STARTING);
+	pst_log_debug("%s: started %s as pid %ld", name, spawn->file, (long)child->pid);
+	return 0;
+
+failed:
+	pst_log_error("%s: cannot %s %s: %s", name, step, spawn->file, strerror(errno));
+	pst_channel_free(child->channel);
+	child->channel = NULL;
+	child->pid = 0;
+	return -1;
+}
+
+void
+pst_child_drain(struct pst_child *child, unsigned grace)
+{
+	enter(child, PST_SLOT_DRAINING);
+	pst_channel_send(child->channel, "DRAIN", NULL);
+	set_timer(child, grace);
+}
+
+void
+pst_child_end(struct pst_child *child, int number, unsigned grace)
+{
+	if (child->slot.state != PST_SLOT_DYING)
+		enter(child, PST_SLOT_DYING);
+	signal_child(child, number);
+	set_timer(child, grace);
+}
+
+void
+pst_child_suspect(struct pst_child *child, const char *why)
+{
+	if (!pst_slot_is_wanted(&child->slot) || child->suspicion[0])
+		return;
+	snprintf(child->suspicion, sizeof(child->suspicion), "%s", why);
+	set_timer(child, SUSPICION_MS);
+}
+
+void
+pst_child_reaped(struct pst_child *child)
+{
+	event_del(child->timer);
+	pst_channel_free(child->channel);
+	child->channel = NULL;
+	child->pid = 0;
+}
+
+void
+pst_child_retry_later(struct pst_child *child, unsigned delay)
+{
+	enter(child, PST_SLOT_BACKOFF);
+	set_timer(child, delay);
+}
+
+void
+pst_child_unknown_line(struct pst_child *child, const struct pst_control *line)
+{
+	if (child->told_unknown)
+		return;
+	child->told_unknown = true;
+	pst_log_warning("%s sent a control line that this arbiter does not know, '%s': ignored, "
+			"and others like it; are all of Penstock's programs of one version?",
+	    child->name, line->words[0]);
+}
+
+void
+pst_child_describe(int wait_status, char *words, size_t size)
+{
+	if (WIFEXITED(wait_status))
+		snprintf(words, size, "exited with status %d", WEXITSTATUS(wait_status));
+	else if (WIFSIGNALED(wait_status))
+		snprintf(words, size, "was killed by signal %d (%s%s)", WTERMSIG(wait_status),
+		    strsignal(WTERMSIG(wait_status)),
+		    WCOREDUMP(wait_status) ? ", core dumped" : "");
+	else
+		snprintf(words, size, "ended with wait status %#x", (unsigned)wait_status);
+}

@@ -1,0 +1,174 @@
+#include "gateway/arbiter/clock.h"
+#include "gateway/arbiter/state.h"
+#include "gateway/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define OPTION_KEY 64
+
+/* ---- what it is told ---- */
+
+static void
+send_settings(struct pst_channel *channel, const struct pst_conf *conf)
+{
+	char key[OPTION_KEY];
+
+	for (int id = 0; id < PST_OPT_COUNT; id++) {
+		const char *value = pst_conf_text(conf, (enum pst_option_id)id);
+
+		if (pst_options[id].to != PST_TO_GATEWAY || !value)
+			continue;
+		pst_option_key((enum pst_option_id)id, key, sizeof(key));
+		pst_channel_send(channel, "SET", key, value, NULL);
+	}
+}
+
+static void
+send_listeners(struct pst_channel *channel, const struct pst_listeners *listeners)
+{
+	for (size_t i = 0; i < listeners->count; i++)
+		pst_channel_send_fd(
+		    channel, listeners->list[i].fd, "LISTEN", listeners->list[i].name);
+}
+
+void
+pst_gate_announce(struct pst_gate *gate, struct pst_worker *worker)
+{
+	if (!gate->child.channel)
+		return;
+	worker->announced = true;
+	pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path, NULL);
+}
+
+void
+pst_gate_withdraw(struct pst_gate *gate, struct pst_worker *worker)
+{
+	if (!gate->child.channel || !worker->announced)
+		return;
+	worker->announced = false;
+	pst_channel_send(gate->child.channel, "SLOT", "down", worker->id, NULL);
+}
+
+/* Whatever the last gateway thought of the workers, this one has to find out. */
+static void
+announce_workers(struct pst_gate *gate)
+{
+	struct pst_arbiter *arbiter = gate->arbiter;
+
+	for (size_t i = 0; i < arbiter->worker_count; i++) {
+		struct pst_worker *worker = &arbiter->workers[i];
+
+		worker->announced = false;
+		if (worker->child.slot.state == PST_SLOT_USABLE)
+			pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
+		if (worker->child.slot.state == PST_SLOT_READY)
+			pst_gate_announce(gate, worker);
+	}
+}
+
+/* ---- what it says ---- */
+
+static struct pst_worker *
+find_worker(struct pst_arbiter *arbiter, const char *id)
+{
+	for (size_t i = 0; i < arbiter->worker_count; i++) {
+		struct pst_worker *worker = &arbiter->workers[i];
+
+		if (worker->announced && strcmp(worker->id, id) == 0)
+			return worker;
+	}
+	return NULL;
+}
+
+static void
+on_usable(struct pst_gate *gate, struct pst_worker *worker)
+{
+	if (worker->child.slot.state != PST_SLOT_READY)
+		return;
+	pst_slot_enter(&worker->child.slot, PST_SLOT_USABLE, pst_clock_ms());
+	pst_arbiter_worker_usable(gate->arbiter, worker);
+}
+
+/* SLOT usable ID, SLOT late ID REQUEST, SLOT broken ID REASON. A worker may be gone by now. */
+static void
+on_slot(struct pst_gate *gate, const struct pst_control *line)
+{
+	struct pst_worker *worker =
+	    line->count > 2 ? find_worker(gate->arbiter, line->words[2]) : NULL;
+	const char *more = line->count > 3 ? line->words[3] : "(it did not say)";
+
+	if (!worker)
+		return;
+	if (pst_control_is(line, "SLOT usable"))
+		on_usable(gate, worker);
+	else if (pst_control_is(line, "SLOT late"))
+		pst_worker_late(worker, more);
+	else if (pst_control_is(line, "SLOT broken"))
+		pst_child_suspect(&worker->child, more);
+	else
+		pst_child_unknown_line(&gate->child, line);
+}
+
+static void
+on_line(void *owner, const struct pst_control *line)
+{
+	struct pst_gate *gate = owner;
+
+	if (pst_control_is(line, "SLOT")) {
+		on_slot(gate, line);
+	} else if (pst_control_is(line, "READY")) {
+		if (gate->child.slot.state != PST_SLOT_STARTING)
+			return;
+		pst_slot_enter(&gate->child.slot, PST_SLOT_USABLE, pst_clock_ms());
+		gate->was_usable = true;
+		pst_log_debug("gateway ready (pid %ld)", (long)gate->child.pid);
+	} else if (!pst_control_is(line, "PONG")) {
+		pst_child_unknown_line(&gate->child, line);
+	}
+}
+
+static void
+on_retry(void *owner)
+{
+	pst_gate_start(owner);
+}
+
+/* ---- its process ---- */
+
+int
+pst_gate_init(struct pst_gate *gate, struct pst_arbiter *arbiter)
+{
+	static const struct pst_child_events events = {.line = on_line, .retry = on_retry};
+
+	gate->arbiter = arbiter;
+	return pst_child_init(&gate->child, arbiter->base, &events, gate);
+}
+
+void
+pst_gate_start(struct pst_gate *gate)
+{
+	struct pst_arbiter *arbiter = gate->arbiter;
+	char title[128];
+	char *argv[] = {title, NULL};
+	struct pst_spawn spawn = {
+	    .file = PST_LIBEXECDIR "/gateway",
+	    .argv = argv,
+	    .fds = {arbiter->null, pst_log_fd(), pst_log_fd(), -1},
+	    .identity = arbiter->identity,
+	    .raise_nofile = true,
+	};
+
+	snprintf(title, sizeof(title), "penstock: gateway [%s]", pst_conf_title(arbiter->conf));
+	if (pst_child_start(&gate->child, &spawn, "gateway") < 0) {
+		pst_arbiter_gate_gone(arbiter, PST_NOT_STARTED);
+		return;
+	}
+	send_settings(gate->child.channel, arbiter->conf);
+	send_listeners(gate->child.channel, &arbiter->listeners);
+	if (arbiter->access_log >= 0)
+		pst_channel_send_fd(
+		    gate->child.channel, arbiter->access_log, "ACCESS_LOG", NULL);
+	pst_channel_send(gate->child.channel, "START", NULL);
+	announce_workers(gate);
+}

@@ -1,0 +1,48 @@
+/*
+ * Client listeners. They outlive every child: a gateway that is started again finds the
+ * connections that waited meanwhile.
+ */
+#ifndef PST_ARBITER_LISTENER_H
+#define PST_ARBITER_LISTENER_H
+
+#include "gateway/address.h"
+#include "gateway/arbiter/identity.h"
+#include "gateway/conf.h"
+
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+struct pst_listener {
+	struct pst_address address;
+	int fd;         /* listening, non-blocking, close-on-exec */
+	char name[300]; /* 127.0.0.1:8000, [::1]:8000, unix:/path: where it really listens */
+	dev_t dev;      /* of a unix socket that we made, so that only that one is removed */
+	ino_t ino;
+};
+
+struct pst_listeners {
+	size_t count;
+	struct pst_listener *list;
+};
+
+enum pst_listeners_result {
+	PST_LISTENERS_OPEN,
+	PST_LISTENERS_FAILED,      /* a line was logged */
+	PST_LISTENERS_INTERRUPTED, /* TERM, INT or QUIT came while it waited for an address */
+};
+
+/*
+ * Open every --bind of CONF, or what systemd handed over (LISTEN_FDS) instead. An address in use is
+ * tried again for 5 seconds, in which TERM, INT and QUIT, which must be blocked, are waited for.
+ */
+enum pst_listeners_result pst_listeners_open(struct pst_listeners *listeners,
+    const struct pst_conf *conf, const struct pst_identity *identity);
+
+/* Close all, and remove the unix sockets that this process made. */
+void pst_listeners_close(struct pst_listeners *listeners);
+
+/* How people are told of it: http://127.0.0.1:8000, or unix:/path. */
+void pst_listener_url(const struct pst_listener *listener, char *url, size_t size);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * The runtime directory, penstock-PID, and the workers' listening sockets in it.
+ * docs/architecture.md, "The runtime directory", says where it is and whose.
+ *
+ * The arbiter holds a lock (flock) on the directory as long as it lives: a directory without it,
+ * whose pid is no process, is dead and is swept by whoever starts next.
+ */
+#ifndef PST_ARBITER_RUNDIR_H
+#define PST_ARBITER_RUNDIR_H
+
+#include "gateway/arbiter/identity.h"
+
+#include <sys/un.h>
+
+#define PST_RUNDIR_PATH sizeof(((struct sockaddr_un *)0)->sun_path)
+
+struct pst_rundir {
+	char path[PST_RUNDIR_PATH];
+	int fd;
+};
+
+/* Sweep what the dead left, then make ours. 0, or -1 after a line was logged. */
+int pst_rundir_make(struct pst_rundir *rundir, const struct pst_identity *identity);
+
+/* Remove the directory and what is in it. */
+void pst_rundir_remove(struct pst_rundir *rundir);
+
+/*
+ * Listen on a new socket for worker ID; its path, for the gateway, is written to PATH. The
+ * descriptor is blocking and close-on-exec. -1 with errno.
+ */
+int pst_rundir_listen(const struct pst_rundir *rundir, const char *id, char path[PST_RUNDIR_PATH]);
+
+/* Remove the socket of worker ID. */
+void pst_rundir_forget(const struct pst_rundir *rundir, const char *id);
+
+#endif

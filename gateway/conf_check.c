@@ -1,0 +1,160 @@
+#include "gateway/conf_check.h"
+
+#include "gateway/address.h"
+#include "gateway/nearest.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+int
+pst_check_any(const char *value, char why[PST_CONF_WHY])
+{
+	if (*value)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "wants a value that is not empty");
+	return -1;
+}
+
+int
+pst_check_bind(const char *value, char why[PST_CONF_WHY])
+{
+	struct pst_address address;
+	const char *reason;
+
+	if (pst_address_parse(&address, value, &reason) == 0)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "cannot use '%.200s': %s", value, reason);
+	return -1;
+}
+
+static int
+check_range(const char *value, unsigned long long min, unsigned long long max, char *why)
+{
+	unsigned long long n = 0;
+	char *end = NULL;
+
+	errno = 0;
+	if (*value >= '0' && *value <= '9')
+		n = strtoull(value, &end, 10);
+	if (end && !*end && !errno && n >= min && n <= max)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "wants a whole number from %llu to %llu, not '%.200s'", min,
+	    max, value);
+	return -1;
+}
+
+int
+pst_check_number(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 0, INT_MAX, why);
+}
+
+int
+pst_check_positive(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 1, INT_MAX, why);
+}
+
+int
+pst_check_workers(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 1, 1024, why);
+}
+
+int
+pst_check_size(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 0, LLONG_MAX, why);
+}
+
+/* gunicorn takes Python's 0o22 as well as C's 022. */
+int
+pst_check_umask(const char *value, char why[PST_CONF_WHY])
+{
+	const char *digits = value;
+	size_t n;
+
+	if (digits[0] == '0' && (digits[1] == 'o' || digits[1] == 'O'))
+		digits += 2;
+	n = strspn(digits, "01234567");
+	if (n > 0 && !digits[n] && strtoul(digits, NULL, 8) <= 0777)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "wants an octal mask from 0 to 777, not '%.200s'", value);
+	return -1;
+}
+
+int
+pst_check_env(const char *value, char why[PST_CONF_WHY])
+{
+	const char *equals = strchr(value, '=');
+
+	if (equals && equals != value)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "wants NAME=VALUE, not '%.200s'", value);
+	return -1;
+}
+
+/* One of the N NAMES. */
+static int
+check_word(const char *value, const char *const *names, size_t n, char *why)
+{
+	struct pst_nearest search;
+	int used = 0;
+
+	pst_nearest_begin(&search, value);
+	for (size_t i = 0; i < n; i++) {
+		if (strcasecmp(value, names[i]) == 0)
+			return 0;
+		pst_nearest_offer(&search, names[i]);
+	}
+	used = snprintf(why, PST_CONF_WHY, "does not know '%.100s'", value);
+	if (search.name)
+		used += snprintf(why + used, PST_CONF_WHY - (size_t)used,
+		    "; did you mean '%s'?", search.name);
+	used += snprintf(why + used, PST_CONF_WHY - (size_t)used, " It takes %s", names[0]);
+	for (size_t i = 1; i < n; i++)
+		used += snprintf(why + used, PST_CONF_WHY - (size_t)used, "%s%s",
+		    i + 1 < n ? ", " : " or ", names[i]);
+	return -1;
+}
+
+#define CHECK_WORD(value, names, why) \
+	check_word(value, names, sizeof(names) / sizeof(names[0]), why)
+
+int
+pst_check_worker_class(const char *value, char why[PST_CONF_WHY])
+{
+	static const char *const known[] = {"sync"};
+	static const char *const later[] = {"threaded", "gthread", "async", "asgi", "gevent",
+	    "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado",
+	    "uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"};
+
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		if (strcmp(value, later[i]) == 0) {
+			snprintf(why, PST_CONF_WHY,
+			    "%s is not there yet: this version has sync workers only", value);
+			return -1;
+		}
+	}
+	return CHECK_WORD(value, known, why);
+}
+
+int
+pst_check_header_map(const char *value, char why[PST_CONF_WHY])
+{
+	static const char *const known[] = {"drop", "refuse", "dangerous"};
+
+	return CHECK_WORD(value, known, why);
+}
+
+int
+pst_check_log_level(const char *value, char why[PST_CONF_WHY])
+{
+	static const char *const known[] = {"debug", "info", "warning", "error", "critical"};
+
+	return CHECK_WORD(value, known, why);
+}

@@ -1,0 +1,22 @@
+/*
+ * Checks of option values, for the table. Each returns 0, or -1 with the rest of a sentence that
+ * begins with the option ("--workers wants ...") in WHY.
+ */
+#ifndef PST_GATEWAY_CONF_CHECK_H
+#define PST_GATEWAY_CONF_CHECK_H
+
+#include "gateway/conf.h"
+
+int pst_check_any(const char *value, char why[PST_CONF_WHY]);
+int pst_check_bind(const char *value, char why[PST_CONF_WHY]);
+int pst_check_number(const char *value, char why[PST_CONF_WHY]);   /* 0 to 2147483647 */
+int pst_check_positive(const char *value, char why[PST_CONF_WHY]); /* 1 to 2147483647 */
+int pst_check_workers(const char *value, char why[PST_CONF_WHY]);  /* 1 to 1024 */
+int pst_check_size(const char *value, char why[PST_CONF_WHY]);     /* bytes, below 2^63 */
+int pst_check_umask(const char *value, char why[PST_CONF_WHY]);
+int pst_check_env(const char *value, char why[PST_CONF_WHY]);
+int pst_check_worker_class(const char *value, char why[PST_CONF_WHY]);
+int pst_check_header_map(const char *value, char why[PST_CONF_WHY]);
+int pst_check_log_level(const char *value, char why[PST_CONF_WHY]);
+
+#endif
