@@ -35,7 +35,7 @@ AS_IF([test -n "$pst_python_problem" && test -x /usr/bin/python3 &&
 	pst_python_first=$pst_python_problem
 	PST_PYTHON_PROBE([/usr/bin/python3])
 	AS_IF([test -z "$pst_python_problem"],
-		[AC_MSG_NOTICE([using /usr/bin/python3, because of $pst_python_first])],
+		[AC_MSG_NOTICE([using /usr/bin/python3, not python3 of PATH. $pst_python_first])],
 		[pst_python_problem="$pst_python_first
   $pst_python_problem"])
 ])
