@@ -1,0 +1,169 @@
+#include "adapters/python/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pst_call *
+pst_call_new(const struct pst_host *host, struct pst_request *request)
+{
+	struct pst_call *call = calloc(1, sizeof *call);
+
+	if (call == NULL || pthread_mutex_init(&call->lock, NULL) != 0) {
+		free(call);
+		PyErr_NoMemory();
+		return NULL;
+	}
+	atomic_init(&call->references, 1);
+	call->host = host;
+	call->request = request;
+	pst_head_init(&call->head);
+	return call;
+}
+
+struct pst_call *
+pst_call_ref(struct pst_call *call)
+{
+	atomic_fetch_add_explicit(&call->references, 1, memory_order_relaxed);
+	return call;
+}
+
+void
+pst_call_unref(struct pst_call *call)
+{
+	if (atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel) != 1)
+		return;
+	pst_head_free(&call->head);
+	free(call->input.bytes);
+	free(call->errors.bytes);
+	pthread_mutex_destroy(&call->lock);
+	free(call);
+}
+
+void
+pst_call_lock(struct pst_call *call)
+{
+	if (pthread_mutex_trylock(&call->lock) == 0)
+		return;
+	Py_BEGIN_ALLOW_THREADS
+	pthread_mutex_lock(&call->lock);
+	Py_END_ALLOW_THREADS
+}
+
+void
+pst_call_unlock(struct pst_call *call)
+{
+	pthread_mutex_unlock(&call->lock);
+}
+
+void
+pst_call_end(struct pst_call *call)
+{
+	pst_call_lock(call);
+	call->request = NULL;
+	pst_call_unlock(call);
+}
+
+const struct pst_field *
+pst_call_param(const struct pst_call *call, const char *name)
+{
+	size_t length = strlen(name);
+	size_t count = 0;
+	const struct pst_field *params =
+	    call->request != NULL ? call->host->params(call->request, &count) : NULL;
+
+	for (size_t i = 0; i < count; i++)
+		if (params[i].name_len == length && memcmp(params[i].name, name, length) == 0)
+			return &params[i];
+	return NULL;
+}
+
+/* Append the printable form of VALUE up to a '?'; returns the new length, below N. */
+static size_t
+append_clean(char *text, size_t at, size_t n, const struct pst_field *value)
+{
+	if (value == NULL)
+		return at;
+	for (size_t i = 0; i < value->value_len && value->value[i] != '?' && at + 5 < n; i++) {
+		unsigned char byte = (unsigned char)value->value[i];
+
+		if (byte > 0x20 && byte < 0x7f)
+			text[at++] = (char)byte;
+		else
+			at += (size_t)snprintf(text + at, n - at, "%%%02X", byte);
+	}
+	text[at] = '\0';
+	return at;
+}
+
+const char *
+pst_call_title(const struct pst_call *call, char *text, size_t n)
+{
+	const struct pst_field *target = pst_call_param(call, "REQUEST_URI");
+	size_t at;
+
+	text[0] = '\0';
+	at = append_clean(text, 0, n, pst_call_param(call, "REQUEST_METHOD"));
+	if (at == 0)
+		at = (size_t)snprintf(text, n, "request");
+	if (at + 8 < n) {
+		text[at++] = ' ';
+		text[at] = '\0';
+	}
+	if (target != NULL) {
+		append_clean(text, at, n, target);
+	} else {
+		at = append_clean(text, at, n, pst_call_param(call, "SCRIPT_NAME"));
+		append_clean(text, at, n, pst_call_param(call, "PATH_INFO"));
+	}
+	return text;
+}
+
+void
+pst_call_log(struct pst_call *call, enum pst_log_level level, const char *message)
+{
+	char title[256];
+	char line[1024];
+	int length;
+
+	length = snprintf(line, sizeof line, "%s: %s", pst_call_title(call, title, sizeof title),
+	    message);
+	if (length >= (int)sizeof line)
+		length = sizeof line - 1;
+	Py_BEGIN_ALLOW_THREADS
+	call->host->log(level, line, (size_t)length);
+	Py_END_ALLOW_THREADS
+}
+
+const char *
+pst_call_reason(const struct pst_call *call)
+{
+	return call->request != NULL ? call->host->reason(call->request) : "the request is over";
+}
+
+int
+pst_call_buffer_reserve(struct pst_call_buffer *buffer, size_t n)
+{
+	size_t held = buffer->end - buffer->start;
+	size_t capacity = buffer->capacity < 4096 ? 4096 : buffer->capacity;
+	char *bytes;
+
+	if (buffer->start > 0 && buffer->capacity - held >= n) {
+		memmove(buffer->bytes, buffer->bytes + buffer->start, held);
+		buffer->start = 0;
+		buffer->end = held;
+	}
+	if (buffer->capacity - buffer->end >= n)
+		return 0;
+	while (capacity - buffer->end < n) {
+		if (capacity > (size_t)PY_SSIZE_T_MAX / 2)
+			return -1;
+		capacity *= 2;
+	}
+	bytes = realloc(buffer->bytes, capacity);
+	if (bytes == NULL)
+		return -1;
+	buffer->bytes = bytes;
+	buffer->capacity = capacity;
+	return 0;
+}

@@ -1,0 +1,89 @@
+/*
+ * One request, as the Python objects made for it see it: wsgi.input, wsgi.errors,
+ * start_response and write. The objects may outlive the request (an application can keep its
+ * environ), and threads of the application may use them, so that what they share is here, under
+ * a lock, and counted.
+ *
+ * The lock comes before the GIL: nobody waits for the lock with the GIL held, and no Python code
+ * runs under the lock. Whoever holds it may let go of the GIL and take it again.
+ */
+#ifndef PST_PYTHON_CALL_H
+#define PST_PYTHON_CALL_H
+
+#include <Python.h>
+
+#include <penstock/plugin.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "adapters/python/head.h"
+
+/* How far the response has come. */
+enum pst_call_stage {
+	PST_CALL_NO_HEAD = 0, /* start_response() was not called */
+	PST_CALL_HEAD,        /* it was; nothing was handed to the host, it may be replaced */
+	PST_CALL_SENT,        /* the host has the head */
+};
+
+/* Bytes between start and end are still to be taken. */
+struct pst_call_buffer {
+	char *bytes;
+	size_t capacity;
+	size_t start;
+	size_t end;
+};
+
+struct pst_call {
+	atomic_uint references;
+	pthread_mutex_t lock;
+	const struct pst_host *host;
+	struct pst_request *request; /* NULL once the request is over */
+
+	struct pst_call_buffer input;  /* read from the host, not yet by the application */
+	bool input_ended;
+	bool input_broken;
+	struct pst_call_buffer errors; /* a line of wsgi.errors that has no end yet */
+
+	enum pst_call_stage stage;
+	struct pst_head head;
+	bool bodyless;     /* HEAD: the body is dropped */
+	bool gone;         /* the client does not want the rest */
+	bool failed;       /* the host refused or failed: nothing more is sent */
+	bool cut;          /* more came than Content-Length said */
+	long long written; /* bytes of body that the application gave */
+};
+
+/* A new call with one reference, or NULL with MemoryError set. */
+struct pst_call *pst_call_new(const struct pst_host *host, struct pst_request *request);
+struct pst_call *pst_call_ref(struct pst_call *call);
+void pst_call_unref(struct pst_call *call);
+
+/* Take the lock, letting go of the GIL while it has to be waited for. */
+void pst_call_lock(struct pst_call *call);
+void pst_call_unlock(struct pst_call *call);
+
+/* The request is over: what the application still does with its objects reaches no host. */
+void pst_call_end(struct pst_call *call);
+
+/* The value of the request's parameter NAME, or NULL. With the lock held, or before the
+ * application runs. */
+const struct pst_field *pst_call_param(const struct pst_call *call, const char *name);
+
+/*
+ * Write "GET /path" to TEXT, N bytes at most with the NUL: fit for a log line, whatever the client
+ * sent, and without the query, which may hold secrets. Returns TEXT.
+ */
+const char *pst_call_title(const struct pst_call *call, char *text, size_t n);
+
+/* A line to the error log, "GET /path: " and MESSAGE. */
+void pst_call_log(struct pst_call *call, enum pst_log_level level, const char *message);
+
+/* What the host says about the last result that was negative. With the lock held. */
+const char *pst_call_reason(const struct pst_call *call);
+
+/* Make room for N bytes after end: 0, or -1 without memory (no exception is set). */
+int pst_call_buffer_reserve(struct pst_call_buffer *buffer, size_t n);
+
+#endif

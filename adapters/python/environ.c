@@ -1,0 +1,437 @@
+#include "adapters/python/environ.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* Shapes that are kept: browsers, health checks and API clients differ, but not by many. */
+#define SHAPES 8
+
+/* A longer value is not kept for the next request. */
+#define KEPT_LIMIT ((size_t)256)
+
+/* After so many changes a value is taken for one that always changes. */
+#define CHANGES_LIMIT 8
+
+/* What else follows from a parameter. */
+enum role {
+	ROLE_PLAIN,
+	ROLE_SKIP,   /* not for the application */
+	ROLE_TARGET, /* REQUEST_URI: RAW_URI is the same */
+	ROLE_SCHEME, /* HTTPS, REQUEST_SCHEME: wsgi.url_scheme follows */
+};
+
+struct entry {
+	char *name; /* as the host sent it, NUL-terminated */
+	size_t name_len;
+	enum role role;
+	PyObject *key;
+	PyObject *value; /* in the shape's dict; NULL when the value is not kept */
+	unsigned changes;
+};
+
+struct shape {
+	size_t count; /* 0: unused */
+	struct entry *entries;
+	PyObject *dict;
+	unsigned long used; /* when, in requests */
+};
+
+struct pst_environ {
+	PyObject *base;  /* what every environ begins with */
+	PyObject *names; /* usual names, interned as the application's constants are: {name: name} */
+	PyObject *input, *errors, *scheme, *raw_uri, *path_info; /* keys */
+	PyObject *https, *request_scheme;                        /* keys */
+	PyObject *http_value, *https_value;
+	struct shape shapes[SHAPES];
+	unsigned long requests;
+};
+
+static const char *const usual_names[] = {"AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE",
+	"DOCUMENT_ROOT", "DOCUMENT_URI", "GATEWAY_INTERFACE", "HTTPS", "HTTP_ACCEPT",
+	"HTTP_ACCEPT_CHARSET", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "HTTP_AUTHORIZATION",
+	"HTTP_CACHE_CONTROL", "HTTP_CONNECTION", "HTTP_COOKIE", "HTTP_DNT", "HTTP_EXPECT",
+	"HTTP_FORWARDED", "HTTP_HOST", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE",
+	"HTTP_IF_NONE_MATCH", "HTTP_ORIGIN", "HTTP_PRAGMA", "HTTP_RANGE", "HTTP_REFERER",
+	"HTTP_SEC_FETCH_DEST", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_USER",
+	"HTTP_TE", "HTTP_TRACEPARENT", "HTTP_UPGRADE_INSECURE_REQUESTS", "HTTP_USER_AGENT",
+	"HTTP_VIA", "HTTP_X_CSRFTOKEN", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST",
+	"HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP", "HTTP_X_REQUESTED_WITH",
+	"HTTP_X_REQUEST_ID", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "REDIRECT_STATUS",
+	"REMOTE_ADDR", "REMOTE_HOST", "REMOTE_IDENT", "REMOTE_PORT", "REMOTE_USER", "REQUEST_METHOD",
+	"REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_ADDR",
+	"SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE"};
+
+static bool
+is_named(const struct pst_field *field, const char *name)
+{
+	return strlen(name) == field->name_len && memcmp(field->name, name, field->name_len) == 0;
+}
+
+static PyObject *
+latin1(const char *bytes, size_t n)
+{
+	return PyUnicode_DecodeLatin1(bytes, (Py_ssize_t)n, NULL);
+}
+
+/* --- What does not change -------------------------------------------------------------- */
+
+static PyObject *
+make_names(void)
+{
+	PyObject *names = PyDict_New();
+
+	for (size_t i = 0; names != NULL && i < sizeof usual_names / sizeof *usual_names; i++) {
+		PyObject *name = PyUnicode_InternFromString(usual_names[i]);
+
+		if (name == NULL || PyDict_SetItem(names, name, name) < 0)
+			Py_CLEAR(names);
+		Py_XDECREF(name);
+	}
+	return names;
+}
+
+/* PEP 3333's variables, with what an environ holds when the host has no parameter for one. */
+static PyObject *
+make_base(bool multithread, PyObject *file_wrapper)
+{
+	PyObject *base = Py_BuildValue(
+	    "{s(ii) ss sO sO sO sO sO sO sO ss ss ss ss ss ss ss ss}",
+	    "wsgi.version", 1, 0, "wsgi.url_scheme", "http", "wsgi.input", Py_None, "wsgi.errors",
+	    Py_None, "wsgi.multithread", multithread ? Py_True : Py_False, "wsgi.multiprocess",
+	    Py_True, "wsgi.run_once", Py_False, "wsgi.file_wrapper", file_wrapper,
+	    "wsgi.input_terminated", Py_True, "REQUEST_METHOD", "GET", "SCRIPT_NAME", "",
+	    "PATH_INFO", "", "QUERY_STRING", "", "SERVER_NAME", "localhost", "SERVER_PORT", "80",
+	    "SERVER_PROTOCOL", "HTTP/1.0", "SERVER_SOFTWARE", "penstock");
+	PyObject *interned = PyDict_New();
+	PyObject *key, *value;
+	Py_ssize_t at = 0;
+
+	while (base != NULL && interned != NULL && PyDict_Next(base, &at, &key, &value)) {
+		Py_INCREF(key);
+		PyUnicode_InternInPlace(&key);
+		if (PyDict_SetItem(interned, key, value) < 0)
+			Py_CLEAR(interned);
+		Py_DECREF(key);
+	}
+	if (base == NULL)
+		Py_CLEAR(interned);
+	Py_XDECREF(base);
+	return interned;
+}
+
+struct pst_environ *
+pst_environ_new(bool multithread, PyObject *file_wrapper)
+{
+	struct pst_environ *environ = calloc(1, sizeof *environ);
+
+	if (environ == NULL) {
+		PyErr_NoMemory();
+		return NULL;
+	}
+	environ->names = make_names();
+	environ->base = make_base(multithread, file_wrapper);
+	environ->input = PyUnicode_InternFromString("wsgi.input");
+	environ->errors = PyUnicode_InternFromString("wsgi.errors");
+	environ->scheme = PyUnicode_InternFromString("wsgi.url_scheme");
+	environ->raw_uri = PyUnicode_InternFromString("RAW_URI");
+	environ->path_info = PyUnicode_InternFromString("PATH_INFO");
+	environ->https = PyUnicode_InternFromString("HTTPS");
+	environ->request_scheme = PyUnicode_InternFromString("REQUEST_SCHEME");
+	environ->http_value = PyUnicode_InternFromString("http");
+	environ->https_value = PyUnicode_InternFromString("https");
+	if (PyErr_Occurred()) {
+		pst_environ_free(environ);
+		return NULL;
+	}
+	return environ;
+}
+
+static void
+clear_shape(struct shape *shape)
+{
+	for (size_t i = 0; i < shape->count; i++) {
+		free(shape->entries[i].name);
+		Py_XDECREF(shape->entries[i].key);
+		Py_XDECREF(shape->entries[i].value);
+	}
+	free(shape->entries);
+	Py_XDECREF(shape->dict);
+	memset(shape, 0, sizeof *shape);
+}
+
+void
+pst_environ_free(struct pst_environ *environ)
+{
+	PyObject *objects[] = {environ->base, environ->names, environ->input, environ->errors,
+	    environ->scheme, environ->raw_uri, environ->path_info, environ->https,
+	    environ->request_scheme, environ->http_value, environ->https_value};
+
+	for (size_t i = 0; i < SHAPES; i++)
+		clear_shape(&environ->shapes[i]);
+	for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
+		Py_XDECREF(objects[i]);
+	free(environ);
+}
+
+/* --- A shape that is known ------------------------------------------------------------- */
+
+static bool
+shape_fits(const struct shape *shape, const struct pst_field *params, size_t count)
+{
+	if (shape->count != count)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (shape->entries[i].name_len != params[i].name_len ||
+		    memcmp(shape->entries[i].name, params[i].name, params[i].name_len) != 0)
+			return false;
+	return true;
+}
+
+static struct shape *
+find_shape(struct pst_environ *environ, const struct pst_field *params, size_t count)
+{
+	for (size_t i = 0; i < SHAPES && count > 0; i++)
+		if (shape_fits(&environ->shapes[i], params, count))
+			return &environ->shapes[i];
+	return NULL;
+}
+
+static bool
+has_value(const struct entry *entry, const struct pst_field *param)
+{
+	return entry->value != NULL &&
+	    (size_t)PyUnicode_GET_LENGTH(entry->value) == param->value_len &&
+	    memcmp(PyUnicode_1BYTE_DATA(entry->value), param->value, param->value_len) == 0;
+}
+
+/* Keep VALUE for the next request, or forget what always changes: 0, or -1 with an exception. */
+static int
+keep_value(struct shape *shape, struct entry *entry, PyObject *value)
+{
+	bool keep = entry->changes < CHANGES_LIMIT &&
+	    (size_t)PyUnicode_GET_LENGTH(value) <= KEPT_LIMIT;
+
+	if (!keep && entry->value == NULL)
+		return 0;
+	entry->changes++;
+	if (PyDict_SetItem(shape->dict, entry->key, keep ? value : Py_None) < 0)
+		return -1;
+	Py_CLEAR(entry->value);
+	if (keep) {
+		Py_INCREF(value);
+		entry->value = value;
+	}
+	return 0;
+}
+
+/* Whether the request came over TLS, as nginx (HTTPS=on, REQUEST_SCHEME) and Apache say it. */
+static int
+set_scheme(const struct pst_environ *environ, PyObject *dict)
+{
+	PyObject *https = PyDict_GetItemWithError(dict, environ->https);
+	PyObject *scheme = PyDict_GetItemWithError(dict, environ->request_scheme);
+	bool secure = (https != NULL && PyUnicode_Check(https) &&
+	                  (PyUnicode_CompareWithASCIIString(https, "on") == 0 ||
+	                      PyUnicode_CompareWithASCIIString(https, "1") == 0)) ||
+	    (scheme != NULL && PyUnicode_Check(scheme) &&
+	        PyUnicode_CompareWithASCIIString(scheme, "https") == 0);
+
+	if (PyErr_Occurred())
+		return -1;
+	return PyDict_SetItem(dict, environ->scheme,
+	    secure ? environ->https_value : environ->http_value);
+}
+
+/* Set the values of PARAMS that differ from SHAPE's in DICT, its copy. */
+static int
+set_values(const struct pst_environ *environ, struct shape *shape, const struct pst_field *params,
+    PyObject *dict)
+{
+	bool scheme = false;
+
+	for (size_t i = 0; i < shape->count; i++) {
+		struct entry *entry = &shape->entries[i];
+		PyObject *value;
+		int rc;
+
+		if (entry->role == ROLE_SKIP || has_value(entry, &params[i]))
+			continue;
+		value = latin1(params[i].value, params[i].value_len);
+		if (value == NULL)
+			return -1;
+		rc = PyDict_SetItem(dict, entry->key, value);
+		if (rc == 0 && entry->role == ROLE_TARGET)
+			rc = PyDict_SetItem(dict, environ->raw_uri, value);
+		if (rc == 0 && entry->role != ROLE_TARGET)
+			rc = keep_value(shape, entry, value);
+		scheme = scheme || entry->role == ROLE_SCHEME;
+		Py_DECREF(value);
+		if (rc < 0)
+			return -1;
+	}
+	if (scheme && set_scheme(environ, shape->dict) < 0)
+		return -1;
+	return scheme ? set_scheme(environ, dict) : 0;
+}
+
+/* --- A shape that is new --------------------------------------------------------------- */
+
+static enum role
+role_of(const struct pst_field *param)
+{
+	if ((param->name_len >= 5 && strncasecmp(param->name, "wsgi.", 5) == 0) ||
+	    is_named(param, "HTTP_CONTENT_TYPE") || is_named(param, "HTTP_CONTENT_LENGTH"))
+		return ROLE_SKIP;
+	if (is_named(param, "REQUEST_URI"))
+		return ROLE_TARGET;
+	if (is_named(param, "HTTPS") || is_named(param, "REQUEST_SCHEME"))
+		return ROLE_SCHEME;
+	return ROLE_PLAIN;
+}
+
+static PyObject *
+make_key(const struct pst_environ *environ, const struct pst_field *param, bool has_path)
+{
+	PyObject *name = latin1(param->name, param->name_len);
+	PyObject *usual;
+
+	if (name == NULL)
+		return NULL;
+	usual = !has_path && is_named(param, "SCRIPT_NAME") ?
+	    environ->path_info : PyDict_GetItemWithError(environ->names, name);
+	if (usual == NULL && !PyErr_Occurred())
+		return name;
+	Py_DECREF(name);
+	Py_XINCREF(usual);
+	return usual;
+}
+
+static int
+fill_entry(const struct pst_environ *environ, struct entry *entry, const struct pst_field *param,
+    bool has_path)
+{
+	entry->name = malloc(param->name_len + 1);
+	if (entry->name == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	memcpy(entry->name, param->name, param->name_len);
+	entry->name[param->name_len] = '\0';
+	entry->name_len = param->name_len;
+	entry->role = role_of(param);
+	entry->key = make_key(environ, param, has_path);
+	return entry->key != NULL ? 0 : -1;
+}
+
+/* Skip all but the last of the parameters that have one name. */
+static int
+skip_repeated(struct shape *shape)
+{
+	PyObject *seen = PySet_New(NULL);
+	int found = seen != NULL ? 0 : -1;
+
+	for (size_t i = shape->count; i > 0 && found >= 0; i--) {
+		struct entry *entry = &shape->entries[i - 1];
+
+		found = PySet_Contains(seen, entry->key);
+		if (found > 0)
+			entry->role = ROLE_SKIP;
+		else if (found == 0)
+			found = PySet_Add(seen, entry->key);
+	}
+	Py_XDECREF(seen);
+	return found < 0 ? -1 : 0;
+}
+
+/* The dict of SHAPE: the base, and a place for each parameter and for what follows from it. */
+static int
+fill_dict(const struct pst_environ *environ, struct shape *shape)
+{
+	shape->dict = PyDict_Copy(environ->base);
+	if (shape->dict == NULL)
+		return -1;
+	for (size_t i = 0; i < shape->count; i++) {
+		const struct entry *entry = &shape->entries[i];
+
+		if ((entry->role != ROLE_SKIP && PyDict_SetItem(shape->dict, entry->key, Py_None) < 0) ||
+		    (entry->role == ROLE_TARGET &&
+		        PyDict_SetItem(shape->dict, environ->raw_uri, Py_None) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+static int
+make_shape(const struct pst_environ *environ, struct shape *shape, const struct pst_field *params,
+    size_t count)
+{
+	bool has_path = false;
+
+	memset(shape, 0, sizeof *shape);
+	shape->entries = calloc(count > 0 ? count : 1, sizeof *shape->entries);
+	if (shape->entries == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	shape->count = count;
+	for (size_t i = 0; i < count; i++)
+		has_path = has_path || is_named(&params[i], "PATH_INFO");
+	for (size_t i = 0; i < count; i++)
+		if (fill_entry(environ, &shape->entries[i], &params[i], has_path) < 0)
+			return -1;
+	return skip_repeated(shape) == 0 ? fill_dict(environ, shape) : -1;
+}
+
+static struct shape *
+oldest_shape(struct pst_environ *environ)
+{
+	struct shape *oldest = &environ->shapes[0];
+
+	for (size_t i = 1; i < SHAPES; i++)
+		if (environ->shapes[i].used < oldest->used)
+			oldest = &environ->shapes[i];
+	return oldest;
+}
+
+static struct shape *
+add_shape(struct pst_environ *environ, const struct pst_field *params, size_t count)
+{
+	struct shape *place;
+	struct shape shape;
+
+	if (make_shape(environ, &shape, params, count) < 0) {
+		clear_shape(&shape);
+		return NULL;
+	}
+	place = oldest_shape(environ);
+	clear_shape(place);
+	*place = shape;
+	return place;
+}
+
+/* --- A request ------------------------------------------------------------------------- */
+
+PyObject *
+pst_environ_make(struct pst_environ *environ, const struct pst_field *params, size_t count,
+    PyObject *input, PyObject *errors)
+{
+	struct shape *shape = find_shape(environ, params, count);
+	PyObject *dict;
+
+	if (shape == NULL)
+		shape = add_shape(environ, params, count);
+	if (shape == NULL)
+		return NULL;
+	shape->used = ++environ->requests;
+	dict = PyDict_Copy(shape->dict);
+	if (dict == NULL)
+		return NULL;
+	if (PyDict_SetItem(dict, environ->input, input) < 0 ||
+	    PyDict_SetItem(dict, environ->errors, errors) < 0 ||
+	    set_values(environ, shape, params, dict) < 0) {
+		Py_DECREF(dict);
+		return NULL;
+	}
+	return dict;
+}

@@ -1,0 +1,14 @@
+/* The options of the command line that concern Python: --python, --pythonpath. */
+#ifndef PST_PYTHON_OPTION_H
+#define PST_PYTHON_OPTION_H
+
+#include <penstock/plugin.h>
+
+/*
+ * The value of the INDEXth option NAME (0: the first), or NULL. Options that are empty count as not
+ * given.
+ */
+const char *pst_option_value(
+    const struct pst_app_config *config, const char *name, unsigned index);
+
+#endif

@@ -1,0 +1,340 @@
+#include "adapters/python/response.h"
+
+#include "adapters/python/handle.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Keep what a negative RESULT of the host means for the rest. With the lock held. */
+static int
+keep_result(struct pst_call *call, int result)
+{
+	if (result == PST_RESULT_GONE)
+		call->gone = true;
+	else if (result < 0)
+		call->failed = true;
+	return result < 0 ? -1 : 0;
+}
+
+/* Hand the head over if that was not done: 0 or -1. With the lock held. */
+static int
+send_head(struct pst_call *call)
+{
+	const struct pst_head *head = &call->head;
+
+	if (call->stage == PST_CALL_SENT)
+		return 0;
+	call->stage = PST_CALL_SENT;
+	return keep_result(call, call->host->respond(call->request, head->status, head->reason,
+	    head->fields, head->count));
+}
+
+/* Whether bytes of body may be sent now: 0 or -1, for raise(). With the lock held. */
+static int
+ready(struct pst_call *call)
+{
+	if (call->request == NULL || call->stage == PST_CALL_NO_HEAD || call->gone || call->failed)
+		return -1;
+	return send_head(call);
+}
+
+/* How many of N bytes fit into Content-Length; the rest is counted as cut. With the lock held. */
+static long long
+allowed(struct pst_call *call, long long n)
+{
+	long long left = call->head.content_length - call->written;
+
+	if (call->head.content_length < 0 || n <= left)
+		return n;
+	if (!call->cut && !call->bodyless)
+		pst_call_log(call, PST_LOG_WARNING,
+		    "the application sent more than its Content-Length said; the rest is cut off");
+	call->cut = true;
+	return left;
+}
+
+static bool
+drops_body(const struct pst_call *call)
+{
+	return call->bodyless || pst_head_without_body(&call->head);
+}
+
+static void
+raise_gone(void)
+{
+	PyObject *arguments = Py_BuildValue("(is)", EPIPE, "the client is gone");
+
+	if (arguments != NULL)
+		PyErr_SetObject(PyExc_BrokenPipeError, arguments);
+	Py_XDECREF(arguments);
+}
+
+/* Unlock, and set the exception for a send that failed. */
+static int
+leave(struct pst_call *call, int rc)
+{
+	char reason[256];
+	bool over = call->request == NULL;
+	bool headless = call->stage == PST_CALL_NO_HEAD;
+	bool gone = call->gone;
+
+	if (rc < 0)
+		snprintf(reason, sizeof reason, "%s", pst_call_reason(call));
+	pst_call_unlock(call);
+	if (rc >= 0)
+		return 0;
+	if (over)
+		PyErr_SetString(PyExc_ValueError, "write(): its request is over");
+	else if (headless)
+		PyErr_SetString(PyExc_AssertionError,
+		    "the application did not call start_response() before it gave a body or ended");
+	else if (gone)
+		raise_gone();
+	else
+		PyErr_Format(PyExc_OSError, "the response cannot be sent: %s", reason);
+	return -1;
+}
+
+static int
+write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
+{
+	size_t fits;
+	int rc = PST_RESULT_OK;
+
+	if (ready(call) < 0)
+		return -1;
+	fits = (size_t)allowed(call, (long long)n);
+	call->written += (long long)fits;
+	Py_BEGIN_ALLOW_THREADS
+	if (!drops_body(call) && fits > 0)
+		rc = call->host->write(call->request, bytes, fits);
+	if (rc == PST_RESULT_OK && flush)
+		rc = call->host->flush(call->request);
+	Py_END_ALLOW_THREADS
+	return keep_result(call, rc);
+}
+
+int
+pst_response_write(struct pst_call *call, const char *bytes, size_t n, bool flush)
+{
+	int rc = 0;
+
+	pst_call_lock(call);
+	if (n > 0 || call->stage == PST_CALL_NO_HEAD)
+		rc = write_locked(call, bytes, n, flush);
+	return leave(call, rc);
+}
+
+int
+pst_response_send_file(struct pst_call *call, int fd, off_t offset, long long length)
+{
+	int rc = 0;
+
+	pst_call_lock(call);
+	if (ready(call) < 0)
+		return leave(call, -1);
+	length = allowed(call, length);
+	call->written += length;
+	if (!drops_body(call) && length > 0) {
+		Py_BEGIN_ALLOW_THREADS
+		rc = call->host->send_file(call->request, fd, offset, (size_t)length);
+		Py_END_ALLOW_THREADS
+	}
+	return leave(call, keep_result(call, rc));
+}
+
+void
+pst_response_set_length(struct pst_call *call, long long length)
+{
+	pst_call_lock(call);
+	/* Of a body that a HEAD request's answer left out nothing is known. */
+	if (call->stage == PST_CALL_HEAD && call->head.content_length < 0 &&
+	    !pst_head_without_body(&call->head) && (length > 0 || !call->bodyless))
+		pst_head_add_length(&call->head, length);
+	pst_call_unlock(call);
+}
+
+/* Whether the body is as long as its head said. With the lock held. */
+static bool
+is_whole(const struct pst_call *call)
+{
+	return call->head.content_length < 0 || call->written >= call->head.content_length ||
+	    drops_body(call);
+}
+
+int
+pst_response_end(struct pst_call *call)
+{
+	char message[160];
+
+	pst_call_lock(call);
+	if (ready(call) < 0)
+		return leave(call, -1);
+	if (is_whole(call))
+		return leave(call, 0);
+	snprintf(message, sizeof message,
+	    "the application sent %lld bytes of body, its Content-Length said %lld; "
+	    "the response is broken off", call->written, call->head.content_length);
+	pst_call_log(call, PST_LOG_ERROR, message);
+	pst_call_unlock(call);
+	return -1;
+}
+
+static struct pst_call *
+call_of(PyObject *self)
+{
+	return ((struct pst_handle *)self)->call;
+}
+
+static PyObject *
+response_write(PyObject *self, PyObject *bytes)
+{
+	if (!PyBytes_Check(bytes)) {
+		PyErr_Format(PyExc_TypeError, "write() takes bytes, not %.100s", Py_TYPE(bytes)->tp_name);
+		return NULL;
+	}
+	if (pst_response_write(call_of(self), PyBytes_AS_STRING(bytes),
+	        (size_t)PyBytes_GET_SIZE(bytes), true) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef write_method = {
+	"write", response_write, METH_O, "write(bytes): send a piece of the response body (PEP 3333)"};
+
+/* Raise what exc_info holds: always -1. */
+static int
+reraise(PyObject *exc_info)
+{
+	PyObject *type = PyTuple_GET_ITEM(exc_info, 0);
+	PyObject *value = PyTuple_GET_ITEM(exc_info, 1);
+	PyObject *traceback = PyTuple_GET_ITEM(exc_info, 2);
+
+	if (!PyExceptionInstance_Check(value)) {
+		PyErr_SetString(PyExc_AssertionError,
+		    "start_response(): the response has begun, and exc_info holds no exception");
+		return -1;
+	}
+	if (PyTraceBack_Check(traceback) && PyException_SetTraceback(value, traceback) < 0)
+		return -1;
+	PyErr_SetObject(PyExceptionClass_Check(type) ? type : (PyObject *)Py_TYPE(value), value);
+	return -1;
+}
+
+/* Whether start_response() may set the head now: 0, or -1 with an exception. */
+static int
+check_order(struct pst_call *call, PyObject *exc_info)
+{
+	enum pst_call_stage stage;
+	bool over;
+
+	pst_call_lock(call);
+	stage = call->stage;
+	over = call->request == NULL;
+	pst_call_unlock(call);
+	if (over) {
+		PyErr_SetString(PyExc_ValueError, "start_response(): its request is over");
+		return -1;
+	}
+	if (exc_info == Py_None) {
+		if (stage == PST_CALL_NO_HEAD)
+			return 0;
+		PyErr_SetString(PyExc_AssertionError,
+		    "start_response() was called twice without exc_info (PEP 3333)");
+		return -1;
+	}
+	if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3) {
+		PyErr_SetString(PyExc_TypeError, "start_response(): exc_info is what sys.exc_info() returns");
+		return -1;
+	}
+	return stage == PST_CALL_SENT ? reraise(exc_info) : 0;
+}
+
+/* Check and keep the head: 0, or -1 with an exception. */
+static int
+set_head(struct pst_call *call, PyObject *status, PyObject *headers)
+{
+	struct pst_head head;
+	bool late;
+
+	pst_head_init(&head);
+	if (pst_head_set(&head, status, headers) < 0)
+		return -1;
+	pst_call_lock(call);
+	late = call->stage == PST_CALL_SENT;
+	if (!late) {
+		struct pst_head old = call->head;
+
+		call->head = head;
+		call->stage = PST_CALL_HEAD;
+		head = old;
+	}
+	pst_call_unlock(call);
+	pst_head_free(&head);
+	if (late)
+		PyErr_SetString(PyExc_AssertionError, "start_response(): the response has begun");
+	return late ? -1 : 0;
+}
+
+/* start_response(status, headers, exc_info=None), by position or by name. */
+static PyObject *
+response_start(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+	static const char *const parameters[] = {"status", "headers", "exc_info"};
+	PyObject *values[3] = {NULL, NULL, Py_None};
+	Py_ssize_t named = names != NULL ? PyTuple_GET_SIZE(names) : 0;
+
+	if (count + named > 3)
+		goto wrong;
+	for (Py_ssize_t i = 0; i < count; i++)
+		values[i] = args[i];
+	for (Py_ssize_t i = 0; i < named; i++) {
+		PyObject *name = PyTuple_GET_ITEM(names, i);
+		int which = 0;
+
+		while (which < 3 && PyUnicode_CompareWithASCIIString(name, parameters[which]) != 0)
+			which++;
+		if (which == 3 || which < count)
+			goto wrong;
+		values[which] = args[count + i];
+	}
+	if (values[0] == NULL || values[1] == NULL)
+		goto wrong;
+	if (check_order(call_of(self), values[2]) < 0 ||
+	    set_head(call_of(self), values[0], values[1]) < 0)
+		return NULL;
+	return PyCFunction_New(&write_method, self);
+wrong:
+	PyErr_SetString(PyExc_TypeError, "start_response(status, headers, exc_info=None) is what PEP 3333 has");
+	return NULL;
+}
+
+static PyMethodDef start_method = {"start_response",
+	(PyCFunction)(void (*)(void))response_start, METH_FASTCALL | METH_KEYWORDS,
+	"start_response(status, headers, exc_info=None): the head of the response (PEP 3333)"};
+
+PyObject *
+pst_response_start(PyObject *response)
+{
+	return PyCFunction_New(&start_method, response);
+}
+
+static PyType_Slot response_slots[] = {
+	{Py_tp_dealloc, pst_handle_dealloc},
+	{Py_tp_doc, (void *)(uintptr_t)"The response to a request (PEP 3333)."},
+	{0, NULL},
+};
+
+static PyType_Spec response_spec = {
+	.name = "penstock.Response",
+	.basicsize = sizeof(struct pst_handle),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = response_slots,
+};
+
+PyTypeObject *
+pst_response_type(void)
+{
+	return pst_handle_type(&response_spec);
+}

@@ -1,0 +1,284 @@
+#include "adapters/python/wsgi.h"
+
+#include "adapters/python/call.h"
+#include "adapters/python/environ.h"
+#include "adapters/python/errors.h"
+#include "adapters/python/file_wrapper.h"
+#include "adapters/python/handle.h"
+#include "adapters/python/input.h"
+#include "adapters/python/response.h"
+#include "adapters/python/traceback.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct pst_wsgi {
+	const struct pst_host *host;
+	PyObject *callable;
+	PyTypeObject *input_type;
+	PyTypeObject *errors_type;
+	PyTypeObject *response_type;
+	PyTypeObject *file_wrapper_type;
+	struct pst_environ *environ;
+	PyObject *close; /* the name, interned */
+};
+
+struct pst_wsgi *
+pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread)
+{
+	struct pst_wsgi *wsgi = calloc(1, sizeof *wsgi);
+
+	if (wsgi == NULL) {
+		PyErr_NoMemory();
+		return NULL;
+	}
+	wsgi->host = host;
+	Py_INCREF(callable);
+	wsgi->callable = callable;
+	wsgi->input_type = pst_input_type();
+	wsgi->errors_type = pst_errors_type();
+	wsgi->response_type = pst_response_type();
+	wsgi->file_wrapper_type = pst_file_wrapper_type();
+	wsgi->close = PyUnicode_InternFromString("close");
+	if (!PyErr_Occurred())
+		wsgi->environ =
+		    pst_environ_new(multithread, (PyObject *)wsgi->file_wrapper_type);
+	if (PyErr_Occurred()) {
+		pst_wsgi_free(wsgi);
+		return NULL;
+	}
+	return wsgi;
+}
+
+void
+pst_wsgi_free(struct pst_wsgi *wsgi)
+{
+	if (wsgi->environ != NULL)
+		pst_environ_free(wsgi->environ);
+	Py_XDECREF(wsgi->callable);
+	Py_XDECREF(wsgi->input_type);
+	Py_XDECREF(wsgi->errors_type);
+	Py_XDECREF(wsgi->response_type);
+	Py_XDECREF(wsgi->file_wrapper_type);
+	Py_XDECREF(wsgi->close);
+	free(wsgi);
+}
+
+/* --- What went wrong ------------------------------------------------------------------- */
+
+/*
+ * Log the exception that is set, once, with the request's method and path, and WHEN: always -1.
+ * A client that went away is no error of the application, when it shows as the OSError that we
+ * raised.
+ */
+static int
+report(struct pst_call *call, const char *when)
+{
+	char title[256];
+	char line[384];
+	PyObject *text;
+	int length;
+
+	if (call->gone && PyErr_ExceptionMatches(PyExc_OSError)) {
+		PyErr_Clear();
+		return -1;
+	}
+	length = snprintf(line, sizeof line, "error while handling %s%s\n",
+	    pst_call_title(call, title, sizeof title),
+	    when);
+	text = pst_traceback_take();
+	pst_errors_flush(call);
+	pst_errors_add(call, line, (size_t)length);
+	if (text != NULL)
+		pst_errors_add(call, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
+	Py_XDECREF(text);
+	PyErr_Clear();
+	return -1;
+}
+
+static int
+type_error(PyObject *item)
+{
+	PyErr_Format(PyExc_TypeError, "the response body must be an iterable of bytes, not of %.100s",
+	    Py_TYPE(item)->tp_name);
+	return -1;
+}
+
+/* --- The body -------------------------------------------------------------------------- */
+
+/* A tuple: its length is known, and its pieces go out together. 0, or -1 with an exception. */
+static int
+send_items(struct pst_call *call, PyObject *items)
+{
+	Py_ssize_t count = PyTuple_GET_SIZE(items);
+	long long total = 0;
+
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *item = PyTuple_GET_ITEM(items, i);
+
+		if (!PyBytes_Check(item))
+			return type_error(item);
+		total += PyBytes_GET_SIZE(item);
+	}
+	pst_response_set_length(call, total);
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *item = PyTuple_GET_ITEM(items, i);
+
+		if (pst_response_write(call, PyBytes_AS_STRING(item),
+		        (size_t)PyBytes_GET_SIZE(item), false) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Any iterable: each piece goes out before the next is asked for. 0, or -1 with an exception. */
+static int
+send_pieces(struct pst_call *call, PyObject *result)
+{
+	PyObject *iterator = PyObject_GetIter(result);
+	PyObject *piece;
+	int rc = 0;
+
+	if (iterator == NULL)
+		return -1;
+	while (rc == 0 && (piece = PyIter_Next(iterator)) != NULL) {
+		rc = PyBytes_Check(piece) ?
+		    pst_response_write(call, PyBytes_AS_STRING(piece),
+		        (size_t)PyBytes_GET_SIZE(piece), true) : type_error(piece);
+		Py_DECREF(piece);
+	}
+	Py_DECREF(iterator);
+	return rc == 0 && PyErr_Occurred() ? -1 : rc;
+}
+
+static int
+send_file(struct pst_call *call, PyObject *wrapper)
+{
+	struct pst_file file;
+
+	if (!pst_file_wrapper_file(wrapper, &file))
+		return send_pieces(call, wrapper);
+	pst_response_set_length(call, file.length);
+	return pst_response_send_file(call, file.fd, file.offset, file.length);
+}
+
+static int
+send_body(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
+{
+	PyObject *items;
+	int rc;
+
+	if (Py_TYPE(result) == wsgi->file_wrapper_type)
+		return send_file(call, result);
+	if (!PyList_CheckExact(result) && !PyTuple_CheckExact(result))
+		return send_pieces(call, result);
+	items = PySequence_Tuple(result);
+	if (items == NULL)
+		return -1;
+	rc = send_items(call, items);
+	Py_DECREF(items);
+	return rc;
+}
+
+/* Call close() of what the application returned, if it has one: 0, or -1 with an exception. */
+static int
+close_result(const struct pst_wsgi *wsgi, PyObject *result)
+{
+	PyObject *close;
+	PyObject *closed;
+
+	if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
+		return 0;
+	close = PyObject_GetAttr(result, wsgi->close);
+	if (close == NULL) {
+		if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+			return -1;
+		PyErr_Clear();
+		return 0;
+	}
+	closed = PyObject_CallNoArgs(close);
+	Py_DECREF(close);
+	Py_XDECREF(closed);
+	return closed != NULL ? 0 : -1;
+}
+
+/* --- The call -------------------------------------------------------------------------- */
+
+/* What the application returns, or NULL with an exception. */
+static PyObject *
+call_application(const struct pst_wsgi *wsgi, struct pst_call *call)
+{
+	PyObject *input = pst_handle_new(wsgi->input_type, call);
+	PyObject *errors = pst_handle_new(wsgi->errors_type, call);
+	PyObject *response = pst_handle_new(wsgi->response_type, call);
+	PyObject *args[3] = {NULL, NULL, NULL};
+	PyObject *result = NULL;
+
+	if (input != NULL && errors != NULL && response != NULL) {
+		size_t count;
+		const struct pst_field *params = call->host->params(call->request, &count);
+
+		args[1] = pst_environ_make(wsgi->environ, params, count, input, errors);
+		args[2] = pst_response_start(response);
+		if (args[1] != NULL && args[2] != NULL)
+			result = PyObject_Vectorcall(wsgi->callable, args + 1,
+			    2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+	}
+	Py_XDECREF(args[1]);
+	Py_XDECREF(args[2]);
+	Py_XDECREF(response);
+	Py_XDECREF(errors);
+	Py_XDECREF(input);
+	return result;
+}
+
+/* For report(): what an exception does to the response. */
+static const char *
+broken(const struct pst_call *call)
+{
+	return call->stage == PST_CALL_SENT ? ", whose response had begun and is broken off" : "";
+}
+
+/* Send what the application returned, and close it: 0 when the response is complete. */
+static int
+finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
+{
+	int rc = send_body(wsgi, call, result);
+
+	if (rc == 0)
+		rc = pst_response_end(call);
+	if (PyErr_Occurred())
+		report(call, broken(call));
+	if (close_result(wsgi, result) < 0)
+		report(call, rc == 0 ? ", in close(), after a whole response" : ", in close()");
+	return rc;
+}
+
+int
+pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_request *request)
+{
+	struct pst_call *call = pst_call_new(wsgi->host, request);
+	const struct pst_field *method;
+	PyObject *result;
+	int rc;
+
+	if (call == NULL) {
+		static const char text[] = "out of memory: a request is refused";
+
+		PyErr_Clear();
+		wsgi->host->log(PST_LOG_ERROR, text, sizeof text - 1);
+		return -1;
+	}
+	method = pst_call_param(call, "REQUEST_METHOD");
+	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
+	result = call_application(wsgi, call);
+	rc = result != NULL ? finish(wsgi, call, result) : report(call, broken(call));
+	Py_XDECREF(result);
+	if (call->gone)
+		pst_call_log(call, PST_LOG_DEBUG, "the client went away before the response was complete");
+	pst_errors_flush(call);
+	pst_call_end(call);
+	pst_call_unref(call);
+	return rc;
+}

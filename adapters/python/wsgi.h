@@ -1,0 +1,23 @@
+/* The WSGI call: one request through an application (PEP 3333). */
+#ifndef PST_PYTHON_WSGI_H
+#define PST_PYTHON_WSGI_H
+
+#include <Python.h>
+
+#include <penstock/plugin.h>
+
+#include <stdbool.h>
+
+struct pst_wsgi;
+
+/* What serves CALLABLE (a reference is taken); NULL with an exception. */
+struct pst_wsgi *pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread);
+void pst_wsgi_free(struct pst_wsgi *wsgi);
+
+/*
+ * Serve one request, with the GIL held: 0 when the response is complete, -1 when it is not. What
+ * went wrong was logged, and no exception is set either way.
+ */
+int pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_request *request);
+
+#endif
