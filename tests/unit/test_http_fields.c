@@ -1,5 +1,7 @@
 /* Fields and what they govern: RFC 9110, sections 5 to 7 and 10; RFC 9112, sections 3.2, 5, 6, 9.
  */
+#include "protocol/error.h"
+#include "tests/unit/failmalloc.h"
 #include "tests/unit/http_case.h"
 
 #include <check.h>
@@ -347,6 +349,35 @@ START_TEST(test_stages)
 }
 END_TEST
 
+/* Whichever allocation fails: the request says so, and serves the next one after a reset. */
+START_TEST(test_no_memory)
+{
+	char bytes[4096] = "GET /%41 HTTP/1.1\r\nHost: h\r\n";
+	struct pst_http_request request;
+	unsigned long at = 0;
+	size_t consumed;
+	int rc;
+
+	for (int i = 0; i < 40; i++)
+		strcat(bytes, "X-Field: 01234567890123456789\r\n");
+	strcat(bytes, "\r\n");
+	pst_http_request_init(&request, &PST_HTTP_DEFAULT_LIMITS);
+	do {
+		pst_http_request_release(&request);
+		failmalloc_count = 0;
+		failmalloc_at = ++at;
+		rc = pst_http_request_parse(&request, bytes, strlen(bytes), &consumed);
+		failmalloc_at = 0;
+		ck_assert(rc == 1 || rc == PST_ERR_NOMEM);
+		pst_http_request_reset(&request);
+		ck_assert_int_eq(
+		    pst_http_request_parse(&request, bytes, strlen(bytes), &consumed), 1);
+	} while (rc != 1);
+	ck_assert_uint_gt(at, 3);
+	pst_http_request_free(&request);
+}
+END_TEST
+
 #define ADD(tcase, test, cases)                                                                    \
 	tcase_add_loop_test(tcase, test, 0, sizeof(cases) / sizeof((cases)[0]))
 
@@ -364,6 +395,7 @@ main(void)
 	tcase_add_test(fields, test_pipeline);
 	tcase_add_test(fields, test_growth);
 	tcase_add_test(fields, test_stages);
+	tcase_add_test(fields, test_no_memory);
 	suite_add_tcase(suite, fields);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

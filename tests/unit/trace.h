@@ -7,6 +7,7 @@
 
 #include "protocol/buf.h"
 #include "protocol/session.h"
+#include "tests/unit/failmalloc.h"
 
 struct trace {
 	struct pst_session *session;
@@ -47,9 +48,5 @@ void wire_end(struct pst_buf *wire, uint16_t id, uint32_t app_status, uint8_t pr
 /* A string's bytes as the content. */
 void wire_text(struct pst_buf *wire, uint8_t type, uint16_t id, const char *text);
 
-/* Allocations fail from the nth on (1: the next), once; 0: never. See failmalloc.c. */
-extern unsigned long failmalloc_at;
-/* Allocations made while it counted. */
-extern unsigned long failmalloc_count;
 
 #endif
