@@ -1,1 +1,1 @@
-EXTRA_DIST += %D%/flask
+EXTRA_DIST += %D%/flask %D%/plugin

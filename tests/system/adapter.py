@@ -1,0 +1,122 @@
+"""Start an adapter the way spawn-fcgi and the arbiter do, and build plugins for it."""
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import installed
+
+
+def build_plugin(source: str, target: Path, *flags: str) -> Path:
+    """Compile tests/plugins/SOURCE with the installed header only."""
+    environment = os.environ | {"PKG_CONFIG_PATH": str(installed.PKGCONFIGDIR)}
+    cflags = subprocess.run(
+        ["pkg-config", "--cflags", "penstock"],
+        env=environment, check=True, text=True, stdout=subprocess.PIPE,
+    ).stdout.split()
+    subprocess.run(
+        [
+            *shlex.split(os.environ.get("CC", "cc")), "-std=gnu11", "-Wall", "-Wextra", "-Werror",
+            "-O1", "-g", "-fPIC", "-shared", "-fvisibility=hidden", *cflags, *flags,
+            "-o", str(target), str(installed.SOURCE / "tests" / "plugins" / source),
+        ],
+        check=True,
+    )
+    return target
+
+
+class Adapter:
+    """`sync APP` on a unix socket in DIR, started directly: fd 0 listens, fd 3 is the control
+    socket when CONTROL says so. What it writes to fd 2 goes to a file."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *args: str,
+        control: bool = False,
+        listener: socket.socket | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.path = str(directory / "adapter.sock")
+        self._log = directory / "adapter.log"
+        self.control: socket.socket | None = None
+        if listener is None:
+            listener = socket.socket(socket.AF_UNIX)
+            Path(self.path).unlink(missing_ok=True)
+            listener.bind(self.path)
+            listener.listen(128)
+        env = {k: v for k, v in os.environ.items() if k != "PENSTOCK_CONTROL"}
+        env |= environment or {}
+        theirs = None
+        if control:
+            self.control, theirs = socket.socketpair()
+            self.control.settimeout(60)
+            env["PENSTOCK_CONTROL"] = "3"
+        self.process = self._start([str(installed.SYNC), *args], env, listener, theirs)
+        listener.close()
+        if theirs:
+            theirs.close()
+
+    def _start(
+        self,
+        command: list[str],
+        env: dict[str, str],
+        listener: socket.socket,
+        control: socket.socket | None,
+    ) -> subprocess.Popen[bytes]:
+        """The shell puts the control socket on fd 3, which Popen cannot."""
+        with self._log.open("wb") as log:
+            if control is None:
+                return subprocess.Popen(command, stdin=listener, stderr=log, env=env)
+            fd = control.fileno()
+            return subprocess.Popen(
+                ["/bin/bash", "-c", f'exec "$@" 3<&{fd} {fd}<&-', "bash", *command],
+                stdin=listener, stderr=log, env=env, pass_fds=[fd],
+            )
+
+    def __enter__(self) -> Adapter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.control:
+            self.control.close()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(timeout=30)
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text(errors="backslashreplace")
+
+    def wait_log(self, text: str) -> None:
+        """Wait until the log has TEXT; a test that waits in vain ends by its own deadline."""
+        deadline = time.monotonic() + 60
+        while text not in self.log:
+            assert time.monotonic() < deadline, f"no {text!r} in the log:\n{self.log}"
+            time.sleep(0.01)
+
+    def line(self) -> str:
+        """One line from the control socket."""
+        assert self.control
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = self.control.recv(1)
+            assert byte, f"the control socket closed; log:\n{self.log}"
+            line += byte
+        return line.decode().strip()
+
+    def tell(self, line: str) -> None:
+        assert self.control
+        self.control.sendall(line.encode() + b"\n")
+
+    def terminate(self, signo: signal.Signals = signal.SIGTERM) -> int:
+        self.process.send_signal(signo)
+        return self.wait()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=60)

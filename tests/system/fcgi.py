@@ -1,0 +1,147 @@
+"""A FastCGI client for tests: it sends and shows every record, right or wrong."""
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = range(1, 8)
+GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 9, 10, 11
+RESPONDER, AUTHORIZER, FILTER = 1, 2, 3
+REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE = range(4)
+KEEP_CONN = 1
+
+
+def record(kind: int, request_id: int, content: bytes = b"", padding: int = 0) -> bytes:
+    header = struct.pack(">BBHHBx", 1, kind, request_id, len(content), padding)
+    return header + content + bytes(padding)
+
+
+def stream(kind: int, request_id: int, content: bytes, size: int = 65535) -> bytes:
+    """CONTENT in records, and the empty one that ends the stream."""
+    pieces = (content[at : at + size] for at in range(0, len(content), size))
+    return b"".join(record(kind, request_id, piece) for piece in pieces) + record(kind, request_id)
+
+
+def pairs(values: Mapping[bytes, bytes]) -> bytes:
+    def length(n: int) -> bytes:
+        return bytes([n]) if n < 128 else struct.pack(">I", n | 0x80000000)
+
+    return b"".join(
+        length(len(name)) + length(len(value)) + name + value for name, value in values.items()
+    )
+
+
+def begin(request_id: int = 1, role: int = RESPONDER, keep: bool = True) -> bytes:
+    return record(BEGIN_REQUEST, request_id, struct.pack(">HB5x", role, KEEP_CONN * keep))
+
+
+def head(path: str, *, query: str = "", keep: bool = True, **params: str) -> bytes:
+    """BEGIN_REQUEST and PARAMS of a request for PATH."""
+    values = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query} | params
+    encoded = pairs({name.encode(): value.encode() for name, value in values.items()})
+    return begin(keep=keep) + stream(PARAMS, 1, encoded)
+
+
+def request(path: str, *, body: bytes = b"", query: str = "", keep: bool = True) -> bytes:
+    return head(path, query=query, keep=keep) + stream(STDIN, 1, body)
+
+
+@dataclass
+class Response:
+    """What came for one request; app_status is None when the connection closed instead."""
+
+    stdout: bytes = b""
+    stderr: bytes = b""
+    app_status: int | None = None
+    protocol_status: int | None = None
+    records: list[int] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        return self.head.splitlines()[0].removeprefix("Status: ")
+
+    @property
+    def head(self) -> str:
+        return self.stdout.partition(b"\r\n\r\n")[0].decode("latin-1")
+
+    @property
+    def body(self) -> bytes:
+        return self.stdout.partition(b"\r\n\r\n")[2]
+
+
+class Connection:
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)  # a timeout would make it fail when the backlog is full
+        self.socket.settimeout(60)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def _exactly(self, n: int) -> bytes:
+        got = bytearray()
+        while len(got) < n:
+            piece = self.socket.recv(n - len(got))
+            if not piece:
+                raise EOFError
+            got += piece
+        return bytes(got)
+
+    def record(self) -> tuple[int, int, bytes]:
+        """The next record: its type, request id and content."""
+        _, kind, request_id, length, padding = struct.unpack(">BBHHBx", self._exactly(8))
+        content = self._exactly(length)
+        self._exactly(padding)
+        return kind, request_id, content
+
+    def records(self) -> Iterator[tuple[int, int, bytes]]:
+        """All records until the connection closes."""
+        while True:
+            try:
+                yield self.record()
+            except (EOFError, ConnectionResetError):
+                return
+
+    def response(self) -> Response:
+        """Everything up to END_REQUEST, or to the connection's end."""
+        response = Response()
+        for kind, _, content in self.records():
+            response.records.append(kind)
+            if kind == STDOUT:
+                response.stdout += content
+            elif kind == STDERR:
+                response.stderr += content
+            elif kind == END_REQUEST:
+                response.app_status, response.protocol_status = struct.unpack(">IB3x", content)
+                break
+        return response
+
+    def ask(self, path: str, **kwargs: object) -> Response:
+        self.send(request(path, **kwargs))  # type: ignore[arg-type]
+        return self.response()
+
+    def values(self, *names: bytes) -> dict[bytes, bytes]:
+        self.send(record(GET_VALUES, 0, pairs({name: b"" for name in names})))
+        kind, request_id, content = self.record()
+        assert (kind, request_id) == (GET_VALUES_RESULT, 0)
+        result = {}
+        while content:
+            name_len, value_len = content[0], content[1]  # short ones only
+            name, content = content[2 : 2 + name_len], content[2 + name_len :]
+            result[name], content = content[:value_len], content[value_len:]
+        return result
+
+    def is_closed(self) -> bool:
+        """Wait for the other side to close."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
