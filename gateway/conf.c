@@ -266,8 +266,8 @@ say_no_value(char *why, enum source source)
 	int id = optopt >= LONG_BASE ? optopt - LONG_BASE : option_of_letter(optopt);
 
 	assert(id >= 0 && id < PST_OPT_COUNT);
-	return say(why, "%s--%s wants a value, %s", source_name(source), pst_options[id].name,
-	    pst_options[id].argument);
+	return say(why, "%s--%s wants a value, as in --%s %s", source_name(source),
+	    pst_options[id].name, pst_options[id].name, pst_options[id].argument);
 }
 
 /* C is what getopt_long() returned, WORD the word that it looked at. */

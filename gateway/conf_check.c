@@ -114,8 +114,8 @@ check_word(const char *value, const char *const *names, size_t n, char *why)
 	used = snprintf(why, PST_CONF_WHY, "does not know '%.100s'", value);
 	if (search.name)
 		used += snprintf(why + used, PST_CONF_WHY - (size_t)used,
-		    "; did you mean '%s'?", search.name);
-	used += snprintf(why + used, PST_CONF_WHY - (size_t)used, " It takes %s", names[0]);
+		    " (did you mean '%s'?)", search.name);
+	used += snprintf(why + used, PST_CONF_WHY - (size_t)used, "; it takes %s", names[0]);
 	for (size_t i = 1; i < n; i++)
 		used += snprintf(why + used, PST_CONF_WHY - (size_t)used, "%s%s",
 		    i + 1 < n ? ", " : " or ", names[i]);

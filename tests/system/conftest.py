@@ -1,0 +1,26 @@
+"""Fixtures for every system test."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock import Penstock
+
+
+@pytest.fixture
+def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Penstock]]:
+    """Start a penstock as penstock.Penstock() says; with ready=False without waiting for it."""
+    started: list[Penstock] = []
+
+    def start(app: str, *options: str, ready: bool = True, **how: Any) -> Penstock:
+        directory: Path = tmp_path_factory.mktemp("penstock")
+        server = Penstock(directory, app, *options, **how)
+        started.append(server)
+        return server.wait_ready() if ready else server
+
+    yield start
+    for server in started:
+        server.clean_up()
