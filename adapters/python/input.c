@@ -288,7 +288,7 @@ input_readinto(PyObject *self, PyObject *target)
 	size_t got;
 	int rc;
 
-	if (PyObject_GetBuffer(target, &view, PyBUF_WRITABLE) < 0)
+	if (!PyArg_Parse(target, "w*:readinto", &view))
 		return NULL;
 	if (enter(call) < 0) {
 		PyBuffer_Release(&view);

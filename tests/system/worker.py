@@ -1,0 +1,162 @@
+"""A sync worker by hand, behind a real nginx: no gateway between."""
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import installed
+
+APPS = Path(__file__).parent / "apps"
+NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin") or "/usr/sbin/nginx"
+SYSTEM = {name: os.environ[name] for name in os.environ if name.endswith("SAN_OPTIONS")}
+
+CONFIGURATION = """
+daemon off;
+master_process off;
+user {user};
+pid {directory}/nginx.pid;
+error_log {directory}/nginx.log info;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    fastcgi_temp_path {directory}/fastcgi;
+    proxy_temp_path {directory}/proxy;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    client_max_body_size 0;
+    server {{
+        listen unix:{directory}/http.sock;
+        location / {{
+            include /etc/nginx/fastcgi_params;
+            fastcgi_pass unix:{directory}/app.sock;
+            fastcgi_keep_conn on;
+            # Without buffering nginx 1.22 takes a response that breaks off for whole.
+            fastcgi_buffering on;
+            fastcgi_max_temp_file_size 0;
+        }}
+    }}
+}}
+"""
+
+
+class Connection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(str(self.path))
+
+
+class Worker:
+    """One worker process; PROCESS is it, and what it prints is in the file LOG."""
+
+    def __init__(
+        self,
+        app: str,
+        directory: Path,
+        *options: str,
+        cwd: Path = APPS,
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.directory = directory
+        self.log = directory / "worker.log"
+        environment = {"PATH": os.environ["PATH"], "SCRATCH": str(directory)} | SYSTEM
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+        with socket.socket(socket.AF_UNIX) as listener, open(self.log, "ab") as log:
+            (directory / "app.sock").unlink(missing_ok=True)
+            listener.bind(str(directory / "app.sock"))
+            listener.listen(64)
+            self.process = subprocess.Popen(
+                [installed.SYNC, *options, app],
+                stdin=listener.fileno(),
+                stdout=log,
+                stderr=log,
+                cwd=cwd,
+                env=environment | (env or {}),
+            )
+
+    def stop(self) -> int:
+        """End it as its arbiter would; its exit status."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(60)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def wait_for(condition, what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.02)
+
+
+class Server:
+    """What tests talk to: requests go to PATH of nginx or another HTTP server."""
+
+    def __init__(self, worker: Worker, http: Path, error_log: Path) -> None:
+        self.worker = worker
+        self.http = http
+        self.error_log = error_log
+
+    def connect(self) -> Connection:
+        return Connection(self.http)
+
+    def request(
+        self,
+        path: str,
+        method: str = "GET",
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """One request: the response, and its whole body."""
+        connection = self.connect()
+        try:
+            connection.request(method, path, body, headers or {})
+            response = connection.getresponse()
+            return response, response.read()
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        response, body = self.request(path)
+        return response.status, body
+
+    def errors(self) -> str:
+        """What was logged about requests."""
+        return self.error_log.read_text(errors="replace")
+
+
+@contextlib.contextmanager
+def behind_nginx(worker: Worker) -> Iterator[Server]:
+    directory = worker.directory
+    user = "root" if os.geteuid() == 0 else "nobody"
+    (directory / "nginx.conf").write_text(CONFIGURATION.format(directory=directory, user=user))
+    nginx = subprocess.Popen(
+        [NGINX, "-p", directory, "-e", directory / "nginx.log", "-c", directory / "nginx.conf"]
+    )
+    try:
+        wait_for((directory / "http.sock").exists, "nginx's start")
+        yield Server(worker, directory / "http.sock", directory / "nginx.log")
+    finally:
+        nginx.terminate()
+        nginx.wait(30)
