@@ -2,13 +2,19 @@
 # (at least one file), its dictionary, if it has one, NAME.dict. `make check` replays the corpora;
 # with --enable-fuzzing `make fuzzers` links each with libFuzzer, too: tests/fuzz/fuzz_NAME.fuzzer.
 # fuzz_targets += %D%/fuzz_NAME
+fuzz_targets += \
+	%D%/fuzz_http_body \
+	%D%/fuzz_http_request \
+	%D%/fuzz_http_response \
+	%D%/fuzz_http_target
+EXTRA_DIST += %D%/http_check.h
 
 EXTRA_DIST += $(fuzz_targets:tests/fuzz/fuzz_%=$(srcdir)/tests/fuzz/corpus/%) \
 	$(wildcard $(srcdir)/tests/fuzz/*.dict)
 
 if FUZZING
 fuzzers: $(fuzz_targets:%=%.fuzzer)
-%.fuzzer: %.$(OBJEXT) $(LDADD)
+%.fuzzer: %.$(OBJEXT) $(filter %.la,$(LDADD))
 	$(AM_V_CCLD)$(LINK) $(PST_FUZZ_LDFLAGS) $< $(filter-out %/libpst-replay.la,$(LDADD))
 all-local: fuzzers
 CLEANFILES += $(fuzz_targets:%=%.fuzzer)
