@@ -55,7 +55,7 @@ m4_foreach_w([flag], [-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-proto
 	-Wundef -Wformat=2 -Wnull-dereference -Wimplicit-fallthrough -Wdate-time
 	-Wduplicated-cond -Wlogical-op
 	-fno-common -fno-strict-aliasing -fvisibility=hidden],
-	[PST_TRY_FLAG([flag], [PST_CFLAGS])])
+	[PST_TRY_FLAG(m4_defn([flag]), [PST_CFLAGS])])
 AS_IF([test "$enable_werror" = yes], [PST_CFLAGS="$PST_CFLAGS -Werror"])
 AS_IF([test "$enable_coverage" = yes], [
 	PST_NEED_FLAG([--coverage], [--enable-coverage: $CC has no --coverage])
