@@ -1,0 +1,75 @@
+#include "gateway/front/deadline.h"
+
+#include <stddef.h>
+
+static void
+set_timer(struct pst_deadline_list *list, uint64_t ms)
+{
+	struct timeval wait = {
+	    .tv_sec = (time_t)(ms / 1000),
+	    .tv_usec = (suseconds_t)(ms % 1000 * 1000),
+	};
+
+	event_add(list->timer, &wait);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct pst_deadline_list *list = arg;
+	struct pst_deadline *first;
+	uint64_t now = pst_loop_now();
+
+	(void)fd;
+	(void)what;
+	while ((first = TAILQ_FIRST(&list->armed)) != NULL && first->at <= now) {
+		pst_deadline_cancel(first);
+		list->passed(first);
+	}
+	if (first != NULL)
+		set_timer(list, first->at - now);
+}
+
+int
+pst_deadline_list_init(
+    struct pst_deadline_list *list, struct pst_loop *loop, uint64_t after, pst_deadline_fn *passed)
+{
+	TAILQ_INIT(&list->armed);
+	list->after = after;
+	list->passed = passed;
+	list->timer = event_new(pst_loop_base(loop), -1, 0, on_timer, list);
+	return list->timer == NULL ? -1 : 0;
+}
+
+void
+pst_deadline_list_free(struct pst_deadline_list *list)
+{
+	if (list->timer == NULL)
+		return;
+	while (!TAILQ_EMPTY(&list->armed))
+		pst_deadline_cancel(TAILQ_FIRST(&list->armed));
+	event_free(list->timer);
+	list->timer = NULL;
+}
+
+void
+pst_deadline_arm(struct pst_deadline *deadline, struct pst_deadline_list *list)
+{
+	pst_deadline_cancel(deadline);
+	if (list->after == 0)
+		return;
+	deadline->list = list;
+	deadline->at = pst_loop_now() + list->after;
+	TAILQ_INSERT_TAIL(&list->armed, deadline, link);
+	if (!event_pending(list->timer, EV_TIMEOUT, NULL))
+		set_timer(list, list->after);
+}
+
+void
+pst_deadline_cancel(struct pst_deadline *deadline)
+{
+	if (deadline->list == NULL)
+		return;
+	TAILQ_REMOVE(&deadline->list->armed, deadline, link);
+	deadline->list = NULL;
+}
