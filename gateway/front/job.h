@@ -1,0 +1,84 @@
+/*
+ * A job: what the pool queues and an upstream carries to a worker. It is part of its owner (an
+ * exchange), who says by the callbacks what is sent and what becomes of the answer.
+ *
+ *	            submit           dispatch          bytes are written
+ *	  IDLE ───────────► QUEUED ───────────► GIVEN ───────────────────► STARTED
+ *	   ▲                  │  ▲                │                          │  │ deadline, or
+ *	   │ withdrawn        │  └────────────────┤ worker lost: unseen      │  │ owner left
+ *	   └──────────────────┴───────────────────┴──────────── over ────────┤  ▼
+ *	                                                                     └─ ABORTED
+ *
+ * The owner must not free it before it is IDLE again.
+ */
+#ifndef PST_FRONT_JOB_H
+#define PST_FRONT_JOB_H
+
+#include "gateway/front/deadline.h"
+#include "gateway/front/spool.h"
+#include "protocol/session.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+enum pst_job_state {
+	PST_JOB_IDLE,
+	PST_JOB_QUEUED,
+	PST_JOB_GIVEN,
+	PST_JOB_STARTED,
+	PST_JOB_ABORTED, /* the worker was asked to end it, and has not */
+};
+
+/* How a job ended, for over(). */
+enum pst_job_end {
+	PST_JOB_COMPLETE, /* END_REQUEST: app_status is valid */
+	PST_JOB_REFUSED, /* END_REQUEST: the worker would not serve it; nothing was run */
+	PST_JOB_LOST, /* the worker died or broke the protocol */
+};
+
+struct pst_job;
+struct pst_upstream;
+
+struct pst_job_callbacks {
+	/*
+	 * WORKER ("3.17") takes the job: submit its params, without their end, to SESSION as
+	 * request ID. Nonzero (an enum pst_error): the job is over, as lost. Called again when the
+	 * worker was lost before it could see the job.
+	 */
+	int (*start)(
+	    struct pst_job *job, struct pst_session *session, uint16_t id, const char *worker);
+	/* Bytes of STDOUT; N is 0 at its end. */
+	void (*output)(struct pst_job *job, const void *bytes, size_t n);
+	/* Bytes of STDERR. */
+	void (*error)(struct pst_job *job, const void *bytes, size_t n);
+	/* The deadline passed: the job was aborted. over() is still to come. */
+	void (*late)(struct pst_job *job, uint64_t after_ms);
+	/* The last callback. REASON is a phrase for the log. The job is IDLE and may be freed after
+	 * the turn. */
+	void (*over)(
+	    struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason);
+	/* "GET /path" into TEXT, for the arbiter and the log. */
+	void (*name)(struct pst_job *job, char *text, size_t size);
+};
+
+struct pst_job {
+	const struct pst_job_callbacks *callbacks;
+	struct pst_spool *body; /* the owner's, PST_SPOOL_KEEP; NULL: none. Kept until over() */
+	enum pst_job_state state;
+
+	/* Private to pool.c and upstream.c. */
+	TAILQ_ENTRY(pst_job) link;
+	struct pst_upstream *upstream; /* who carries it */
+	struct pst_deadline deadline;
+	uint16_t id;
+	bool body_sent;
+	bool paused;
+};
+
+TAILQ_HEAD(pst_job_list, pst_job);
+
+/* The one place where the state changes; asserts that the picture above allows it. */
+void pst_job_set_state(struct pst_job *job, enum pst_job_state state);
+
+#endif

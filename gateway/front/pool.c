@@ -1,0 +1,353 @@
+#include "gateway/front/pool.h"
+
+#include "gateway/front/container.h"
+#include "gateway/front/upstream.h"
+#include "gateway/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Requests that wait at once. */
+#define QUEUE_LIMIT 10000
+
+/*
+ *	            GET_VALUES_RESULT         given
+ *	 STARTING ─────────────────► IDLE ◄─────────► BUSY
+ *	                              ▲      over      │ deadline passed: no more is given
+ *	                              └── DRAINING ◄───┘
+ *	                          over       │ grace passed: the arbiter was told
+ *	                                     ▼
+ *	                                 CONDEMNED
+ *
+ * From everywhere to DEAD: the process exited, or the connection is lost.
+ */
+enum slot_state {
+	STARTING,
+	IDLE,
+	BUSY,
+	DRAINING,
+	CONDEMNED,
+	DEAD,
+};
+
+struct slot {
+	enum slot_state state;
+	TAILQ_ENTRY(slot) link;
+	struct slot_list *list; /* usable, or others */
+	struct pst_pool *pool;
+	struct pst_upstream *upstream;
+	struct pst_task burial;
+	unsigned load;
+	unsigned capacity;
+};
+
+TAILQ_HEAD(slot_list, slot);
+
+struct pst_pool {
+	struct pst_loop *loop;
+	struct pst_job_list queue;
+	size_t queued;
+	struct slot_list usable; /* may be given a job now; the least recently used first */
+	struct slot_list others;
+	struct pst_task dispatch;
+	struct pst_upstream_deadlines deadlines;
+	const struct pst_pool_events *events;
+	void *arg; /* of the events */
+};
+
+/* --- slots --- */
+
+static const unsigned allowed[] = {
+    [STARTING] = 1u << IDLE | 1u << DEAD,
+    [IDLE] = 1u << BUSY | 1u << DEAD,
+    [BUSY] = 1u << IDLE | 1u << BUSY | 1u << DRAINING | 1u << DEAD,
+    [DRAINING] = 1u << IDLE | 1u << DRAINING | 1u << CONDEMNED | 1u << DEAD,
+    [CONDEMNED] = 1u << DEAD,
+    [DEAD] = 0,
+};
+
+static bool
+is_usable(const struct slot *slot)
+{
+	return slot->state == IDLE || (slot->state == BUSY && slot->load < slot->capacity);
+}
+
+/* The one place where the state and the load change: a slot that becomes usable goes last. */
+static void
+set_state(struct slot *slot, enum slot_state state, unsigned load)
+{
+	struct pst_pool *pool = slot->pool;
+
+	assert(allowed[slot->state] & 1u << state);
+	TAILQ_REMOVE(slot->list, slot, link);
+	slot->state = state;
+	slot->load = load;
+	slot->list = is_usable(slot) ? &pool->usable : &pool->others;
+	TAILQ_INSERT_TAIL(slot->list, slot, link);
+	if (!TAILQ_EMPTY(&pool->queue) && !TAILQ_EMPTY(&pool->usable))
+		pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
+static void
+bury(void *arg)
+{
+	struct slot *slot = arg;
+
+	assert(slot->state == DEAD);
+	TAILQ_REMOVE(slot->list, slot, link);
+	pst_upstream_free(slot->upstream);
+	free(slot);
+}
+
+static void
+on_open(void *arg, unsigned capacity)
+{
+	struct slot *slot = arg;
+
+	/* Until a worker tells that it serves many at once on purpose, one at a time. */
+	(void)capacity;
+	slot->capacity = 1;
+	set_state(slot, IDLE, 0);
+	slot->pool->events->usable(slot->pool->arg, pst_upstream_worker(slot->upstream));
+}
+
+static void
+on_over(void *arg)
+{
+	struct slot *slot = arg;
+	unsigned load = slot->load - 1;
+
+	if (slot->state == BUSY || slot->state == DRAINING)
+		set_state(slot, load == 0 ? IDLE : slot->state, load);
+	else
+		slot->load = load;
+}
+
+static void
+on_unseen(void *arg, struct pst_job *job)
+{
+	struct slot *slot = arg;
+	struct pst_pool *pool = slot->pool;
+
+	slot->load--;
+	TAILQ_INSERT_HEAD(&pool->queue, job, link);
+	pool->queued++;
+	pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
+static void
+on_late(void *arg)
+{
+	struct slot *slot = arg;
+
+	if (slot->state == BUSY)
+		set_state(slot, DRAINING, slot->load);
+}
+
+static void
+on_stuck(void *arg, struct pst_job *job)
+{
+	struct slot *slot = arg;
+	char name[256];
+
+	if (slot->state != DRAINING)
+		return;
+	set_state(slot, CONDEMNED, slot->load);
+	job->callbacks->name(job, name, sizeof(name));
+	slot->pool->events->late(slot->pool->arg, pst_upstream_worker(slot->upstream), name);
+}
+
+static void
+on_lost(void *arg, const char *reason)
+{
+	struct slot *slot = arg;
+
+	if (slot->state != DEAD) {
+		set_state(slot, DEAD, slot->load);
+		slot->pool->events->broken(
+		    slot->pool->arg, pst_upstream_worker(slot->upstream), reason);
+	}
+	pst_loop_bury(slot->pool->loop, &slot->burial);
+}
+
+/* The least loaded of those that may be given a job; of equals the least recently used. */
+static struct slot *
+choose(struct pst_pool *pool)
+{
+	struct slot *best = NULL;
+	struct slot *slot;
+
+	TAILQ_FOREACH(slot, &pool->usable, link)
+	{
+		if (best == NULL || slot->load < best->load)
+			best = slot;
+		if (best->load == 0)
+			break;
+	}
+	return best;
+}
+
+static void
+on_dispatch(void *arg)
+{
+	struct pst_pool *pool = arg;
+	struct pst_job *job;
+	struct slot *slot;
+
+	while ((job = TAILQ_FIRST(&pool->queue)) != NULL && (slot = choose(pool)) != NULL) {
+		TAILQ_REMOVE(&pool->queue, job, link);
+		pool->queued--;
+		set_state(slot, BUSY, slot->load + 1);
+		pst_upstream_give(slot->upstream, job);
+	}
+}
+
+static struct slot *
+find(struct pst_pool *pool, const char *worker)
+{
+	struct slot_list *const lists[] = {&pool->usable, &pool->others};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		struct slot *slot;
+
+		TAILQ_FOREACH(slot, lists[i], link)
+		{
+			if (strcmp(pst_upstream_worker(slot->upstream), worker) == 0)
+				return slot;
+		}
+	}
+	return NULL;
+}
+
+void
+pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path)
+{
+	static const struct pst_upstream_callbacks callbacks = {
+	    .open = on_open,
+	    .over = on_over,
+	    .unseen = on_unseen,
+	    .late = on_late,
+	    .stuck = on_stuck,
+	    .lost = on_lost,
+	};
+	struct slot *slot;
+
+	if (find(pool, worker) != NULL) {
+		pst_log_error("worker %s was announced twice: the second is ignored", worker);
+		return;
+	}
+	slot = calloc(1, sizeof(*slot));
+	if (slot != NULL)
+		slot->upstream =
+		    pst_upstream_new(pool->loop, &pool->deadlines, worker, path, &callbacks, slot);
+	if (slot == NULL || slot->upstream == NULL) {
+		char reason[128];
+
+		snprintf(reason, sizeof(reason), "cannot connect to it: %s", strerror(errno));
+		free(slot);
+		pool->events->broken(pool->arg, worker, reason);
+		return;
+	}
+	slot->pool = pool;
+	slot->state = STARTING;
+	slot->list = &pool->others;
+	pst_task_init(&slot->burial, bury, slot);
+	TAILQ_INSERT_TAIL(slot->list, slot, link);
+}
+
+void
+pst_pool_slot_down(struct pst_pool *pool, const char *worker)
+{
+	struct slot *slot = find(pool, worker);
+
+	if (slot == NULL || slot->state == DEAD)
+		return;
+	set_state(slot, DEAD, slot->load);
+	pst_upstream_leave(slot->upstream);
+}
+
+/* --- the queue --- */
+
+int
+pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
+{
+	if (pool->queued >= QUEUE_LIMIT)
+		return -1;
+	pst_job_set_state(job, PST_JOB_QUEUED);
+	TAILQ_INSERT_TAIL(&pool->queue, job, link);
+	pool->queued++;
+	if (!TAILQ_EMPTY(&pool->usable))
+		pst_loop_defer(pool->loop, &pool->dispatch);
+	return 0;
+}
+
+void
+pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job)
+{
+	if (job->state == PST_JOB_QUEUED) {
+		TAILQ_REMOVE(&pool->queue, job, link);
+		pool->queued--;
+		pst_job_set_state(job, PST_JOB_IDLE);
+	} else if (job->state != PST_JOB_IDLE) {
+		pst_upstream_abort(job);
+	}
+}
+
+size_t
+pst_pool_queued(const struct pst_pool *pool)
+{
+	return pool->queued;
+}
+
+/* --- life --- */
+
+struct pst_pool *
+pst_pool_new(
+    struct pst_loop *loop, uint64_t timeout, const struct pst_pool_events *events, void *arg)
+{
+	struct pst_pool *pool = calloc(1, sizeof(*pool));
+
+	if (pool == NULL)
+		return NULL;
+	if (pst_upstream_deadlines_init(&pool->deadlines, loop, timeout) == -1) {
+		free(pool);
+		return NULL;
+	}
+	pool->loop = loop;
+	pool->events = events;
+	pool->arg = arg;
+	TAILQ_INIT(&pool->queue);
+	TAILQ_INIT(&pool->usable);
+	TAILQ_INIT(&pool->others);
+	pst_task_init(&pool->dispatch, on_dispatch, pool);
+	return pool;
+}
+
+static void
+free_slots(struct slot_list *list)
+{
+	struct slot *slot;
+
+	while ((slot = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, slot, link);
+		pst_task_cancel(&slot->burial);
+		pst_upstream_free(slot->upstream);
+		free(slot);
+	}
+}
+
+void
+pst_pool_free(struct pst_pool *pool)
+{
+	if (pool == NULL)
+		return;
+	assert(TAILQ_EMPTY(&pool->queue));
+	free_slots(&pool->usable);
+	free_slots(&pool->others);
+	pst_task_cancel(&pool->dispatch);
+	pst_upstream_deadlines_free(&pool->deadlines);
+	free(pool);
+}

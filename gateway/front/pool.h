@@ -1,0 +1,42 @@
+/*
+ * A pool: one queue of jobs, and the slots whose workers take them. Each slot is known by its
+ * worker's id ("3.17"): another process in the same place is another slot here.
+ */
+#ifndef PST_FRONT_POOL_H
+#define PST_FRONT_POOL_H
+
+#include "gateway/front/job.h"
+#include "gateway/front/loop.h"
+
+/* What the arbiter is to be told; see "Control lines" in docs/architecture.md. */
+struct pst_pool_events {
+	void (*usable)(void *arg, const char *worker);
+	void (*late)(void *arg, const char *worker, const char *request);
+	void (*broken)(void *arg, const char *worker, const char *reason);
+};
+
+struct pst_pool;
+
+/* NULL when memory is short. TIMEOUT is in milliseconds, 0: none. EVENTS must outlive the pool. */
+struct pst_pool *pst_pool_new(
+    struct pst_loop *loop, uint64_t timeout, const struct pst_pool_events *events, void *arg);
+/* No job is left in it. NULL is allowed. */
+void pst_pool_free(struct pst_pool *pool);
+
+/* Worker WORKER listens at PATH. An id that is there already is logged and ignored. */
+void pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path);
+/* Its process has exited. An id that is not known (any more) is ignored. */
+void pst_pool_slot_down(struct pst_pool *pool, const char *worker);
+
+/* Queue an IDLE job: 0, or -1 when the queue is full. */
+int pst_pool_submit(struct pst_pool *pool, struct pst_job *job);
+
+/*
+ * The owner wants no answer any more: a queued job is IDLE when this returns; one that a worker
+ * has is aborted, and its over() is still to come. Others are left alone.
+ */
+void pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job);
+
+size_t pst_pool_queued(const struct pst_pool *pool);
+
+#endif

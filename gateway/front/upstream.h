@@ -1,0 +1,76 @@
+/*
+ * The session with one worker, over one kept connection to its unix socket: connect, ask
+ * GET_VALUES, carry jobs to it and their answers back.
+ *
+ *	CONNECTED ──────► OPEN ──────► LEAVING ──► LOST
+ *	  GET_VALUES       jobs        its process  no connection
+ *	  was asked                    is gone: read what it left
+ *
+ * From everywhere an error leads to LOST: then all jobs are over, and lost() is called once.
+ */
+#ifndef PST_FRONT_UPSTREAM_H
+#define PST_FRONT_UPSTREAM_H
+
+#include "gateway/front/deadline.h"
+#include "gateway/front/job.h"
+
+/* Kinds of deadlines of all upstreams of a pool. */
+struct pst_upstream_deadlines {
+	struct pst_deadline_list handshake;
+	struct pst_deadline_list timeout; /* for the next piece that the application produces */
+	struct pst_deadline_list grace; /* from ABORT to the worker's end */
+};
+
+/* 0, or -1 when memory is short. TIMEOUT is in milliseconds, 0: none. */
+int pst_upstream_deadlines_init(
+    struct pst_upstream_deadlines *deadlines, struct pst_loop *loop, uint64_t timeout);
+void pst_upstream_deadlines_free(struct pst_upstream_deadlines *deadlines);
+
+/* Called from the loop, or from within a function of this file. */
+struct pst_upstream_callbacks {
+	/* GET_VALUES was answered: CAPACITY jobs may be given at once. */
+	void (*open)(void *arg, unsigned capacity);
+	/* A job is over; the callback of the job was made before. */
+	void (*over)(void *arg);
+	/* A job that no worker can have seen is given back, as QUEUED; it goes to the head. */
+	void (*unseen)(void *arg, struct pst_job *job);
+	/* The deadline of JOB passed, it was aborted. */
+	void (*late)(void *arg);
+	/* JOB still runs after the grace. */
+	void (*stuck)(void *arg, struct pst_job *job);
+	/* The connection is over, REASON says why. Free the upstream after the turn. */
+	void (*lost)(void *arg, const char *reason);
+};
+
+struct pst_upstream;
+
+/*
+ * Connect to the socket at PATH. NULL with errno set. WORKER is the id for the log, copied;
+ * CALLBACKS and DEADLINES must outlive the upstream.
+ */
+struct pst_upstream *pst_upstream_new(struct pst_loop *loop,
+    struct pst_upstream_deadlines *deadlines, const char *worker, const char *path,
+    const struct pst_upstream_callbacks *callbacks, void *arg);
+
+/* Not within reach of a callback of its own. Jobs that it still has are over, as lost. */
+void pst_upstream_free(struct pst_upstream *upstream);
+
+/* Carry a QUEUED job that is in no list. The upstream is OPEN and has capacity. */
+void pst_upstream_give(struct pst_upstream *upstream, struct pst_job *job);
+
+/* Nobody wants the answer to JOB, which an upstream has: ask the worker to end it. */
+void pst_upstream_abort(struct pst_job *job);
+
+/*
+ * Take no more output of JOB for now: what is waited for is the client, so its deadline rests.
+ * The whole connection is not read meanwhile; that is right while a worker has one job at a time.
+ */
+void pst_upstream_pause(struct pst_job *job);
+void pst_upstream_resume(struct pst_job *job);
+
+/* The worker's process has exited: what it wrote before is read, then the connection is lost. */
+void pst_upstream_leave(struct pst_upstream *upstream);
+
+const char *pst_upstream_worker(const struct pst_upstream *upstream);
+
+#endif
