@@ -1,0 +1,335 @@
+#include "gateway/front/answer.h"
+
+#include "gateway/front/loop.h"
+
+#include <string.h>
+
+/* What the spool holds in memory, and then in its file. */
+#define SPOOL_MEMORY 65536
+#define SPOOL_FILE   ((uint64_t)1 << 30)
+
+/* Bytes in OUT above which the spool is used, and one piece that is moved from there to OUT. */
+#define OUT_ENOUGH 65536
+#define PIECE      32768
+
+void
+pst_answer_init(struct pst_answer *answer, const struct pst_http_request *request, bool keep_alive,
+    struct pst_spool_budget *budget)
+{
+	memset(answer, 0, sizeof(*answer));
+	answer->budget = budget;
+	answer->to_head = request->method.len == 4 && memcmp(request->method.data, "HEAD", 4) == 0;
+	pst_http_response_init(&answer->http, request, keep_alive);
+}
+
+void
+pst_answer_free(struct pst_answer *answer)
+{
+	pst_cgi_response_free(answer->head);
+	pst_spool_free(answer->spool);
+	answer->head = NULL;
+	answer->spool = NULL;
+}
+
+static int
+fail(struct pst_answer *answer, int err, const char *reason)
+{
+	answer->reason = reason;
+	return err;
+}
+
+static int
+fail_http(struct pst_answer *answer, int err)
+{
+	const char *reason = answer->http.reason;
+
+	return fail(answer, err,
+	    err == PST_ERR_PROTOCOL && reason != NULL ? reason : pst_error_string(err));
+}
+
+static bool
+spool_is_empty(const struct pst_answer *answer)
+{
+	return answer->spool == NULL || pst_spool_length(answer->spool) == 0;
+}
+
+/* --- the head --- */
+
+/* Write the block that was read last, without its end, to OUT. */
+static int
+put_head(struct pst_answer *answer, struct pst_buf *out)
+{
+	struct pst_http_response *http = &answer->http;
+	size_t count;
+	const struct pst_cgi_field *fields = pst_cgi_response_fields(answer->head, &count);
+	int err = pst_http_response_start(http, out, pst_cgi_response_status(answer->head),
+	    pst_cgi_response_phrase(answer->head));
+
+	for (size_t i = 0; err == 0 && i < count; i++)
+		err = pst_http_response_field(http, out, fields[i].name, fields[i].value);
+	return err;
+}
+
+/* The body has come whole, and nothing else says how long it is. An answer to HEAD and a 304 have
+ * no body, but their length would be that of the answer to GET. */
+static bool
+length_is_known(const struct pst_answer *answer)
+{
+	return answer->ended && !answer->to_head && pst_cgi_response_status(answer->head) != 304 &&
+	       pst_cgi_response_content_length(answer->head) < 0;
+}
+
+/* The final head is sent. If the body has come whole, its length is known. */
+static int
+send_head(struct pst_answer *answer, struct pst_buf *out, const char *date)
+{
+	int err = put_head(answer, out);
+
+	if (err == 0 && length_is_known(answer)) {
+		uint64_t length = answer->spool == NULL ? 0 : pst_spool_length(answer->spool);
+
+		err = pst_http_response_length(&answer->http, out, length);
+	}
+	if (err == 0)
+		err = pst_http_response_finish(&answer->http, out, date);
+	if (err != 0)
+		return fail_http(answer, err);
+	answer->state = PST_ANSWER_BODY;
+	return 0;
+}
+
+static int
+send_interim(struct pst_answer *answer, struct pst_buf *out, const char *date)
+{
+	int err = put_head(answer, out);
+
+	if (err == 0)
+		err = pst_http_response_finish(&answer->http, out, date);
+	return err == 0 ? 0 : fail_http(answer, err);
+}
+
+static int
+on_head(struct pst_answer *answer, struct pst_buf *out, const char *date)
+{
+	if (pst_cgi_response_status(answer->head) == 101)
+		return fail(answer, PST_ERR_PROTOCOL, "a status of 101, which nobody asked for");
+	answer->state = PST_ANSWER_HELD;
+	if (pst_cgi_response_content_length(answer->head) < 0)
+		return 0;
+	return send_head(answer, out, date);
+}
+
+/* *TAKEN of the bytes belong to the head. */
+static int
+take_head(struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n,
+    size_t *taken, const char *date)
+{
+	int event;
+
+	*taken = 0;
+	if (answer->head == NULL)
+		answer->head = pst_cgi_response_new(NULL);
+	if (answer->head == NULL)
+		return fail(answer, PST_ERR_NOMEM, pst_error_string(PST_ERR_NOMEM));
+	event = pst_cgi_response_feed(answer->head, bytes, n, taken);
+	if (event < 0)
+		return fail(answer, event, pst_cgi_response_reason(answer->head));
+	if (event == PST_CGI_RESPONSE_INTERIM)
+		return send_interim(answer, out, date);
+	if (event == PST_CGI_RESPONSE_HEAD)
+		return on_head(answer, out, date);
+	return 0;
+}
+
+/* --- the body --- */
+
+/* More than Content-Length: the rest is not sent, and what was sent is whole. */
+static void
+cut_off(struct pst_answer *answer)
+{
+	answer->cut = true;
+	answer->http.keep_alive = false;
+	pst_spool_free(answer->spool);
+	answer->spool = NULL;
+}
+
+/* Append to OUT; an error that is left is one of memory. */
+static int
+put_body(struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n)
+{
+	int err = pst_http_response_body(&answer->http, out, bytes, n);
+
+	if (err == PST_ERR_PROTOCOL) {
+		cut_off(answer);
+		err = 0;
+	}
+	return err == 0 ? 0 : fail_http(answer, err);
+}
+
+static int
+put_aside(struct pst_answer *answer, const void *bytes, size_t n)
+{
+	int err = PST_SPOOL_ERR_MEMORY;
+
+	if (answer->spool == NULL)
+		answer->spool =
+		    pst_spool_new(answer->budget, PST_SPOOL_QUEUE, SPOOL_MEMORY, SPOOL_FILE);
+	if (answer->spool != NULL)
+		err = pst_spool_append(answer->spool, bytes, n);
+	return err == 0 ? 0 : fail(answer, err, pst_spool_error_string(err));
+}
+
+static int
+take_body(struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n)
+{
+	if (answer->cut || (answer->state == PST_ANSWER_BODY && !answer->http.content))
+		return 0;
+	if (answer->state == PST_ANSWER_BODY && spool_is_empty(answer) &&
+	    pst_buf_length(out) < OUT_ENOUGH)
+		return put_body(answer, out, bytes, n);
+	return put_aside(answer, bytes, n);
+}
+
+int
+pst_answer_take(
+    struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n, const char *date)
+{
+	const char *rest = bytes;
+
+	while (n > 0 && answer->state == PST_ANSWER_HEAD) {
+		size_t taken;
+		int err = take_head(answer, out, rest, n, &taken, date);
+
+		if (err != 0)
+			return err;
+		rest += taken;
+		n -= taken;
+	}
+	return n > 0 ? take_body(answer, out, rest, n) : 0;
+}
+
+int
+pst_answer_end(struct pst_answer *answer)
+{
+	if (answer->state != PST_ANSWER_HEAD) {
+		answer->ended = true;
+		return 0;
+	}
+	if (answer->head == NULL)
+		return fail(answer, PST_ERR_PROTOCOL, "no response at all");
+	pst_cgi_response_end(answer->head);
+	return fail(answer, PST_ERR_PROTOCOL, pst_cgi_response_reason(answer->head));
+}
+
+/* --- to the client --- */
+
+/* Move a piece of memory from the spool to OUT. */
+static int
+move_piece(struct pst_answer *answer, struct pst_buf *out, const struct pst_spool_piece *piece)
+{
+	size_t n = piece->length < PIECE ? (size_t)piece->length : PIECE;
+	int err = put_body(answer, out, piece->bytes, n);
+
+	if (err == 0 && answer->spool != NULL)
+		pst_spool_consume(answer->spool, n);
+	return err;
+}
+
+/* Move a piece of the file to OUT: what does not fit into Content-Length is cut off. */
+static int
+move_file_piece(struct pst_answer *answer, struct pst_buf *out)
+{
+	char bytes[4096];
+	ssize_t n = pst_spool_read(answer->spool, bytes, sizeof(bytes));
+	int err;
+
+	if (n < 0)
+		return fail(answer, (int)n, pst_spool_error_string((int)n));
+	err = put_body(answer, out, bytes, (size_t)n);
+	if (err == 0 && answer->spool != NULL)
+		pst_spool_consume(answer->spool, (uint64_t)n);
+	return err;
+}
+
+/* Open the frame of what lies in the file; the bytes go from there to the socket. */
+static int
+open_file(struct pst_answer *answer, struct pst_buf *out, const struct pst_spool_piece *piece)
+{
+	int err = pst_http_response_chunk_open(&answer->http, out, piece->length);
+
+	if (err == PST_ERR_PROTOCOL)
+		return move_file_piece(answer, out);
+	if (err != 0)
+		return fail_http(answer, err);
+	answer->in_file = piece->length;
+	return 0;
+}
+
+static int
+drain_spool(struct pst_answer *answer, struct pst_buf *out)
+{
+	while (
+	    answer->in_file == 0 && !spool_is_empty(answer) && pst_buf_length(out) < OUT_ENOUGH) {
+		struct pst_spool_piece piece;
+		int err;
+
+		pst_spool_front(answer->spool, &piece);
+		err = piece.bytes != NULL ? move_piece(answer, out, &piece)
+					  : open_file(answer, out, &piece);
+		if (err != 0)
+			return err;
+	}
+	return 0;
+}
+
+int
+pst_answer_refill(struct pst_answer *answer, struct pst_buf *out, const char *date)
+{
+	int err = 0;
+
+	if (answer->state == PST_ANSWER_HELD)
+		err = send_head(answer, out, date);
+	if (err != 0 || answer->state != PST_ANSWER_BODY)
+		return err;
+	if (!answer->http.content) {
+		pst_spool_free(answer->spool);
+		answer->spool = NULL;
+	}
+	err = drain_spool(answer, out);
+	if (err != 0 || !answer->ended || answer->in_file > 0 || !spool_is_empty(answer))
+		return err;
+	err = pst_http_response_end(&answer->http, out);
+	if (err != 0)
+		return fail_http(answer, err);
+	answer->state = PST_ANSWER_WHOLE;
+	return 0;
+}
+
+bool
+pst_answer_file(const struct pst_answer *answer, struct pst_spool_piece *piece)
+{
+	if (answer->in_file == 0)
+		return false;
+	pst_spool_front(answer->spool, piece);
+	if (piece->length > answer->in_file)
+		piece->length = answer->in_file;
+	return true;
+}
+
+int
+pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n)
+{
+	int err = 0;
+
+	pst_spool_consume(answer->spool, n);
+	answer->in_file -= n;
+	if (answer->in_file == 0)
+		err = pst_http_response_chunk_close(&answer->http, out);
+	return err == 0 ? 0 : fail_http(answer, err);
+}
+
+bool
+pst_answer_full(const struct pst_answer *answer)
+{
+	return answer->spool != NULL && pst_spool_room(answer->spool) < PST_LOOP_SCRATCH;
+}

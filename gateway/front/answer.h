@@ -1,0 +1,80 @@
+/*
+ * The answer of one exchange: what its worker writes to STDOUT goes in, what the client is to read
+ * comes out. It is taken off the worker as fast as it comes: what the client has not read goes to
+ * a spool, in memory and then in a file.
+ *
+ *	 HEAD ──────► HELD ──────► BODY ──────► WHOLE
+ *	  the CGI      complete,    the head     the last byte is
+ *	  head comes   not sent     was sent     in OUT
+ *
+ * A head without Content-Length is HELD until the end of the turn: when the body has ended by then
+ * its length is known, and need not be sent in chunks.
+ *
+ * No events and no sockets: the bytes for the client are appended to a buffer of the caller's, OUT,
+ * except those that lie in a file.
+ */
+#ifndef PST_FRONT_ANSWER_H
+#define PST_FRONT_ANSWER_H
+
+#include "gateway/front/cgi_response.h"
+#include "gateway/front/http_response.h"
+#include "gateway/front/spool.h"
+
+enum pst_answer_state {
+	PST_ANSWER_HEAD,
+	PST_ANSWER_HELD,
+	PST_ANSWER_BODY,
+	PST_ANSWER_WHOLE,
+};
+
+struct pst_answer {
+	enum pst_answer_state state;
+	struct pst_http_response http; /* status, body_sent, keep_alive: what was sent */
+	struct pst_cgi_response *head; /* kept for the access log; NULL before the first byte */
+	struct pst_spool *spool; /* NULL until needed */
+	struct pst_spool_budget *budget;
+	uint64_t in_file; /* bytes at the spool's front whose frame is open: send them from there */
+	bool to_head; /* the request is HEAD */
+	bool ended; /* the worker has written all of it */
+	bool cut; /* it wrote more than its Content-Length, which is not sent */
+	const char *reason; /* after an error: a phrase for the log */
+};
+
+/* For the answer to REQUEST. BUDGET must outlive it. KEEP_ALIVE: we are willing. */
+void pst_answer_init(struct pst_answer *answer, const struct pst_http_request *request,
+    bool keep_alive, struct pst_spool_budget *budget);
+void pst_answer_free(struct pst_answer *answer);
+
+/*
+ * Take N bytes of the worker's. 0, or an error of enum pst_error or enum pst_spool_error with a
+ * reason: nothing more is taken; if pst_answer_begun() is false another answer may be given
+ * instead.
+ */
+int pst_answer_take(
+    struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n, const char *date);
+
+/* The worker has written all of it: 0, or an error when it ended before its head was complete. */
+int pst_answer_end(struct pst_answer *answer);
+
+/*
+ * Move on what can be moved to OUT, now that the client takes bytes again or the turn ends. 0, or
+ * an error as above: the client must see that the answer is not whole.
+ */
+int pst_answer_refill(struct pst_answer *answer, struct pst_buf *out, const char *date);
+
+/* Bytes of a file that come after all that is in OUT: true, and where they are. */
+bool pst_answer_file(const struct pst_answer *answer, struct pst_spool_piece *piece);
+/* The first N of them were sent: 0, or an error. */
+int pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n);
+
+/* The spool cannot take what one read may bring: let the worker wait. */
+bool pst_answer_full(const struct pst_answer *answer);
+
+/* Something of the final head is in OUT, or was. */
+static inline bool
+pst_answer_begun(const struct pst_answer *answer)
+{
+	return answer->state >= PST_ANSWER_BODY;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/*
+ * A client: one accepted connection. It reads, feeds exchanges one after another, writes what they
+ * append to its output, and keeps the clock of whatever the client is expected to do next.
+ *
+ *	         first byte          request complete        socket full
+ *	  IDLE ─────────────► HEAD ─► BODY ─────────► WAITING ◄─────────► WRITING
+ *	   ▲                                             │
+ *	   └────────────────── answered ─────────────────┤ answered, to be closed
+ *	                                                 ▼
+ *	                                              LINGERING ─────► CLOSED
+ *
+ * While it waits, what a client sends ahead (pipelining) is read up to a limit, then left in the
+ *socket.
+ */
+#ifndef PST_FRONT_CLIENT_H
+#define PST_FRONT_CLIENT_H
+
+#include "gateway/front/deadline.h"
+#include "gateway/front/exchange.h"
+#include "gateway/front/peer_address.h"
+#include "protocol/buf.h"
+
+#include <stddef.h>
+
+struct pst_client;
+TAILQ_HEAD(pst_client_list, pst_client);
+
+/* All clients of the process, and how long each may take; zero, then pst_clients_init(). */
+struct pst_clients {
+	struct pst_exchange_context *context;
+	struct pst_client_list list;
+	size_t count;
+	struct pst_deadline_list head; /* from the first byte of a request to the end of its head */
+	struct pst_deadline_list body; /* between two pieces of a body */
+	struct pst_deadline_list idle; /* between two requests */
+	struct pst_deadline_list writing; /* between two pieces that the client takes */
+	struct pst_deadline_list linger;
+	struct pst_deadline_list probe; /* until a client that shut down its side is asked */
+	/* One is closed; the struct is freed later in the turn. */
+	void (*left)(void *arg);
+	void *arg;
+};
+
+/* 0, or -1 when memory is short. KEEP_ALIVE is in milliseconds. */
+int pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *context,
+    uint64_t keep_alive, void (*left)(void *arg), void *arg);
+/* None is left. */
+void pst_clients_free(struct pst_clients *clients);
+
+/* From now on every answer is a connection's last, and those that wait for a request are closed. */
+void pst_clients_drain(struct pst_clients *clients);
+/* Cut them all off; how many had a request in progress. */
+size_t pst_clients_cut(struct pst_clients *clients);
+
+/*
+ * Serve the non-blocking socket FD, which belongs to the client from now on (it is closed when
+ * memory is short). LOCAL is copied.
+ */
+void pst_client_new(struct pst_clients *clients, int fd, const struct pst_peer_address *peer,
+    const struct pst_peer_address *local);
+
+/* --- for its exchange --- */
+
+/* What is to be sent next; append only, and say so by pst_client_flush(). */
+struct pst_buf *pst_client_out(struct pst_client *client);
+/* Write at the end of the turn. */
+void pst_client_flush(struct pst_client *client);
+/* The answer cannot be completed: close so that the client notices. Ends the exchange. */
+void pst_client_break(struct pst_client *client);
+
+const struct pst_peer_address *pst_client_peer(const struct pst_client *client);
+const struct pst_peer_address *pst_client_local(const struct pst_client *client);
+
+#endif

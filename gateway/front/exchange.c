@@ -1,0 +1,357 @@
+#include "gateway/front/exchange_internal.h"
+#include "gateway/front/upstream.h"
+#include "gateway/log.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A request body in memory; what is more goes to a file. */
+#define BODY_MEMORY ((size_t)1 << 20)
+/* What its file may take; --limit-request-body and the budget are what is meant to limit it. */
+#define BODY_FILE ((uint64_t)1 << 40)
+/* Of 503 when the queue is full. */
+#define RETRY_AFTER 10
+
+#define TO(state) (1u << PST_EXCHANGE_##state)
+
+static const unsigned allowed[] = {
+    [PST_EXCHANGE_HEAD] = TO(BODY) | TO(QUEUED) | TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_BODY] = TO(QUEUED) | TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_QUEUED] = TO(RUNNING) | TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_RUNNING] = TO(RUNNING) | TO(ANSWERING) | TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_ANSWERING] = TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_FLUSHING] = TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_ENDED] = 0,
+};
+
+void
+pst_exchange_set_state(struct pst_exchange *x, enum pst_exchange_state state)
+{
+	assert(allowed[x->state] & 1u << state);
+	x->state = state;
+	if (state == PST_EXCHANGE_QUEUED)
+		x->queued_us = pst_exchange_clock_us();
+	else if (state == PST_EXCHANGE_RUNNING)
+		x->given_us = pst_exchange_clock_us();
+}
+
+uint64_t
+pst_exchange_clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+const char *
+pst_exchange_date(struct pst_exchange *x)
+{
+	return pst_http_date_at(&x->context->date, time(NULL));
+}
+
+/* --- life --- */
+
+static void
+bury(void *arg)
+{
+	struct pst_exchange *x = arg;
+
+	assert(x->state == PST_EXCHANGE_ENDED && x->job.state == PST_JOB_IDLE);
+	pst_spool_free(x->job.body);
+	pst_answer_free(&x->answer);
+	pst_http_request_free(&x->request);
+	free(x);
+}
+
+struct pst_exchange *
+pst_exchange_new(struct pst_exchange_context *context, struct pst_client *client)
+{
+	struct pst_exchange *x = calloc(1, sizeof(*x));
+
+	if (x == NULL)
+		return NULL;
+	x->state = PST_EXCHANGE_HEAD;
+	x->context = context;
+	x->client = client;
+	x->job.callbacks = &pst_exchange_job_callbacks;
+	pst_task_init(&x->burial, bury, x);
+	pst_http_request_init(&x->request, &context->limits);
+	clock_gettime(CLOCK_REALTIME, &x->began);
+	x->began_us = pst_exchange_clock_us();
+	return x;
+}
+
+enum pst_exchange_state
+pst_exchange_state(const struct pst_exchange *x)
+{
+	return x->state;
+}
+
+void
+pst_exchange_end(struct pst_exchange **exchange)
+{
+	struct pst_exchange *x = *exchange;
+	bool answered = x->state == PST_EXCHANGE_FLUSHING;
+
+	*exchange = NULL;
+	if (x->request.stage != PST_HTTP_STAGE_IDLE)
+		pst_exchange_log(x);
+	pst_exchange_set_state(x, PST_EXCHANGE_ENDED);
+	x->client = NULL;
+	/* A worker that has answered whole may finish what it does after that. */
+	if (!answered)
+		pst_pool_withdraw(x->context->pool, &x->job);
+	else if (x->job.state != PST_JOB_IDLE)
+		pst_upstream_resume(&x->job);
+	if (x->job.state == PST_JOB_IDLE)
+		pst_loop_bury(x->context->loop, &x->burial);
+}
+
+/* We are willing to serve further requests on the connection. */
+static bool
+keeps_alive(const struct pst_exchange *x)
+{
+	return x->context->keep_alive && !x->context->draining;
+}
+
+/* --- answers of our own --- */
+
+void
+pst_exchange_refuse(
+    struct pst_exchange *x, unsigned status, const char *detail, unsigned retry_after)
+{
+	const struct pst_http_text *method = &x->request.method;
+	/* Before, the rest of the request may still be on its way. */
+	bool read_whole = pst_exchange_took_request(x);
+	struct pst_http_error error = {
+	    .status = status,
+	    .detail = detail,
+	    .retry_after = retry_after,
+	    .head = method->len == 4 && memcmp(method->data, "HEAD", 4) == 0,
+	    .keep_alive = read_whole && x->request.keep_alive && keeps_alive(x),
+	    .minor = x->request.minor,
+	};
+
+	x->refused = status;
+	x->keep_alive = error.keep_alive;
+	pst_exchange_set_state(x, PST_EXCHANGE_FLUSHING);
+	if (pst_http_response_error(pst_client_out(x->client), &error, pst_exchange_date(x)) != 0)
+		x->keep_alive = false; /* no memory: the connection is closed without a word */
+	pst_client_flush(x->client);
+}
+
+void
+pst_exchange_late_input(struct pst_exchange *x)
+{
+	pst_exchange_refuse(x, 408,
+	    x->state == PST_EXCHANGE_HEAD ? "the request's head did not arrive in time"
+					  : "the request's body did not arrive in time",
+	    0);
+}
+
+/* --- the request --- */
+
+/* Which pool serves the request. There is one. */
+static struct pst_pool *
+route(struct pst_exchange *x)
+{
+	return x->context->pool;
+}
+
+static void
+submit(struct pst_exchange *x)
+{
+	pst_exchange_set_state(x, PST_EXCHANGE_QUEUED);
+	if (pst_pool_submit(route(x), &x->job) == 0)
+		return;
+	pst_log_error("%.*s: the queue is full: answered 503", (int)x->request.line.len,
+	    x->request.line.data);
+	pst_exchange_refuse(x, 503, "too many requests are waiting", RETRY_AFTER);
+}
+
+static void
+begin_body(struct pst_exchange *x, bool some_has_come)
+{
+	pst_exchange_set_state(x, PST_EXCHANGE_BODY);
+	pst_http_body_init(&x->body, &x->request);
+	x->job.body = pst_spool_new(&x->context->budget, PST_SPOOL_KEEP, BODY_MEMORY, BODY_FILE);
+	if (x->job.body == NULL) {
+		pst_exchange_refuse(x, 503, "out of memory", RETRY_AFTER);
+		return;
+	}
+	if (!x->request.expect_continue || some_has_come)
+		return;
+	(void)pst_http_response_continue(pst_client_out(x->client));
+	pst_client_flush(x->client);
+}
+
+static void
+on_head(struct pst_exchange *x, bool more)
+{
+	const struct pst_peer_address *peer = pst_client_peer(x->client);
+
+	pst_answer_init(&x->answer, &x->request, keeps_alive(x), &x->context->budget);
+	if (pst_forwarded_resolve(x->context->trust, peer, x->request.fields,
+		x->request.field_count, &x->from) != PST_FORWARDED_OK) {
+		pst_log_warning("%.*s: the trusted proxy %s sent %s: answered 400",
+		    (int)x->request.line.len, x->request.line.data,
+		    peer->local ? "on a unix socket" : peer->host, x->from.reason);
+		pst_exchange_refuse(x, 400, x->from.reason, 0);
+	} else if (x->request.body == PST_HTTP_BODY_NONE) {
+		submit(x);
+	} else {
+		begin_body(x, more);
+	}
+}
+
+static size_t
+input_head(struct pst_exchange *x, const char *bytes, size_t n)
+{
+	size_t used = 0;
+	int result = pst_http_request_parse(&x->request, bytes, n, &used);
+
+	if (result == 1) {
+		on_head(x, used < n);
+	} else if (result == PST_ERR_NOMEM) {
+		pst_exchange_refuse(x, 503, "out of memory", RETRY_AFTER);
+	} else if (result < 0) {
+		pst_log_debug("a request was refused with %u: %s", x->request.refusal.status,
+		    x->request.refusal.reason);
+		pst_exchange_refuse(x, x->request.refusal.status, x->request.refusal.reason, 0);
+	}
+	return used;
+}
+
+/* The status that tells the client why its body was not stored. */
+static unsigned
+status_of(int spool_error)
+{
+	switch (spool_error) {
+	case PST_SPOOL_ERR_LIMIT: return 413;
+	case PST_SPOOL_ERR_FULL: return 507;
+	case PST_SPOOL_ERR_IO: return 500;
+	default: return 503;
+	}
+}
+
+static void
+refuse_body(struct pst_exchange *x, int spool_error)
+{
+	const char *reason = pst_spool_error_string(spool_error);
+	unsigned status = status_of(spool_error);
+
+	pst_log_error("%.*s: its body cannot be stored: %s: answered %u", (int)x->request.line.len,
+	    x->request.line.data, reason, status);
+	pst_exchange_refuse(x, status, NULL, status == 503 ? RETRY_AFTER : 0);
+}
+
+static size_t
+input_body(struct pst_exchange *x, const char *bytes, size_t n)
+{
+	struct pst_http_text piece = {NULL, 0};
+	size_t used = 0;
+	int result = pst_http_body_decode(&x->body, bytes, n, &used, &piece);
+	int err = 0;
+
+	if (result >= 0 && piece.len > 0)
+		err = pst_spool_append(x->job.body, piece.data, piece.len);
+	if (err != 0)
+		refuse_body(x, err);
+	else if (result == 1)
+		submit(x);
+	else if (result < 0)
+		pst_exchange_refuse(x, x->body.refusal.status, x->body.refusal.reason, 0);
+	return used;
+}
+
+size_t
+pst_exchange_input(struct pst_exchange *x, const void *bytes, size_t n)
+{
+	const char *at = bytes;
+	size_t left = n;
+
+	while (left > 0) {
+		size_t used;
+
+		if (x->state == PST_EXCHANGE_HEAD)
+			used = input_head(x, at, left);
+		else if (x->state == PST_EXCHANGE_BODY)
+			used = input_body(x, at, left);
+		else
+			break;
+		at += used;
+		left -= used;
+	}
+	return n - left;
+}
+
+void
+pst_exchange_probe(struct pst_exchange *x)
+{
+	bool silent = x->state == PST_EXCHANGE_QUEUED ||
+		      (x->state == PST_EXCHANGE_RUNNING && x->answer.state == PST_ANSWER_HEAD);
+
+	if (!silent || x->request.minor == 0)
+		return;
+	(void)pst_http_response_continue(pst_client_out(x->client));
+	pst_client_flush(x->client);
+}
+
+/* --- the answer --- */
+
+int
+pst_exchange_refill(struct pst_exchange *x)
+{
+	int err;
+
+	if (x->refused != 0 || x->state < PST_EXCHANGE_RUNNING)
+		return 0;
+	err = pst_answer_refill(&x->answer, pst_client_out(x->client), pst_exchange_date(x));
+	if (err != 0) {
+		pst_exchange_fail(x, 502, x->answer.reason);
+		return x->state == PST_EXCHANGE_ENDED ? -1 : 0;
+	}
+	if (x->state != PST_EXCHANGE_FLUSHING && !pst_answer_full(&x->answer))
+		pst_upstream_resume(&x->job);
+	return 0;
+}
+
+bool
+pst_exchange_file(const struct pst_exchange *x, struct pst_spool_piece *piece)
+{
+	return x->refused == 0 && pst_answer_file(&x->answer, piece);
+}
+
+int
+pst_exchange_file_sent(struct pst_exchange *x, uint64_t n)
+{
+	return pst_answer_file_sent(&x->answer, pst_client_out(x->client), n) == 0 ? 0 : -1;
+}
+
+bool
+pst_exchange_took_request(const struct pst_exchange *x)
+{
+	return x->queued_us != 0;
+}
+
+bool
+pst_exchange_is_whole(const struct pst_exchange *x)
+{
+	return x->state == PST_EXCHANGE_FLUSHING &&
+	       (x->refused != 0 || x->answer.state == PST_ANSWER_WHOLE);
+}
+
+bool
+pst_exchange_keep_alive(const struct pst_exchange *x)
+{
+	return x->refused != 0 ? x->keep_alive : x->answer.http.keep_alive;
+}
+
+bool
+pst_exchange_ends_by_close(const struct pst_exchange *x)
+{
+	return x->refused == 0 && pst_answer_begun(&x->answer) &&
+	       x->answer.http.framing == PST_HTTP_FRAMING_CLOSE;
+}

@@ -1,0 +1,97 @@
+/*
+ * An exchange: one request and its response, from the first byte to the log line.
+ *
+ *	 HEAD ───► BODY ───► QUEUED ───► RUNNING ───► ANSWERING ───► FLUSHING ───► ENDED
+ *	  of the    to the    no slot     a worker     the head       nothing       the client's
+ *	  request   spool     is free     has it       was sent       more comes    side is over
+ *
+ * Steps may be skipped: a refused request goes straight to FLUSHING, a lost client to ENDED. An
+ * ENDED exchange lives on while a worker still has its job; then it frees itself.
+ *
+ * The client (client.h) owns the connection and feeds it; the exchange writes to the client's
+ * output buffer and says when there is something.
+ */
+#ifndef PST_FRONT_EXCHANGE_H
+#define PST_FRONT_EXCHANGE_H
+
+#include "gateway/front/access_log.h"
+#include "gateway/front/forwarded.h"
+#include "gateway/front/http.h"
+#include "gateway/front/http_date.h"
+#include "gateway/front/loop.h"
+#include "gateway/front/pool.h"
+#include "gateway/front/spool.h"
+#include "gateway/log_writer.h"
+
+struct pst_client;
+
+/* What all exchanges share. */
+struct pst_exchange_context {
+	struct pst_loop *loop;
+	struct pst_pool *pool;
+	struct pst_http_limits limits;
+	struct pst_spool_budget budget;
+	struct pst_trust *trust;
+	struct pst_access_log *access_log; /* NULL: there is no access log */
+	struct pst_log_writer *access_log_writer;
+	struct pst_buf access_line; /* memory for the line that is being made */
+	struct pst_http_date date;
+	bool keep_alive; /* --keep-alive is not 0 */
+	bool draining; /* every answer is the last of its connection */
+};
+
+enum pst_exchange_state {
+	PST_EXCHANGE_HEAD,
+	PST_EXCHANGE_BODY,
+	PST_EXCHANGE_QUEUED,
+	PST_EXCHANGE_RUNNING,
+	PST_EXCHANGE_ANSWERING,
+	PST_EXCHANGE_FLUSHING,
+	PST_EXCHANGE_ENDED,
+};
+
+struct pst_exchange;
+
+/* A request is about to come from CLIENT. NULL when memory is short. */
+struct pst_exchange *pst_exchange_new(
+    struct pst_exchange_context *context, struct pst_client *client);
+
+enum pst_exchange_state pst_exchange_state(const struct pst_exchange *exchange);
+
+/* Feed N bytes: how many belonged to this request. Fewer than N: it is complete, or refused. */
+size_t pst_exchange_input(struct pst_exchange *exchange, const void *bytes, size_t n);
+
+/* The client took too long to send the request: it is answered with 408. */
+void pst_exchange_late_input(struct pst_exchange *exchange);
+
+/* The client has shut down its sending side while it waits: ask by a 100 (Continue), which is
+ * answered by a reset if it is gone altogether. Nothing is done where that is not possible. */
+void pst_exchange_probe(struct pst_exchange *exchange);
+
+/*
+ * Append more of the answer to the client's output, whether the turn ends or the client took all
+ * that was there: 0, or -1 when the answer cannot be completed: break the connection.
+ */
+int pst_exchange_refill(struct pst_exchange *exchange);
+/* The same for bytes of a file, see pst_answer_file(). */
+bool pst_exchange_file(const struct pst_exchange *exchange, struct pst_spool_piece *piece);
+int pst_exchange_file_sent(struct pst_exchange *exchange, uint64_t n);
+
+/* The whole request was read: nothing of it is still on its way. */
+bool pst_exchange_took_request(const struct pst_exchange *exchange);
+
+/* Everything that there will be is in the client's output. */
+bool pst_exchange_is_whole(const struct pst_exchange *exchange);
+/* Of a whole one: the connection serves further requests. */
+bool pst_exchange_keep_alive(const struct pst_exchange *exchange);
+/* The end of the answer is the end of the connection: to break it takes a reset. */
+bool pst_exchange_ends_by_close(const struct pst_exchange *exchange);
+
+/*
+ * The client's side is over: everything was sent, or the connection is lost. The exchange is
+ * logged, a worker that still makes its answer is told to stop, and EXCHANGE is not the caller's
+ * any more.
+ */
+void pst_exchange_end(struct pst_exchange **exchange);
+
+#endif

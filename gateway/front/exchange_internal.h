@@ -1,0 +1,66 @@
+/* What the files of an exchange share: exchange.c (the client's side), exchange_job.c (the
+ * worker's side), exchange_log.c (the lines it leaves). */
+#ifndef PST_FRONT_EXCHANGE_INTERNAL_H
+#define PST_FRONT_EXCHANGE_INTERNAL_H
+
+#include "gateway/front/answer.h"
+#include "gateway/front/client.h"
+#include "gateway/front/exchange.h"
+#include "gateway/front/http_body.h"
+#include "gateway/front/http_request.h"
+#include "gateway/front/worker_lines.h"
+
+#define PST_WORKER_ID 32
+
+struct pst_exchange {
+	enum pst_exchange_state state;
+	struct pst_exchange_context *context;
+	struct pst_client *client; /* NULL when ENDED */
+	struct pst_task burial;
+
+	struct pst_http_request request;
+	struct pst_http_body body;
+	struct pst_forwarded from; /* who the client is, behind proxies */
+
+	struct pst_job job;
+	struct pst_answer answer; /* the worker's */
+	struct pst_worker_lines lines;
+	char worker[PST_WORKER_ID]; /* who got the job; "" before */
+
+	unsigned refused; /* the status of our own answer; 0: it is the worker's */
+	bool keep_alive; /* after our own answer */
+
+	struct timespec began; /* CLOCK_REALTIME */
+	uint64_t began_us; /* of the monotonic clock, as the next two */
+	uint64_t queued_us; /* 0: not yet */
+	uint64_t given_us;
+};
+
+extern const struct pst_job_callbacks pst_exchange_job_callbacks;
+
+/* The one place where the state changes. */
+void pst_exchange_set_state(struct pst_exchange *exchange, enum pst_exchange_state state);
+
+/* Answer with STATUS ourselves; nothing of another answer has begun. DETAIL: for the client. */
+void pst_exchange_refuse(
+    struct pst_exchange *exchange, unsigned status, const char *detail, unsigned retry_after);
+
+/* The worker's answer failed for REASON: answer with STATUS if nothing was sent, else break the
+ * client's connection; one error line. */
+void pst_exchange_fail(struct pst_exchange *exchange, unsigned status, const char *reason);
+
+/* "GET /path" for a log line: SIZE bytes with the NUL. */
+void pst_exchange_name(const struct pst_exchange *exchange, char *text, size_t size);
+
+/* Write the line of the access log. */
+void pst_exchange_log(struct pst_exchange *exchange);
+
+uint64_t pst_exchange_clock_us(void);
+const char *pst_exchange_date(struct pst_exchange *exchange);
+
+/* Call FN for every CGI parameter of the request: 0, what FN returned, or PST_ERR_NOMEM. */
+int pst_exchange_params(struct pst_exchange *exchange,
+    int (*fn)(void *arg, const char *name, size_t name_len, const char *value, size_t value_len),
+    void *arg);
+
+#endif

@@ -1,0 +1,212 @@
+#include "gateway/front/container.h"
+#include "gateway/front/exchange_internal.h"
+#include "gateway/front/upstream.h"
+#include "gateway/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct pst_exchange *
+exchange_of(struct pst_job *job)
+{
+	return PST_CONTAINER(job, struct pst_exchange, job);
+}
+
+/* --- failure --- */
+
+void
+pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
+{
+	bool begun = pst_answer_begun(&x->answer);
+	char name[256];
+
+	pst_exchange_name(x, name, sizeof(name));
+	if (begun) {
+		pst_log_error("worker %s: %s: %s: its client's connection is closed in the middle "
+			      "of the answer",
+		    x->worker, name, reason);
+		pst_client_break(x->client);
+	} else {
+		pst_log_error("worker %s: %s: %s: answered %u", x->worker, name, reason, status);
+		pst_exchange_refuse(x, status, NULL, 0);
+	}
+}
+
+/* What the worker sent is no response: nothing more of it is wanted. */
+static void
+reject(struct pst_exchange *x, const char *reason)
+{
+	struct pst_pool *pool = x->context->pool;
+	char text[256];
+
+	snprintf(text, sizeof(text), "it sent no valid response: %s", reason);
+	pst_exchange_fail(x, 502, text);
+	pst_pool_withdraw(pool, &x->job);
+}
+
+/* --- the job's callbacks --- */
+
+struct submission {
+	struct pst_session *session;
+	uint16_t id;
+};
+
+static int
+submit_param(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	struct submission *to = arg;
+
+	return pst_session_submit_param(to->session, to->id, name, name_len, value, value_len);
+}
+
+static int
+on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const char *worker)
+{
+	struct pst_exchange *x = exchange_of(job);
+	struct submission to = {session, id};
+	int err;
+
+	pst_exchange_set_state(x, PST_EXCHANGE_RUNNING);
+	snprintf(x->worker, sizeof(x->worker), "%s", worker);
+	err = pst_exchange_params(x, submit_param, &to);
+	if (err != 0)
+		pst_exchange_fail(x, 503, pst_error_string(err));
+	return err;
+}
+
+static bool
+wants_output(const struct pst_exchange *x)
+{
+	return x->state == PST_EXCHANGE_RUNNING || x->state == PST_EXCHANGE_ANSWERING;
+}
+
+/* The worker has written its whole answer. */
+static void
+end_answer(struct pst_exchange *x)
+{
+	if (pst_answer_end(&x->answer) != 0) {
+		reject(x, x->answer.reason);
+		return;
+	}
+	pst_exchange_set_state(x, PST_EXCHANGE_FLUSHING);
+	pst_client_flush(x->client);
+}
+
+static void
+warn_of_cut(struct pst_exchange *x)
+{
+	char name[256];
+
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_warning("worker %s: %s: it sent more than its Content-Length: the rest is dropped",
+	    x->worker, name);
+}
+
+static void
+take_output(struct pst_exchange *x, const void *bytes, size_t n)
+{
+	bool was_cut = x->answer.cut;
+	int err =
+	    pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
+
+	if (err != 0) {
+		reject(x, x->answer.reason);
+		return;
+	}
+	if (x->answer.cut && !was_cut)
+		warn_of_cut(x);
+	if (x->state == PST_EXCHANGE_RUNNING && x->answer.state != PST_ANSWER_HEAD)
+		pst_exchange_set_state(x, PST_EXCHANGE_ANSWERING);
+	if (pst_answer_full(&x->answer))
+		pst_upstream_pause(&x->job);
+	pst_client_flush(x->client);
+}
+
+static void
+on_output(struct pst_job *job, const void *bytes, size_t n)
+{
+	struct pst_exchange *x = exchange_of(job);
+
+	if (!wants_output(x))
+		return;
+	if (n == 0)
+		end_answer(x);
+	else
+		take_output(x, bytes, n);
+}
+
+static void
+on_error(struct pst_job *job, const void *bytes, size_t n)
+{
+	struct pst_exchange *x = exchange_of(job);
+	char name[256];
+
+	pst_exchange_name(x, name, sizeof(name));
+	pst_worker_lines_take(&x->lines, x->worker, name, bytes, n);
+}
+
+static void
+on_late(struct pst_job *job, uint64_t after_ms)
+{
+	struct pst_exchange *x = exchange_of(job);
+	char name[256], reason[128];
+
+	snprintf(reason, sizeof(reason), "nothing came from it for %" PRIu64 " s (--timeout)",
+	    after_ms / 1000);
+	if (wants_output(x)) {
+		pst_exchange_fail(x, 504, reason);
+		return;
+	}
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_error("worker %s: %s: it still runs, although nobody waits for it: %s", x->worker,
+	    name, reason);
+}
+
+/* END_REQUEST came: the answer is whole if its application says so. */
+static void
+on_complete(struct pst_exchange *x, uint32_t app_status)
+{
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "it ended with status %" PRIu32, app_status);
+	if (wants_output(x) && (app_status == 0 || x->answer.state == PST_ANSWER_HEAD))
+		end_answer(x);
+	else if (wants_output(x) || (app_status != 0 && x->state == PST_EXCHANGE_FLUSHING &&
+					x->refused == 0 && !pst_exchange_is_whole(x)))
+		pst_exchange_fail(x, 502, reason);
+}
+
+static void
+on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason)
+{
+	struct pst_exchange *x = exchange_of(job);
+
+	if (x->lines.logged > 0 || pst_buf_length(&x->lines.partial) > 0) {
+		char name[256];
+
+		pst_exchange_name(x, name, sizeof(name));
+		pst_worker_lines_end(&x->lines, x->worker, name);
+	}
+	if (end == PST_JOB_COMPLETE)
+		on_complete(x, app_status);
+	else if (wants_output(x))
+		pst_exchange_fail(x, 502, reason);
+	if (x->state == PST_EXCHANGE_ENDED && x->burial.list == NULL)
+		pst_loop_bury(x->context->loop, &x->burial);
+}
+
+static void
+on_name(struct pst_job *job, char *text, size_t size)
+{
+	pst_exchange_name(exchange_of(job), text, size);
+}
+
+const struct pst_job_callbacks pst_exchange_job_callbacks = {
+    .start = on_start,
+    .output = on_output,
+    .error = on_error,
+    .late = on_late,
+    .over = on_over,
+    .name = on_name,
+};

@@ -1,0 +1,202 @@
+#include "gateway/front/cgi_params.h"
+#include "gateway/front/exchange_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static int
+shown(size_t length)
+{
+	return length > 1024 ? 1024 : (int)length;
+}
+
+void
+pst_exchange_name(const struct pst_exchange *x, char *text, size_t size)
+{
+	const struct pst_http_text *method = &x->request.method;
+	const struct pst_http_text *path = &x->request.target.raw_path;
+
+	snprintf(text, size, "%.*s %.*s", shown(method->len), method->data, shown(path->len),
+	    path->data);
+}
+
+/* --- parameters --- */
+
+/* Take HOST[:PORT], which the parser has checked, apart. */
+static void
+split_host(struct pst_http_text host, struct pst_cgi_facts *facts)
+{
+	size_t name = host.len;
+
+	while (name > 0 && host.data[name - 1] >= '0' && host.data[name - 1] <= '9')
+		name--;
+	if (name == 0 || host.data[name - 1] != ':') {
+		facts->host = host;
+		return;
+	}
+	for (size_t i = name; i < host.len; i++)
+		facts->port = (uint16_t)(facts->port * 10 + (host.data[i] - '0'));
+	facts->host = (struct pst_http_text){host.data, name - 1};
+}
+
+int
+pst_exchange_params(struct pst_exchange *x,
+    int (*fn)(void *arg, const char *name, size_t name_len, const char *value, size_t value_len),
+    void *arg)
+{
+	struct pst_cgi_facts facts = {
+	    .body_length = x->job.body == NULL ? -1 : (int64_t)pst_spool_total(x->job.body),
+	    .script_name = "",
+	    .scheme = x->from.scheme != NULL ? x->from.scheme : "http",
+	    .client = x->from.client,
+	    .client_port = x->from.client_port,
+	    .local = pst_client_local(x->client),
+	};
+
+	if (x->from.host.len > 0) {
+		facts.host = x->from.host;
+		facts.port = x->from.port;
+	} else {
+		split_host(x->request.host, &facts);
+	}
+	return pst_cgi_params_make(&x->request, &facts, fn, arg);
+}
+
+/* --- the access log --- */
+
+static bool
+names_equal(struct pst_http_text a, struct pst_http_text b)
+{
+	return a.len == b.len && strncasecmp(a.data, b.data, a.len) == 0;
+}
+
+static bool
+find_request_field(
+    const struct pst_exchange *x, struct pst_http_text name, struct pst_http_text *value)
+{
+	for (size_t i = 0; i < x->request.field_count; i++) {
+		if (names_equal(x->request.fields[i].name, name)) {
+			*value = x->request.fields[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+find_response_field(
+    const struct pst_exchange *x, struct pst_http_text name, struct pst_http_text *value)
+{
+	const struct pst_cgi_field *fields;
+	size_t count;
+
+	if (x->refused != 0 || !pst_answer_begun(&x->answer))
+		return false;
+	fields = pst_cgi_response_fields(x->answer.head, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (names_equal(fields[i].name, name)) {
+			*value = fields[i].value;
+			return true;
+		}
+	}
+	return false;
+}
+
+struct search {
+	struct pst_http_text name;
+	char value[1024];
+	size_t len;
+};
+
+/* A pst_cgi_params_fn: stops with 1 at the parameter that is searched for. */
+static int
+match_param(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	struct search *search = arg;
+
+	if (!names_equal(search->name, (struct pst_http_text){name, name_len}))
+		return 0;
+	search->len = value_len < sizeof(search->value) ? value_len : sizeof(search->value);
+	memcpy(search->value, value, search->len);
+	return 1;
+}
+
+struct lookup {
+	struct pst_exchange *x;
+	struct search search;
+};
+
+static bool
+look_up(
+    void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value)
+{
+	struct lookup *lookup = arg;
+	struct search *search = &lookup->search;
+
+	if (what == PST_ACCESS_REQUEST_FIELD)
+		return find_request_field(lookup->x, name, value);
+	if (what == PST_ACCESS_RESPONSE_FIELD)
+		return find_response_field(lookup->x, name, value);
+	search->name = name;
+	if (lookup->x->request.stage != PST_HTTP_STAGE_DONE ||
+	    pst_exchange_params(lookup->x, match_param, search) != 1)
+		return false;
+	*value = (struct pst_http_text){search->value, search->len};
+	return true;
+}
+
+/* What the client got: our own answer, the worker's, or nothing (499: it left, as with nginx). */
+static void
+set_answer(const struct pst_exchange *x, struct pst_access_entry *entry)
+{
+	if (x->refused != 0) {
+		entry->status = x->refused;
+		entry->sent = -1;
+	} else if (pst_answer_begun(&x->answer)) {
+		entry->status = x->answer.http.status;
+		entry->sent = (int64_t)x->answer.http.body_sent;
+	} else {
+		entry->status = 499;
+		entry->sent = 0;
+	}
+}
+
+void
+pst_exchange_log(struct pst_exchange *x)
+{
+	const struct pst_http_request *request = &x->request;
+	struct pst_exchange_context *context = x->context;
+	struct lookup lookup = {.x = x};
+	struct pst_access_entry entry = {
+	    .client = {x->from.client, strlen(x->from.client)},
+	    .request_line = request->line,
+	    .worker = {x->worker, strlen(x->worker)},
+	    .time = x->began,
+	    .queue_us = -1,
+	    .lookup = look_up,
+	    .lookup_arg = &lookup,
+	};
+
+	if (context->access_log == NULL)
+		return;
+	if (request->stage == PST_HTTP_STAGE_DONE) {
+		entry.method = request->method;
+		entry.path = request->target.raw_path;
+		entry.query = request->target.query;
+		entry.protocol = request->minor == 0 ? (struct pst_http_text){"HTTP/1.0", 8}
+						     : (struct pst_http_text){"HTTP/1.1", 8};
+	} else {
+		const char *host = pst_client_peer(x->client)->host;
+
+		entry.client = (struct pst_http_text){host, strlen(host)};
+	}
+	entry.duration_us = pst_exchange_clock_us() - x->began_us;
+	if (x->given_us != 0)
+		entry.queue_us = (int64_t)(x->given_us - x->queued_us);
+	set_answer(x, &entry);
+	pst_buf_consume(&context->access_line, pst_buf_length(&context->access_line));
+	if (pst_access_log_format(context->access_log, &entry, &context->access_line) == 0)
+		pst_log_writer_put(context->access_log_writer, pst_buf_bytes(&context->access_line),
+		    pst_buf_length(&context->access_line));
+}
