@@ -39,7 +39,40 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 
 # The gateway process, $(pkglibexecdir)/gateway: the parts that know libevent.
 pkglibexec_PROGRAMS += %D%/gateway
-%C%_gateway_SOURCES = %D%/main.c
+%C%_gateway_SOURCES = \
+	%D%/acceptor.c \
+	%D%/acceptor.h \
+	%D%/answer.c \
+	%D%/answer.h \
+	%D%/client.c \
+	%D%/client.h \
+	%D%/container.h \
+	%D%/deadline.c \
+	%D%/deadline.h \
+	%D%/exchange.c \
+	%D%/exchange.h \
+	%D%/exchange_internal.h \
+	%D%/exchange_job.c \
+	%D%/exchange_log.c \
+	%D%/front.c \
+	%D%/front.h \
+	%D%/job.c \
+	%D%/job.h \
+	%D%/loop.c \
+	%D%/loop.h \
+	%D%/main.c \
+	%D%/pool.c \
+	%D%/pool.h \
+	%D%/runtime_dir.c \
+	%D%/runtime_dir.h \
+	%D%/settings.c \
+	%D%/settings.h \
+	%D%/upstream.c \
+	%D%/upstream.h \
+	%D%/uplink.c \
+	%D%/uplink.h \
+	%D%/worker_lines.c \
+	%D%/worker_lines.h
 %C%_gateway_LDADD = \
 	%D%/libpst-front.la \
 	gateway/libpst-gateway.la \

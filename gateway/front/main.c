@@ -1,6 +1,38 @@
-/* Placeholder: to be replaced by the real program. */
+/* The gateway process. The arbiter starts it; docs/architecture.md says with what. */
+#include "gateway/front/front.h"
+#include "gateway/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONTROL_FD  3
+#define LOG_WAIT_MS 1000
+
 int
 main(void)
 {
-	return 1;
+	const char *control = getenv("PENSTOCK_CONTROL");
+	int flags = fcntl(CONTROL_FD, F_GETFL);
+	int status;
+
+	if (control == NULL || strcmp(control, "3") != 0 || flags == -1) {
+		fprintf(stderr, "gateway: it is started by penstock, not by hand\n");
+		return 2;
+	}
+	unsetenv("PENSTOCK_CONTROL");
+	signal(SIGPIPE, SIG_IGN);
+	if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) == -1 ||
+	    fcntl(CONTROL_FD, F_SETFL, flags | O_NONBLOCK) == -1 ||
+	    pst_log_open(STDERR_FILENO, PST_LOG_INFO) == -1) {
+		fprintf(stderr, "gateway: cannot start: %s\n", strerror(errno));
+		return 1;
+	}
+	status = pst_front_run(CONTROL_FD);
+	pst_log_close(LOG_WAIT_MS);
+	return status;
 }

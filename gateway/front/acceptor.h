@@ -1,0 +1,27 @@
+/*
+ * The client listeners: accepts while there are descriptors for it, and pauses when there are
+ * none. A share of the process's descriptors is kept for workers and spool files.
+ */
+#ifndef PST_FRONT_ACCEPTOR_H
+#define PST_FRONT_ACCEPTOR_H
+
+#include "gateway/front/client.h"
+
+struct pst_acceptor;
+
+/* NULL: no memory. CLIENTS must outlive it. */
+struct pst_acceptor *pst_acceptor_new(struct pst_loop *loop, struct pst_clients *clients);
+/* Closes what is left open. NULL is allowed. */
+void pst_acceptor_free(struct pst_acceptor *acceptor);
+
+/* The listening socket FD, named NAME in the log, belongs to the acceptor: 0, or -1: no memory. */
+int pst_acceptor_add(struct pst_acceptor *acceptor, int fd, const char *name);
+
+/* Accept from now on. */
+void pst_acceptor_start(struct pst_acceptor *acceptor);
+/* Close all listeners: nothing is accepted any more. */
+void pst_acceptor_stop(struct pst_acceptor *acceptor);
+/* A client has left: there is room. */
+void pst_acceptor_room(struct pst_acceptor *acceptor);
+
+#endif

@@ -1,0 +1,375 @@
+#include "gateway/front/front.h"
+
+#include "gateway/front/acceptor.h"
+#include "gateway/front/runtime_dir.h"
+#include "gateway/front/settings.h"
+#include "gateway/front/uplink.h"
+#include "gateway/log.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What all spools together may take. */
+#define SPOOL_MEMORY ((uint64_t)64 << 20)
+#define SPOOL_FILES  ((uint64_t)16 << 30)
+/* When the graceful timeout is 0. */
+#define DRAIN_MIN_MS 1
+
+#define LOG_WAIT_MS 1000
+
+enum state {
+	SETTING,
+	SERVING,
+	DRAINING,
+	OVER,
+};
+
+struct front {
+	enum state state;
+	int status; /* of the process */
+	bool orphaned;
+	struct pst_loop *loop;
+	struct pst_uplink *uplink;
+	struct pst_settings settings;
+	struct pst_acceptor *acceptor;
+	struct pst_clients clients;
+	struct pst_exchange_context context;
+	struct event *graceful; /* the end of the graceful timeout */
+};
+
+/* --- state --- */
+
+static const unsigned allowed[] = {
+    [SETTING] = 1u << SERVING | 1u << OVER,
+    [SERVING] = 1u << DRAINING | 1u << OVER,
+    [DRAINING] = 1u << OVER,
+    [OVER] = 0,
+};
+
+static void
+set_state(struct front *front, enum state state)
+{
+	assert(allowed[front->state] & 1u << state);
+	front->state = state;
+	if (state == OVER)
+		pst_loop_stop(front->loop);
+}
+
+static void
+give_up(struct front *front, const char *what)
+{
+	if (front->state == OVER)
+		return;
+	pst_log_critical("the gateway cannot start: %s", what);
+	front->status = 1;
+	set_state(front, OVER);
+}
+
+static void
+end_if_done(struct front *front)
+{
+	if (front->state == DRAINING && front->clients.count == 0)
+		set_state(front, OVER);
+}
+
+static void
+drain(struct front *front)
+{
+	uint64_t ms = front->settings.graceful_timeout;
+	struct timeval wait;
+
+	if (front->state == SETTING)
+		set_state(front, OVER);
+	if (front->state != SERVING)
+		return;
+	if (ms < DRAIN_MIN_MS)
+		ms = DRAIN_MIN_MS;
+	set_state(front, DRAINING);
+	pst_acceptor_stop(front->acceptor);
+	pst_clients_drain(&front->clients);
+	wait.tv_sec = (time_t)(ms / 1000);
+	wait.tv_usec = (suseconds_t)(ms % 1000 * 1000);
+	event_add(front->graceful, &wait);
+	end_if_done(front);
+}
+
+static void
+on_graceful_end(evutil_socket_t fd, short what, void *arg)
+{
+	struct front *front = arg;
+	size_t cut = pst_clients_cut(&front->clients);
+
+	(void)fd;
+	(void)what;
+	if (cut > 0)
+		pst_log_warning("the graceful timeout of %" PRIu64
+				" s is over: %zu requests in progress were cut off",
+		    front->settings.graceful_timeout / 1000, cut);
+	if (front->state == DRAINING)
+		set_state(front, OVER);
+}
+
+static void
+on_client_left(void *arg)
+{
+	struct front *front = arg;
+
+	pst_acceptor_room(front->acceptor);
+	end_if_done(front);
+}
+
+/* --- what the pool tells the arbiter --- */
+
+static void
+on_slot_usable(void *arg, const char *worker)
+{
+	struct front *front = arg;
+
+	pst_uplink_send(front->uplink, "SLOT", "usable", worker, NULL);
+}
+
+static void
+on_slot_late(void *arg, const char *worker, const char *request)
+{
+	struct front *front = arg;
+
+	pst_uplink_send(front->uplink, "SLOT", "late", worker, request, NULL);
+}
+
+static void
+on_slot_broken(void *arg, const char *worker, const char *reason)
+{
+	struct front *front = arg;
+
+	pst_uplink_send(front->uplink, "SLOT", "broken", worker, reason, NULL);
+}
+
+/* --- lines from the arbiter --- */
+
+static void
+on_set(struct front *front, const struct pst_control *line)
+{
+	const char *reason = pst_settings_set(&front->settings, line->words[1], line->words[2]);
+
+	if (reason != NULL)
+		pst_log_warning(
+		    "setting %s of \"%s\" is ignored: %s", line->words[1], line->words[2], reason);
+	pst_log_set_level(front->settings.log_level);
+}
+
+static void
+on_listen(struct front *front, const struct pst_control *line)
+{
+	int fd = pst_uplink_take_fd(front->uplink);
+
+	if (fd == -1) {
+		give_up(front, "a listener came without its descriptor");
+	} else if (pst_acceptor_add(front->acceptor, fd, line->words[1]) == -1) {
+		close(fd);
+		give_up(front, "out of memory");
+	}
+}
+
+/* The line of the access log that stands where lines were dropped. */
+static size_t
+dropped_line(void *arg, uint64_t count, char *line, size_t size)
+{
+	(void)arg;
+	(void)line;
+	(void)size;
+	pst_log_warning("%" PRIu64 " lines of the access log were dropped: it is not written "
+			"as fast as they come",
+	    count);
+	return 0;
+}
+
+static void
+on_access_log(struct front *front)
+{
+	int fd = pst_uplink_take_fd(front->uplink);
+
+	if (fd == -1) {
+		give_up(front, "the access log came without its descriptor");
+		return;
+	}
+	front->context.access_log_writer =
+	    pst_log_writer_new(fd, PST_LOG_RING, dropped_line, front);
+	if (front->context.access_log_writer == NULL) {
+		close(fd);
+		give_up(front, "the access log cannot be written");
+	}
+}
+
+/* What the settings say in a language of their own. */
+static bool
+compile_settings(struct front *front)
+{
+	struct pst_exchange_context *context = &front->context;
+	const char *reason;
+	char text[256];
+	size_t at;
+
+	context->trust = pst_trust_parse(front->settings.forwarded_allow_ips, &reason, &at);
+	if (context->trust == NULL) {
+		snprintf(text, sizeof(text), "--forwarded-allow-ips at byte %zu: %s", at, reason);
+		give_up(front, text);
+		return false;
+	}
+	if (context->access_log_writer == NULL)
+		return true;
+	context->access_log =
+	    pst_access_log_compile(front->settings.access_logformat, &reason, &at);
+	if (context->access_log == NULL) {
+		snprintf(text, sizeof(text), "--access-logformat at byte %zu: %s", at, reason);
+		give_up(front, text);
+		return false;
+	}
+	return true;
+}
+
+static void
+on_start(struct front *front)
+{
+	static const struct pst_pool_events events = {
+	    .usable = on_slot_usable,
+	    .late = on_slot_late,
+	    .broken = on_slot_broken,
+	};
+	struct pst_exchange_context *context = &front->context;
+
+	if (!compile_settings(front))
+		return;
+	context->limits = front->settings.limits;
+	context->keep_alive = front->settings.keep_alive > 0;
+	context->pool = pst_pool_new(front->loop, front->settings.timeout, &events, front);
+	if (context->pool == NULL || pst_clients_init(&front->clients, context,
+					 front->settings.keep_alive, on_client_left, front) == -1) {
+		give_up(front, "out of memory");
+		return;
+	}
+	set_state(front, SERVING);
+	pst_acceptor_start(front->acceptor);
+	pst_uplink_send(front->uplink, "READY", NULL);
+}
+
+/* True when LINE is the one called PREFIX and has COUNT words. */
+static bool
+is(const struct pst_control *line, const char *prefix, unsigned count)
+{
+	return line->count == count && pst_control_is(line, prefix);
+}
+
+static void
+on_line(void *arg, const struct pst_control *line)
+{
+	struct front *front = arg;
+	bool setting = front->state == SETTING;
+	struct pst_pool *pool = front->context.pool;
+
+	if (setting && is(line, "SET", 3))
+		on_set(front, line);
+	else if (setting && is(line, "LISTEN", 2))
+		on_listen(front, line);
+	else if (setting && pst_control_is(line, "ACCESS_LOG"))
+		on_access_log(front);
+	else if (setting && is(line, "START", 1))
+		on_start(front);
+	else if (pool != NULL && is(line, "SLOT up", 4))
+		pst_pool_slot_up(pool, line->words[2], line->words[3]);
+	else if (pool != NULL && is(line, "SLOT down", 3))
+		pst_pool_slot_down(pool, line->words[2]);
+	else if (is(line, "DRAIN", 1))
+		drain(front);
+	else if (is(line, "PING", 1))
+		pst_uplink_send(front->uplink, "PONG", NULL);
+	else
+		pst_log_warning("a line from the arbiter is not understood and ignored: %s%s%s",
+		    line->words[0], line->count > 1 ? " " : "",
+		    line->count > 1 ? line->words[1] : "");
+}
+
+static void
+on_lost(void *arg, const char *reason)
+{
+	struct front *front = arg;
+
+	pst_log_error("the arbiter is lost (%s): nothing new is accepted, requests in progress are "
+		      "finished within %" PRIu64 " s",
+	    reason, front->settings.graceful_timeout / 1000);
+	front->orphaned = true;
+	drain(front);
+}
+
+/* --- life --- */
+
+static const char *
+spool_directory(void)
+{
+	const char *directory = getenv("TMPDIR");
+
+	return directory != NULL && directory[0] == '/' ? directory : "/var/tmp";
+}
+
+static bool
+set_up(struct front *front, int control_fd)
+{
+	static const struct pst_uplink_callbacks callbacks = {.line = on_line, .lost = on_lost};
+
+	front->loop = pst_loop_new();
+	if (front->loop == NULL || pst_settings_init(&front->settings) == -1)
+		return false;
+	front->context.loop = front->loop;
+	front->context.budget = (struct pst_spool_budget){
+	    .directory = spool_directory(),
+	    .memory_limit = SPOOL_MEMORY,
+	    .file_limit = SPOOL_FILES,
+	};
+	front->acceptor = pst_acceptor_new(front->loop, &front->clients);
+	front->graceful = event_new(pst_loop_base(front->loop), -1, 0, on_graceful_end, front);
+	if (front->acceptor == NULL || front->graceful == NULL)
+		return false;
+	front->uplink = pst_uplink_new(front->loop, control_fd, &callbacks, front);
+	return front->uplink != NULL;
+}
+
+static void
+tear_down(struct front *front)
+{
+	struct pst_exchange_context *context = &front->context;
+
+	pst_uplink_free(front->uplink);
+	pst_acceptor_free(front->acceptor);
+	pst_pool_free(context->pool);
+	pst_clients_free(&front->clients);
+	if (front->graceful != NULL)
+		event_free(front->graceful);
+	pst_loop_free(front->loop);
+	pst_log_writer_free(context->access_log_writer, LOG_WAIT_MS);
+	pst_access_log_free(context->access_log);
+	pst_trust_free(context->trust);
+	pst_buf_free(&context->access_line);
+	if (front->orphaned && front->settings.runtime_dir != NULL)
+		pst_runtime_dir_remove(front->settings.runtime_dir);
+	pst_settings_free(&front->settings);
+}
+
+int
+pst_front_run(int control_fd)
+{
+	struct front front = {.state = SETTING};
+
+	if (set_up(&front, control_fd)) {
+		pst_loop_run(front.loop);
+	} else {
+		pst_log_critical(
+		    "the gateway cannot start: libevent has no edge-triggered epoll, or "
+		    "memory is short");
+		front.status = 1;
+	}
+	tear_down(&front);
+	return front.status;
+}

@@ -1,0 +1,28 @@
+/* The gateway's settings, as SET lines bring them; named as the long options with '_' for '-'. */
+#ifndef PST_FRONT_SETTINGS_H
+#define PST_FRONT_SETTINGS_H
+
+#include "gateway/front/http.h"
+#include "gateway/log.h"
+
+#include <stdint.h>
+
+struct pst_settings {
+	uint64_t timeout; /* ms; 0: none */
+	uint64_t graceful_timeout; /* ms */
+	uint64_t keep_alive; /* ms; 0: every answer is its connection's last */
+	struct pst_http_limits limits;
+	enum pst_log_level log_level;
+	char *forwarded_allow_ips; /* as given; pst_trust_parse() judges it */
+	char *access_logformat; /* as given; pst_access_log_compile() judges it */
+	char *runtime_dir; /* NULL: not told */
+};
+
+/* The defaults: 0, or -1 when memory is short. */
+int pst_settings_init(struct pst_settings *settings);
+void pst_settings_free(struct pst_settings *settings);
+
+/* Set NAME to VALUE: NULL, or a constant phrase that says why not; nothing is changed then. */
+const char *pst_settings_set(struct pst_settings *settings, const char *name, const char *value);
+
+#endif
