@@ -454,16 +454,27 @@ write_rest(struct pst_link *link)
 	}
 }
 
+/*
+ * Tell a client that the response is not whole. Web servers ignore the application's status, and
+ * nginx takes even a connection that closes before END_REQUEST for the end of a whole response,
+ * unless it meant to keep it. A record of no version that exists is what it fails on.
+ */
+static void
+cut_off(struct pst_link *link)
+{
+	static const unsigned char no_record[8] = {0};
+
+	if (link->state == LINK_OPEN)
+		send(link->fd, no_record, sizeof(no_record), MSG_DONTWAIT | MSG_NOSIGNAL);
+	lose(link);
+}
+
 void
 pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 {
 	struct pst_request *request = link->request;
 	bool cut = outcome == PST_OUTCOME_BROKEN && !link->penstock;
 
-	/*
-	 * Web servers ignore the application's status, so only a connection that closes before
-	 * END_REQUEST tells them that the response is not whole.
-	 */
 	if (link->state == LINK_OPEN && !cut)
 		pst_session_submit_end(link->session, request->id, PST_END_COMPLETE,
 		    outcome == PST_OUTCOME_WHOLE ? 0 : 1);
@@ -472,6 +483,6 @@ pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 	link->running = false;
 	release_request(link);
 	if (cut)
-		lose(link);
+		cut_off(link);
 	settle(link);
 }

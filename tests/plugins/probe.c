@@ -91,6 +91,24 @@ do_echo(struct pst_request *request)
 	return n < 0 ? -1 : 0;
 }
 
+/* The body, but all of it is read before the response begins. */
+static int
+do_collect(struct pst_request *request)
+{
+	size_t length = (size_t)atol(param(request, "CONTENT_LENGTH"));
+	char *bytes = malloc(length + 1);
+	size_t total = 0;
+	ssize_t n = 0;
+	int result = -1;
+
+	while (bytes && total < length && (n = host->read(request, bytes + total, length - total)) > 0)
+		total += (size_t)n;
+	if (bytes && n >= 0 && respond(request, 200) == 0)
+		result = host->write(request, bytes, total);
+	free(bytes);
+	return result;
+}
+
 static int
 do_params(struct pst_request *request)
 {
@@ -300,6 +318,7 @@ static const struct {
 } routes[] = {
 	{"/hello", do_hello},
 	{"/echo", do_echo},
+	{"/collect", do_collect},
 	{"/params", do_params},
 	{"/big", do_big},
 	{"/sleep", do_sleep},
