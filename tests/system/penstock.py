@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM  # Penstock.signal hides the module in its class
 from typing import TypeVar
 
 import installed
@@ -210,7 +211,7 @@ class Penstock:
         """Wait for its exit: the status, negative for a signal."""
         return self.process.wait(PATIENCE)
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
+    def stop(self, number: int = SIGTERM) -> int:
         self.signal(number)
         return self.wait()
 
