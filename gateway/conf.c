@@ -1,20 +1,15 @@
 #include "gateway/conf.h"
 
+#include "gateway/conf_internal.h"
 #include "gateway/conf_words.h"
-#include "gateway/nearest.h"
 
 #include <assert.h>
-#include <getopt.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Where a value came from; a later one replaces an earlier one's. */
-enum source { FROM_NOWHERE, FROM_DEFAULT, FROM_VARIABLE, FROM_CMD_ARGS, FROM_COMMAND_LINE };
-
 struct values {
-	enum source source;
+	enum pst_conf_source source;
 	size_t count;
 	char **item;
 };
@@ -24,12 +19,8 @@ struct pst_conf {
 	struct values values[PST_OPT_COUNT];
 };
 
-/* What getopt_long() returns for an option without a letter, and for those not there yet. */
-#define LONG_BASE    1000
-#define MISSING_BASE 2000
-
-static int
-say(char *why, const char *format, ...)
+int
+pst_conf_say(char why[PST_CONF_WHY], const char *format, ...)
 {
 	va_list args;
 
@@ -88,29 +79,37 @@ add_value(struct values *values, enum pst_option_kind kind, const char *text)
 	return add_item(values, text, strlen(text));
 }
 
-/* How a person would have typed the option. */
-static const char *
-source_name(enum source source)
+const char *
+pst_conf_source_name(enum pst_conf_source source)
 {
-	return source == FROM_CMD_ARGS ? "in PENSTOCK_CMD_ARGS " : "";
+	return source == PST_FROM_CMD_ARGS ? "in PENSTOCK_CMD_ARGS " : "";
 }
 
-static int
-set(struct pst_conf *conf, enum pst_option_id id, const char *text, enum source source, char *why)
+int
+pst_conf_set(struct pst_conf *conf, enum pst_option_id id, const char *text,
+    enum pst_conf_source source, char why[PST_CONF_WHY])
 {
 	const struct pst_option *option = &pst_options[id];
 	struct values *values = &conf->values[id];
 	char reason[PST_CONF_WHY];
 
 	if (option->check && option->check(text, reason) < 0)
-		return say(why, "%s--%s %.400s", source_name(source), option->name, reason);
+		return pst_conf_say(why, "%s--%s %.400s", pst_conf_source_name(source), option->name, reason);
 	if (values->source != source ||
 	    (option->kind != PST_KIND_LIST && option->kind != PST_KIND_PATHS))
 		clear(values);
 	values->source = source;
 	if (add_value(values, option->kind, text) < 0)
-		return say(why, "out of memory");
+		return pst_conf_say(why, "out of memory");
 	return 0;
+}
+
+int
+pst_conf_set_app(struct pst_conf *conf, const char *app, char why[PST_CONF_WHY])
+{
+	free(conf->app);
+	conf->app = strdup(app);
+	return conf->app ? 0 : pst_conf_say(why, "out of memory");
 }
 
 /* ---- defaults and variables ---- */
@@ -121,7 +120,7 @@ set_defaults(struct pst_conf *conf, char *why)
 	for (int id = 0; id < PST_OPT_COUNT; id++) {
 		const char *standard = pst_options[id].standard;
 
-		if (standard && set(conf, (enum pst_option_id)id, standard, FROM_DEFAULT, why) < 0)
+		if (standard && pst_conf_set(conf, (enum pst_option_id)id, standard, PST_FROM_DEFAULT, why) < 0)
 			return -1;
 	}
 	return 0;
@@ -137,8 +136,8 @@ set_port(struct pst_conf *conf, char *why)
 	if (!port || !*port)
 		return 0;
 	snprintf(address, sizeof(address), "0.0.0.0:%.32s", port);
-	if (set(conf, PST_OPT_BIND, address, FROM_VARIABLE, why) < 0)
-		return say(why, "the environment has PORT='%.100s', which is no port", port);
+	if (pst_conf_set(conf, PST_OPT_BIND, address, PST_FROM_VARIABLE, why) < 0)
+		return pst_conf_say(why, "the environment has PORT='%.100s', which is no port", port);
 	return 0;
 }
 
@@ -149,180 +148,11 @@ set_workers(struct pst_conf *conf, char *why)
 
 	if (!workers || !*workers)
 		return 0;
-	if (set(conf, PST_OPT_WORKERS, workers, FROM_VARIABLE, why) < 0)
-		return say(why,
+	if (pst_conf_set(conf, PST_OPT_WORKERS, workers, PST_FROM_VARIABLE, why) < 0)
+		return pst_conf_say(why,
 		    "the environment has WEB_CONCURRENCY='%.100s', which is no number of workers "
 		    "from 1 to 1024", workers);
 	return 0;
-}
-
-/* ---- the command line ---- */
-
-#define MISSING_MAX 128
-struct tables {
-	struct option longs[2 * PST_OPT_COUNT + MISSING_MAX + 1];
-	char letters[3 * (PST_OPT_COUNT + MISSING_MAX)];
-};
-
-static void
-add_long(struct tables *tables, size_t *n, const char *name, int has_arg, int val)
-{
-	assert(*n + 1 < sizeof(tables->longs) / sizeof(tables->longs[0]));
-	tables->longs[(*n)++] = (struct option){name, has_arg, NULL, val};
-}
-
-/* The table once more, as getopt_long() wants it. */
-static void
-make_tables(struct tables *tables)
-{
-	char *letter = tables->letters;
-	size_t n = 0;
-
-	memset(tables, 0, sizeof(*tables));
-	*letter++ = ':';
-	for (int id = 0; id < PST_OPT_COUNT; id++) {
-		const struct pst_option *option = &pst_options[id];
-		int has_arg = option->kind == PST_KIND_FLAG ? no_argument : required_argument;
-
-		add_long(tables, &n, option->name, has_arg, LONG_BASE + id);
-		if (option->alias)
-			add_long(tables, &n, option->alias, has_arg, LONG_BASE + id);
-		if (!option->letter)
-			continue;
-		*letter++ = option->letter;
-		if (has_arg == required_argument)
-			*letter++ = ':';
-	}
-	for (size_t i = 0; i < pst_options_missing_count; i++) {
-		add_long(tables, &n, pst_options_missing[i].name, optional_argument,
-		    MISSING_BASE + (int)i);
-		if (pst_options_missing[i].letter)
-			*letter++ = pst_options_missing[i].letter;
-	}
-}
-
-static int
-option_of_letter(int letter)
-{
-	for (int id = 0; id < PST_OPT_COUNT; id++)
-		if (pst_options[id].letter == letter)
-			return id;
-	return -1;
-}
-
-static const char *
-missing_of_letter(int letter)
-{
-	for (size_t i = 0; i < pst_options_missing_count; i++)
-		if (pst_options_missing[i].letter == letter)
-			return pst_options_missing[i].name;
-	return NULL;
-}
-
-static int
-say_missing(char *why, const char *name, enum source source)
-{
-	return say(why,
-	    "%s--%s is not there yet: gunicorn has this option, this version of Penstock does not",
-	    source_name(source), name);
-}
-
-/* WORD begins with "--" and getopt_long() found no such option, or several. */
-static int
-say_unknown_long(char *why, const char *word, enum source source)
-{
-	struct pst_nearest search;
-	char name[PST_NEAREST_NAME + 1];
-
-	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
-	pst_nearest_begin(&search, name);
-	for (int id = 0; id < PST_OPT_COUNT; id++)
-		pst_nearest_offer(&search, pst_options[id].name);
-	for (size_t i = 0; i < pst_options_missing_count; i++)
-		pst_nearest_offer(&search, pst_options_missing[i].name);
-	if (search.name)
-		return say(why, "%s--%s is no option; did you mean --%s?", source_name(source),
-		    name, search.name);
-	return say(why, "%s--%s is no option; penstock --help lists them", source_name(source),
-	    name);
-}
-
-static int
-say_bad_option(char *why, const char *word, enum source source)
-{
-	int id = optopt - LONG_BASE;
-
-	if (optopt >= LONG_BASE && id < PST_OPT_COUNT)
-		return say(why, "%s--%s takes no value", source_name(source), pst_options[id].name);
-	if (optopt == 0)
-		return say_unknown_long(why, word, source);
-	return say(why, "%s-%c is no option; penstock --help lists them", source_name(source),
-	    optopt);
-}
-
-static int
-say_no_value(char *why, enum source source)
-{
-	int id = optopt >= LONG_BASE ? optopt - LONG_BASE : option_of_letter(optopt);
-
-	assert(id >= 0 && id < PST_OPT_COUNT);
-	return say(why, "%s--%s wants a value, as in --%s %s", source_name(source),
-	    pst_options[id].name, pst_options[id].name, pst_options[id].argument);
-}
-
-/* C is what getopt_long() returned, WORD the word that it looked at. */
-static int
-take_option(struct pst_conf *conf, int c, const char *word, enum source source, char *why)
-{
-	int id;
-
-	if (c == '?')
-		return say_bad_option(why, word, source);
-	if (c == ':')
-		return say_no_value(why, source);
-	if (c >= MISSING_BASE)
-		return say_missing(why, pst_options_missing[c - MISSING_BASE].name, source);
-	if (c < LONG_BASE && missing_of_letter(c))
-		return say_missing(why, missing_of_letter(c), source);
-	id = c >= LONG_BASE ? c - LONG_BASE : option_of_letter(c);
-	assert(id >= 0 && id < PST_OPT_COUNT);
-	return set(conf, (enum pst_option_id)id, optarg ? optarg : "1", source, why);
-}
-
-static int
-take_app(struct pst_conf *conf, int argc, char **argv, enum source source, char *why)
-{
-	if (optind >= argc)
-		return 0;
-	if (argc - optind > 1)
-		return say(why, "%sone application is served, but after '%.100s' there is '%.100s'",
-		    source_name(source), argv[optind], argv[optind + 1]);
-	free(conf->app);
-	conf->app = strdup(argv[optind]);
-	return conf->app ? 0 : say(why, "out of memory");
-}
-
-static int
-read_words(struct pst_conf *conf, int argc, char **argv, enum source source, char *why)
-{
-	struct tables tables;
-	int c;
-
-	make_tables(&tables);
-	opterr = 0;
-	optind = 0;
-	for (;;) {
-		const char *word;
-
-		optopt = 0;
-		c = getopt_long(argc, argv, tables.letters, tables.longs, NULL);
-		if (c == -1)
-			break;
-		word = argv[optind > 0 ? optind - 1 : 0];
-		if (take_option(conf, c, word, source, why) < 0)
-			return -1;
-	}
-	return take_app(conf, argc, argv, source, why);
 }
 
 static int
@@ -335,8 +165,8 @@ read_cmd_args(struct pst_conf *conf, char *program, char *why)
 	if (!text)
 		return 0;
 	if (pst_words_split(&words, program, text, &reason) < 0)
-		return say(why, "PENSTOCK_CMD_ARGS cannot be read: %s", reason);
-	result = read_words(conf, words.count, words.word, FROM_CMD_ARGS, why);
+		return pst_conf_say(why, "PENSTOCK_CMD_ARGS cannot be read: %s", reason);
+	result = pst_conf_read_line(conf, words.count, words.word, PST_FROM_CMD_ARGS, why);
 	pst_words_free(&words);
 	return result;
 }
@@ -365,14 +195,14 @@ pst_conf_read(struct pst_conf *conf, int argc, char **argv, char why[PST_CONF_WH
 {
 	if (set_defaults(conf, why) < 0 || set_port(conf, why) < 0 ||
 	    set_workers(conf, why) < 0 || read_cmd_args(conf, argv[0], why) < 0 ||
-	    read_words(conf, argc, argv, FROM_COMMAND_LINE, why) < 0)
+	    pst_conf_read_line(conf, argc, argv, PST_FROM_COMMAND_LINE, why) < 0)
 		return PST_CONF_ERROR;
 	if (pst_conf_text(conf, PST_OPT_HELP))
 		return PST_CONF_HELP;
 	if (pst_conf_text(conf, PST_OPT_VERSION))
 		return PST_CONF_VERSION;
 	if (!conf->app || !*conf->app) {
-		say(why, "no application was named: say MODULE:CALLABLE, for example "
+		pst_conf_say(why, "no application was named: say MODULE:CALLABLE, for example "
 			 "'penstock -b :8000 shop.wsgi:application', or ./PLUGIN.so");
 		return PST_CONF_ERROR;
 	}

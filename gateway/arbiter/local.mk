@@ -8,6 +8,8 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	gateway/conf_check.c \
 	gateway/conf_check.h \
 	gateway/conf_help.c \
+	gateway/conf_internal.h \
+	gateway/conf_line.c \
 	gateway/conf_table.c \
 	gateway/conf_words.c \
 	gateway/conf_words.h \
@@ -27,6 +29,7 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/listener.h \
 	%D%/output.c \
 	%D%/output.h \
+	%D%/phase.c \
 	%D%/pidfile.c \
 	%D%/pidfile.h \
 	%D%/rundir.c \

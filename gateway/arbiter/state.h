@@ -1,6 +1,6 @@
 /*
  * What the arbiter's own files share: the whole of its state, and the decisions that gate.c and
- * worker.c leave to arbiter.c.
+ * worker.c leave to phase.c.
  */
 #ifndef PST_ARBITER_STATE_H
 #define PST_ARBITER_STATE_H
@@ -58,7 +58,12 @@ struct pst_arbiter {
 	enum pst_exit status;
 };
 
-/* ---- arbiter.c ---- */
+/* ---- phase.c ---- */
+
+/* Finish requests, then end: PST_PHASE_DRAINING and what follows. */
+void pst_arbiter_drain(struct pst_arbiter *arbiter);
+/* End all at once. NUMBER is SIGTERM, or SIGKILL when that was not quick enough. */
+void pst_arbiter_end(struct pst_arbiter *arbiter, int number);
 
 /* The gateway's process was reaped, or could not be started: what now? */
 void pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status);
@@ -66,6 +71,9 @@ void pst_arbiter_worker_gone(
     struct pst_arbiter *arbiter, struct pst_worker *worker, int wait_status);
 /* The gateway may use WORKER. */
 void pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker);
+/* Log where it listens, at INFO. */
+void pst_arbiter_log_addresses(
+    const struct pst_arbiter *arbiter, const char *before, const char *after);
 /* What pst_..._gone() gets in place of a wait status when exec failed: the shell's 127. */
 #define PST_NOT_STARTED (127 << 8)
 
