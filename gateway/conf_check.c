@@ -98,16 +98,17 @@ pst_check_env(const char *value, char why[PST_CONF_WHY])
 	return -1;
 }
 
-/* One of the N NAMES. */
+/* One of the N NAMES, by COMPARE. */
 static int
-check_word(const char *value, const char *const *names, size_t n, char *why)
+check_word(const char *value, const char *const *names, size_t n,
+    int (*compare)(const char *, const char *), char *why)
 {
 	struct pst_nearest search;
 	int used = 0;
 
 	pst_nearest_begin(&search, value);
 	for (size_t i = 0; i < n; i++) {
-		if (strcasecmp(value, names[i]) == 0)
+		if (compare(value, names[i]) == 0)
 			return 0;
 		pst_nearest_offer(&search, names[i]);
 	}
@@ -122,8 +123,8 @@ check_word(const char *value, const char *const *names, size_t n, char *why)
 	return -1;
 }
 
-#define CHECK_WORD(value, names, why) \
-	check_word(value, names, sizeof(names) / sizeof(names[0]), why)
+#define CHECK_WORD(value, names, compare, why) \
+	check_word(value, names, sizeof(names) / sizeof(names[0]), compare, why)
 
 int
 pst_check_worker_class(const char *value, char why[PST_CONF_WHY])
@@ -140,7 +141,7 @@ pst_check_worker_class(const char *value, char why[PST_CONF_WHY])
 			return -1;
 		}
 	}
-	return CHECK_WORD(value, known, why);
+	return CHECK_WORD(value, known, strcmp, why);
 }
 
 int
@@ -148,7 +149,7 @@ pst_check_header_map(const char *value, char why[PST_CONF_WHY])
 {
 	static const char *const known[] = {"drop", "refuse", "dangerous"};
 
-	return CHECK_WORD(value, known, why);
+	return CHECK_WORD(value, known, strcmp, why);
 }
 
 int
@@ -156,5 +157,5 @@ pst_check_log_level(const char *value, char why[PST_CONF_WHY])
 {
 	static const char *const known[] = {"debug", "info", "warning", "error", "critical"};
 
-	return CHECK_WORD(value, known, why);
+	return CHECK_WORD(value, known, strcasecmp, why);
 }

@@ -10,8 +10,9 @@
 /* ---- what it is told ---- */
 
 static void
-send_settings(struct pst_channel *channel, const struct pst_conf *conf)
+send_settings(struct pst_channel *channel, const struct pst_arbiter *arbiter)
 {
+	const struct pst_conf *conf = arbiter->conf;
 	char key[OPTION_KEY];
 
 	for (int id = 0; id < PST_OPT_COUNT; id++) {
@@ -22,6 +23,7 @@ send_settings(struct pst_channel *channel, const struct pst_conf *conf)
 		pst_option_key((enum pst_option_id)id, key, sizeof(key));
 		pst_channel_send(channel, "SET", key, value, NULL);
 	}
+	pst_channel_send(channel, "SET", "runtime_dir", arbiter->rundir.path, NULL);
 }
 
 static void
@@ -164,7 +166,7 @@ pst_gate_start(struct pst_gate *gate)
 		pst_arbiter_gate_gone(arbiter, PST_NOT_STARTED);
 		return;
 	}
-	send_settings(gate->child.channel, arbiter->conf);
+	send_settings(gate->child.channel, arbiter);
 	send_listeners(gate->child.channel, &arbiter->listeners);
 	if (arbiter->access_log >= 0)
 		pst_channel_send_fd(
