@@ -124,7 +124,7 @@ check_word(const char *value, const char *const *names, size_t n,
 }
 
 #define CHECK_WORD(value, names, compare, why) \
-	check_word(value, names, sizeof(names) / sizeof(names[0]), compare, why)
+	check_word(value, names, sizeof(names) / sizeof((names)[0]), compare, why)
 
 int
 pst_check_worker_class(const char *value, char why[PST_CONF_WHY])

@@ -63,7 +63,7 @@ void pst_log(enum pst_log_level level, const char *format, ...)
  * N bytes without the LF; escaped and cut as above. Written at every level setting: what an
  * application prints to stderr is not ours to hide.
  */
-void pst_log_worker(pid_t pid, const char *worker, const char *line, size_t n);
+void pst_log_worker(pid_t pid, const char *worker, const char *text, size_t n);
 
 /* The descriptor that is logged to (for a child's fds 1 and 2); 2 before pst_log_open(). */
 int pst_log_fd(void);

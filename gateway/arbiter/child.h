@@ -48,8 +48,8 @@ int pst_child_start(struct pst_child *child, struct pst_spawn *spawn, const char
 /* Ask it to finish and exit; after GRACE milliseconds it is killed. */
 void pst_child_drain(struct pst_child *child, unsigned grace);
 
-/* Send SIGNAL now and SIGKILL after GRACE milliseconds. In state dying: only make it quicker. */
-void pst_child_end(struct pst_child *child, int signal, unsigned grace);
+/* Send signal NUMBER now and SIGKILL after GRACE milliseconds. In state dying: only make it quicker. */
+void pst_child_end(struct pst_child *child, int number, unsigned grace);
 
 /*
  * Something is wrong with it: unless it exits by itself in a moment, which would explain it
