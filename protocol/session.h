@@ -155,7 +155,8 @@ int pst_session_submit_value(struct pst_session *session, const char *name, size
     const char *value, size_t value_len);
 /*
  * End a request: open output streams are ended, END_REQUEST follows, `end` is called before this
- * returns. What the client still sends for it is discarded.
+ * returns. What the client still sends for it is discarded. With an APP_STATUS other than 0 the
+ * end of STDOUT is left out, unless it was submitted: what was sent of it is not the whole.
  */
 int pst_session_submit_end(
     struct pst_session *session, uint16_t id, enum pst_end end, uint32_t app_status);

@@ -160,11 +160,15 @@ pst_session_submit_value(struct pst_session *session, const char *name, size_t n
 
 /*
  * STDOUT has at least its end when the request is complete (section 5.3), STDERR and refused
- * requests only when bytes were sent. Nobody waits for the streams of an aborted one.
+ * requests only when bytes were sent. Nobody waits for the streams of an aborted one. An
+ * application that failed has not ended STDOUT: its end would tell the client that all is there.
  */
 static bool
-needs_end(const struct pst_request *request, enum pst_stream stream, enum pst_end end)
+needs_end(const struct pst_request *request, enum pst_stream stream, enum pst_end end,
+    uint32_t app_status)
 {
+	if (stream == PST_STREAM_STDOUT && app_status != 0)
+		return false;
 	if (request->streams[stream] == PST_STREAM_UNUSED)
 		return stream == PST_STREAM_STDOUT && end == PST_END_COMPLETE &&
 		    request->state != PST_REQUEST_ABORTED;
@@ -186,9 +190,9 @@ pst_session_submit_end(
 		err = pst_output_reserve(&session->output, 3, sizeof bytes);
 	if (err < 0)
 		return err;
-	if (needs_end(request, PST_STREAM_STDOUT, end))
+	if (needs_end(request, PST_STREAM_STDOUT, end, app_status))
 		pst_output_record(&session->output, FCGI_STDOUT, id, NULL, 0);
-	if (needs_end(request, PST_STREAM_STDERR, end))
+	if (needs_end(request, PST_STREAM_STDERR, end, app_status))
 		pst_output_record(&session->output, FCGI_STDERR, id, NULL, 0);
 	pst_record_end_encode(&body, bytes);
 	pst_output_record(&session->output, FCGI_END_REQUEST, id, bytes, sizeof bytes);

@@ -163,7 +163,8 @@ on_late(struct pst_job *job, uint64_t after_ms)
 	    name, reason);
 }
 
-/* END_REQUEST came: the answer is whole if its application says so. */
+/* END_REQUEST came. Without the end of STDOUT before it the answer is whole only if the application
+ * says that it did not fail. */
 static void
 on_complete(struct pst_exchange *x, uint32_t app_status)
 {
@@ -172,8 +173,7 @@ on_complete(struct pst_exchange *x, uint32_t app_status)
 	snprintf(reason, sizeof(reason), "it ended with status %" PRIu32, app_status);
 	if (wants_output(x) && (app_status == 0 || x->answer.state == PST_ANSWER_HEAD))
 		end_answer(x);
-	else if (wants_output(x) || (app_status != 0 && x->state == PST_EXCHANGE_FLUSHING &&
-					x->refused == 0 && !pst_exchange_is_whole(x)))
+	else if (wants_output(x))
 		pst_exchange_fail(x, 502, reason);
 }
 

@@ -269,14 +269,14 @@ static const struct scenario server[] = {
     {"answer", false, {0}, answers, build_after_end,
         "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\n"
         "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\nrecv 0 read 1\n"
-        "STDOUT 1 5+3\nSTDOUT 1 0+0\nEND_REQUEST 1 8+0\n"
-        "STDOUT 1 5+3\nSTDOUT 1 0+0\nEND_REQUEST 1 8+0\n"},
+        "STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"
+        "STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"},
     {"not kept", false, {0}, answers, build_not_kept,
         "begin 1 role 1\nready 1\nend 1 0 status 7\nrecv 0 read 0\n"
-        "STDOUT 1 5+3\nSTDOUT 1 0+0\nEND_REQUEST 1 8+0\n"},
+        "STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"},
     {"end in param", false, {0}, ends_at_param, build_request,
         "begin 1 role 1 keep\nparam 1 HOST=example\nend 1 0 status 3\nrecv 0 read 1\n"
-        "STDOUT 1 0+0\nEND_REQUEST 1 8+0\n"},
+        "END_REQUEST 1 8+0\n"},
     {"refused param", false, {0}, refuses_host, build_request,
         "begin 1 role 1 keep\nparam 1 HOST=example\nend 1 2 status 0\nrecv 0 read 1\n"
         "END_REQUEST 1 8+0\n"},
@@ -577,7 +577,7 @@ START_TEST(test_end_in_data)
 	trace_records(&trace, &out);
 	ck_assert_str_eq(trace_text(&trace),
 	    "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\ndata 1 STDIN b\nend 1 0 status 3\n"
-	    "STDOUT 1 0+0\nEND_REQUEST 1 8+0\n");
+	    "END_REQUEST 1 8+0\n");
 	trace_free(&trace);
 	pst_buf_free(&out);
 	pst_buf_free(&wire);
