@@ -151,7 +151,7 @@ append_file(struct pst_spool *spool, const void *bytes, size_t n)
 	return 0;
 }
 
-/* Everything in the file was consumed, or is given up. The descriptor is kept only if it is EMPTY again. */
+/* Everything in the file was consumed, or is given up. */
 static void
 empty_file(struct pst_spool *spool)
 {
@@ -181,13 +181,13 @@ punch_file(struct pst_spool *spool)
 
 /* --- the memory --- */
 
-/* What N more bytes may take of the memory: 0 as soon as anything is in the file. */
+/* How many more bytes may go to memory: 0 as soon as there is a file. */
 static size_t
 memory_room(const struct pst_spool *spool)
 {
 	size_t held = pst_buf_length(&spool->memory);
 
-	if (spool->file_end > spool->file_front || spool->file_end > 0)
+	if (spool->file_end > 0)
 		return 0;
 	return held < spool->memory_limit ? spool->memory_limit - held : 0;
 }

@@ -1,1 +1,10 @@
-# unit_tests += %D%/test_NAME (its source is test_NAME.c)
+cgi_failmalloc = %D%/failmalloc.c %D%/trace.h
+cgi_wrap = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc
+
+unit_tests += %D%/test_cgi_response
+%C%_test_cgi_response_SOURCES = %D%/test_cgi_response.c $(cgi_failmalloc)
+%C%_test_cgi_response_LDFLAGS = $(cgi_wrap)
+
+unit_tests += %D%/test_spool
+%C%_test_spool_SOURCES = %D%/test_spool.c $(cgi_failmalloc)
+%C%_test_spool_LDFLAGS = $(cgi_wrap)
