@@ -8,3 +8,11 @@ unit_tests += %D%/test_cgi_response
 unit_tests += %D%/test_spool
 %C%_test_spool_SOURCES = %D%/test_spool.c $(cgi_failmalloc)
 %C%_test_spool_LDFLAGS = $(cgi_wrap)
+
+unit_tests += %D%/test_access_log
+%C%_test_access_log_SOURCES = %D%/test_access_log.c $(cgi_failmalloc)
+%C%_test_access_log_LDFLAGS = $(cgi_wrap)
+
+unit_tests += %D%/test_cgi_params
+%C%_test_cgi_params_SOURCES = %D%/test_cgi_params.c $(cgi_failmalloc)
+%C%_test_cgi_params_LDFLAGS = $(cgi_wrap)
