@@ -16,3 +16,7 @@ unit_tests += %D%/test_access_log
 unit_tests += %D%/test_cgi_params
 %C%_test_cgi_params_SOURCES = %D%/test_cgi_params.c $(cgi_failmalloc)
 %C%_test_cgi_params_LDFLAGS = $(cgi_wrap)
+
+unit_tests += %D%/test_forwarded
+%C%_test_forwarded_SOURCES = %D%/test_forwarded.c $(cgi_failmalloc)
+%C%_test_forwarded_LDFLAGS = $(cgi_wrap)
