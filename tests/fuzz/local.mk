@@ -9,6 +9,11 @@ fuzz_targets += \
 	%D%/fuzz_http_target
 EXTRA_DIST += %D%/http_check.h
 
+fuzz_targets += \
+	%D%/fuzz_access_log \
+	%D%/fuzz_cgi_response \
+	%D%/fuzz_forwarded
+
 EXTRA_DIST += $(fuzz_targets:tests/fuzz/fuzz_%=$(srcdir)/tests/fuzz/corpus/%) \
 	$(wildcard $(srcdir)/tests/fuzz/*.dict)
 
