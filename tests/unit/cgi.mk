@@ -1,22 +1,21 @@
-cgi_failmalloc = %D%/failmalloc.c %D%/trace.h
-cgi_wrap = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc
+cgi_failmalloc = %D%/failmalloc.c %D%/failmalloc.h
 
 unit_tests += %D%/test_cgi_response
 %C%_test_cgi_response_SOURCES = %D%/test_cgi_response.c $(cgi_failmalloc)
-%C%_test_cgi_response_LDFLAGS = $(cgi_wrap)
+%C%_test_cgi_response_LDFLAGS = $(failmalloc_wrap)
 
 unit_tests += %D%/test_spool
 %C%_test_spool_SOURCES = %D%/test_spool.c $(cgi_failmalloc)
-%C%_test_spool_LDFLAGS = $(cgi_wrap)
+%C%_test_spool_LDFLAGS = $(failmalloc_wrap)
 
 unit_tests += %D%/test_access_log
 %C%_test_access_log_SOURCES = %D%/test_access_log.c $(cgi_failmalloc)
-%C%_test_access_log_LDFLAGS = $(cgi_wrap)
+%C%_test_access_log_LDFLAGS = $(failmalloc_wrap)
 
 unit_tests += %D%/test_cgi_params
 %C%_test_cgi_params_SOURCES = %D%/test_cgi_params.c $(cgi_failmalloc)
-%C%_test_cgi_params_LDFLAGS = $(cgi_wrap)
+%C%_test_cgi_params_LDFLAGS = $(failmalloc_wrap)
 
 unit_tests += %D%/test_forwarded
 %C%_test_forwarded_SOURCES = %D%/test_forwarded.c $(cgi_failmalloc)
-%C%_test_forwarded_LDFLAGS = $(cgi_wrap)
+%C%_test_forwarded_LDFLAGS = $(failmalloc_wrap)

@@ -2,7 +2,7 @@
 #include "gateway/front/access_log.h"
 #include "gateway/front/base64.h"
 #include "protocol/error.h"
-#include "tests/unit/trace.h"
+#include "tests/unit/failmalloc.h"
 
 #include <check.h>
 #include <stdio.h>

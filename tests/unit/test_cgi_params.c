@@ -1,6 +1,6 @@
 /* Requests as CGI parameters: each case is a real request through the parser. */
 #include "gateway/front/cgi_params.h"
-#include "tests/unit/trace.h"
+#include "tests/unit/failmalloc.h"
 
 #include <check.h>
 #include <netinet/in.h>

@@ -4,7 +4,7 @@
  */
 #include "gateway/front/cgi_response.h"
 #include "protocol/buf.h"
-#include "tests/unit/trace.h"
+#include "tests/unit/failmalloc.h"
 
 #include <check.h>
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* Who is believed, and what a request then says about its client. */
 #include "gateway/front/forwarded.h"
-#include "tests/unit/trace.h"
+#include "tests/unit/failmalloc.h"
 
 #include <check.h>
 #include <stdio.h>

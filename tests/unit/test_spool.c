@@ -2,7 +2,7 @@
  * The body store, beside a plain model of it; what disks and budgets do when they are full.
  */
 #include "gateway/front/spool.h"
-#include "tests/unit/trace.h"
+#include "tests/unit/failmalloc.h"
 
 #include <check.h>
 #include <errno.h>
