@@ -173,28 +173,39 @@ write_lines(struct pst_log_writer *writer, struct iovec iov[2])
 	return false;
 }
 
-/* Without the lock: say how many lines were dropped. Returns the number that is told now. */
-static uint64_t
-tell_dropped(struct pst_log_writer *writer, uint64_t count)
+/*
+ * With the lock held; gives it up while writing. Called after a write that succeeded, so that a
+ * descriptor that takes nothing is not tried over and over.
+ */
+static void
+tell_dropped(struct pst_log_writer *writer)
 {
+	uint64_t count = writer->dropped - writer->told;
 	char line[512];
 	struct iovec iov[2] = {{.iov_base = line}, {.iov_len = 0}};
+	bool told = true;
 
-	if (!writer->tell)
-		return count;
-	iov[0].iov_len = writer->tell(writer->tell_arg, count, line, sizeof(line));
-	assert(iov[0].iov_len <= sizeof(line));
-	return write_lines(writer, iov) ? count : 0;
+	if (count == 0)
+		return;
+	pthread_mutex_unlock(&writer->lock);
+	if (writer->tell) {
+		iov[0].iov_len = writer->tell(writer->tell_arg, count, line, sizeof(line));
+		assert(iov[0].iov_len <= sizeof(line));
+		told = write_lines(writer, iov);
+	}
+	pthread_mutex_lock(&writer->lock);
+	if (told)
+		writer->told += count;
 }
 
-/* With the lock held; gives it up while writing. At most LENGTH bytes, which end a line. */
+/* With the lock held; gives it up while writing. LENGTH bytes, which end a line. */
 static void
 write_batch(struct pst_log_writer *writer, size_t length)
 {
 	size_t first = writer->size - writer->start;
 	struct iovec iov[2] = {{.iov_base = writer->ring + writer->start},
 	    {.iov_base = writer->ring, .iov_len = 0}};
-	uint64_t lost = 0, untold = writer->dropped - writer->told, told = 0;
+	uint64_t lost = 0;
 	bool written;
 
 	if (first > length)
@@ -207,12 +218,11 @@ write_batch(struct pst_log_writer *writer, size_t length)
 	if (!written)
 		lost = count_lines(iov[0].iov_base, iov[0].iov_len) +
 		    count_lines(iov[1].iov_base, iov[1].iov_len);
-	else if (untold > 0)
-		told = tell_dropped(writer, untold);
 	pthread_mutex_lock(&writer->lock);
 
 	writer->dropped += lost;
-	writer->told += told;
+	if (written)
+		tell_dropped(writer);
 	writer->taken += length;
 	writer->length -= length;
 	writer->start = writer->length ? (writer->start + length) % writer->size : 0;

@@ -186,7 +186,6 @@ START_TEST(test_free_with_stuck_reader)
 	ck_assert(!pst_log_writer_free(writer, 1));
 	/* The thread that was left behind ends by itself: the pipe gets its end. */
 	read_up_to(pipe_fds[0], text, 1 << 20);
-	ck_assert_ptr_nonnull(strstr(text, "a line\n"));
 	close(pipe_fds[0]);
 	free(text);
 }
