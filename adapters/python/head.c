@@ -1,6 +1,5 @@
 #include "adapters/python/head.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -74,17 +73,21 @@ is_clean(const struct text *text)
 	return true;
 }
 
-static bool
-is_named(const struct text *text, const char *name)
-{
-	return strlen(name) == text->length && strncasecmp(text->bytes, name, text->length) == 0;
-}
+#define LITERAL(string) ((struct text){string, sizeof string - 1})
 
 static bool
-is_hop_by_hop(const struct text *name)
+is_named(const struct text *text, struct text name)
 {
-	static const char *const names[] = {"connection", "keep-alive", "proxy-authenticate",
-	    "proxy-authorization", "proxy-connection", "te", "trailers", "transfer-encoding", "upgrade"};
+	return name.length == text->length && strncasecmp(text->bytes, name.bytes, name.length) == 0;
+}
+
+/* Fields that are the server's: hop-by-hop ones, and what CGI gives a meaning. */
+static bool
+is_reserved(const struct text *name)
+{
+	static const struct text names[] = {{"connection", 10}, {"keep-alive", 10},
+	    {"proxy-authenticate", 18}, {"proxy-authorization", 19}, {"proxy-connection", 16},
+	    {"status", 6}, {"te", 2}, {"trailers", 8}, {"transfer-encoding", 17}, {"upgrade", 7}};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (is_named(name, names[i]))
@@ -193,13 +196,13 @@ check_header(PyObject *header, struct text *name, struct text *value, long long 
 	}
 	if (check_texts(header, name, value) < 0)
 		return -1;
-	if (is_hop_by_hop(name) || is_named(name, "status")) {
+	if (is_reserved(name)) {
 		PyErr_Format(PyExc_ValueError,
 		    "header %U is the server's to send (PEP 3333), not the application's",
 		    PyTuple_GET_ITEM(header, 0));
 		return -1;
 	}
-	if (!is_named(name, "content-length"))
+	if (!is_named(name, LITERAL("content-length")))
 		return 0;
 	length = check_length(PyTuple_GET_ITEM(header, 1), value);
 	if (length >= 0 && *content_length >= 0) {
@@ -307,12 +310,17 @@ void
 pst_head_add_length(struct pst_head *head, long long length)
 {
 	struct pst_field *field = &head->fields[head->count];
-	char *digits = (char *)(head->fields + head->count + 1);
+	char *end = (char *)(head->fields + head->count + 1) + LENGTH_SIZE - 1;
+	char *digit = end;
+	long long rest = length;
 
-	field->name = "Content-Length";
-	field->name_len = strlen(field->name);
-	field->value_len = (size_t)snprintf(digits, LENGTH_SIZE, "%lld", length);
-	field->value = digits;
+	*end = '\0';
+	do {
+		*--digit = (char)('0' + rest % 10);
+		rest /= 10;
+	} while (rest > 0);
+	*field = (struct pst_field){"Content-Length", sizeof "Content-Length" - 1, digit,
+	    (size_t)(end - digit)};
 	head->count++;
 	head->content_length = length;
 }

@@ -31,6 +31,10 @@ def same_process(server: Server) -> Iterator[None]:
     assert server.get("/process") == (200, str(server.worker.process.pid).encode())
 
 
+# What a client sees of a response that breaks off: nginx may not have sent its head yet.
+BROKEN = (http.client.IncompleteRead, ConnectionError)
+
+
 def events(server: Server) -> list[str]:
     return json.loads(server.get("/recorded")[1])
 
@@ -214,9 +218,8 @@ def test_more_than_content_length_is_cut(server: Server) -> None:
 
 
 def test_less_than_content_length_is_never_passed_off_as_whole(server: Server) -> None:
-    with pytest.raises(http.client.IncompleteRead) as failure:
+    with pytest.raises(BROKEN):
         server.get("/too-short")
-    assert failure.value.partial == b"123"
     assert events(server) == ["body closed"]
     assert "GET /too-short: the application sent 3 bytes of body" in server.worker.printed()
 
@@ -247,7 +250,7 @@ def test_close_is_called_after_an_error(server: Server, path: str) -> None:
 
 
 def test_an_error_after_the_head_breaks_the_response(server: Server) -> None:
-    with pytest.raises(http.client.IncompleteRead):
+    with pytest.raises(BROKEN):
         server.get("/closed-late-error")
     assert events(server) == ["body closed"]
     assert "GET /closed-late-error, whose response had begun" in server.errors()
@@ -295,7 +298,7 @@ def test_an_exception_ends_that_request_only(server: Server, path: str, line: st
 
 
 def test_an_exception_after_write_breaks_the_response(server: Server) -> None:
-    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+    with pytest.raises(BROKEN):
         server.get("/raises-after-write")
 
 
@@ -386,7 +389,7 @@ def test_files_end_at_content_length(server: Server, name: str) -> None:
 
 
 def test_a_file_shorter_than_content_length_is_not_whole(server: Server) -> None:
-    with pytest.raises(http.client.IncompleteRead):
+    with pytest.raises(BROKEN):
         server.get("/file?plain&1000000")
     assert events(server) == ["sent"]
 
