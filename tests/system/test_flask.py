@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from worker import APPS, Server, Worker, behind_nginx
+from worker import APPS, Server, Worker, behind_nginx, serving
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    worker = Worker("flasky:app", tmp_path_factory.mktemp("flask"), "--python", sys.executable)
-    try:
-        with behind_nginx(worker) as server:
-            yield server
-    finally:
-        status = worker.stop()
-    assert status == 0, worker.printed()
+@pytest.fixture(scope="module", params=["nginx", "penstock"])
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("flask")
+    with serving("flasky:app", request.param, directory, "--python", sys.executable) as server:
+        yield server
 
 
 def test_templates_and_routes(server: Server) -> None:
@@ -105,9 +103,7 @@ def test_redirects_name_the_host(server: Server) -> None:
 def test_errors_and_logs(server: Server) -> None:
     assert server.get("/error")[0] == 500
     assert server.get("/log")[0] == 200
-    logged = server.errors()
-    assert "RuntimeError: as expected" in logged
-    assert "logged by the application" in logged
+    server.wait_logged("RuntimeError: as expected", "logged by the application")
 
 
 def test_head_and_options(server: Server) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import installed
+from penstock import Penstock
 
 APPS = Path(__file__).parent / "apps"
 NGINX = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin:/sbin") or "/usr/sbin/nginx"
@@ -111,15 +112,34 @@ def wait_for(condition, what: str, seconds: float = 30) -> None:
 
 
 class Server:
-    """What tests talk to: requests go to PATH of nginx or another HTTP server."""
+    """What tests talk to: an HTTP server with one worker behind it."""
 
-    def __init__(self, worker: Worker, http: Path, error_log: Path) -> None:
-        self.worker = worker
-        self.http = http
-        self.error_log = error_log
+    directory: Path
 
-    def connect(self) -> Connection:
-        return Connection(self.http)
+    def connect(self) -> http.client.HTTPConnection:
+        raise NotImplementedError
+
+    def pid(self) -> int:
+        """The worker's."""
+        raise NotImplementedError
+
+    def errors(self) -> str:
+        """What was logged about requests."""
+        raise NotImplementedError
+
+    def printed(self) -> str:
+        """What the worker printed."""
+        raise NotImplementedError
+
+    def wait_logged(self, *expected: str, since: int = 0) -> str:
+        """Wait until everything EXPECTED was logged; all that was, after SINCE characters."""
+
+        def found() -> bool:
+            logged = self.errors()[since:] + self.printed()
+            return all(text in logged for text in expected)
+
+        wait_for(found, f"a log of {expected}")
+        return self.errors()[since:]
 
     def request(
         self,
@@ -141,13 +161,55 @@ class Server:
         response, body = self.request(path)
         return response.status, body
 
+
+class Nginx(Server):
+    """nginx by its unix socket HTTP."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.directory = worker.directory
+        self.http = self.directory / "http.sock"
+
+    def connect(self) -> Connection:
+        return Connection(self.http)
+
+    def pid(self) -> int:
+        return self.worker.process.pid
+
     def errors(self) -> str:
-        """What was logged about requests."""
-        return self.error_log.read_text(errors="replace")
+        return (self.directory / "nginx.log").read_text(errors="replace")
+
+    def printed(self) -> str:
+        return self.worker.printed()
+
+
+class Gateway(Server):
+    """A whole penstock."""
+
+    def __init__(self, directory: Path, app: str, *options: str) -> None:
+        self.directory = directory
+        self.penstock = Penstock(
+            directory, app, "--log-level", "debug", *options, cwd=APPS,
+            env={"SCRATCH": str(directory)},
+        )  # fmt: skip
+        self.penstock.wait_ready()
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.penstock.port, timeout=60)
+
+    def pid(self) -> int:
+        (pid,) = self.penstock.worker_pids
+        return pid
+
+    def errors(self) -> str:
+        return self.penstock.log
+
+    def printed(self) -> str:
+        return self.penstock.log
 
 
 @contextlib.contextmanager
-def behind_nginx(worker: Worker) -> Iterator[Server]:
+def behind_nginx(worker: Worker) -> Iterator[Nginx]:
     directory = worker.directory
     user = "root" if os.geteuid() == 0 else "nobody"
     (directory / "nginx.conf").write_text(CONFIGURATION.format(directory=directory, user=user))
@@ -156,7 +218,27 @@ def behind_nginx(worker: Worker) -> Iterator[Server]:
     )
     try:
         wait_for((directory / "http.sock").exists, "nginx's start")
-        yield Server(worker, directory / "http.sock", directory / "nginx.log")
+        yield Nginx(worker)
     finally:
         nginx.terminate()
         nginx.wait(30)
+
+
+@contextlib.contextmanager
+def serving(app: str, kind: str, directory: Path, *options: str) -> Iterator[Server]:
+    """One of apps/ by a worker behind "nginx" or by a whole "penstock", which end with 0."""
+    if kind == "penstock":
+        gateway = Gateway(directory, app, *options)
+        try:
+            yield gateway
+            assert gateway.penstock.stop() == 0, gateway.errors()
+        finally:
+            gateway.penstock.clean_up()
+        return
+    worker = Worker(app, directory, *options)
+    try:
+        with behind_nginx(worker) as server:
+            yield server
+        assert worker.stop() == 0, worker.printed()
+    finally:
+        worker.stop()
