@@ -7,8 +7,8 @@
  *
  * The open record's header holds nothing until pst_output_close(), which pads the record to
  * eight bytes. No record's content exceeds PST_OUTPUT_CONTENT (65,528), so that content and
- * padding do not either: php-fpm takes no more. What is sent is always closed, so what was shown to the
- * caller does not change.
+ * padding do not either: php-fpm takes no more. What is sent is always closed, so that
+ * what the caller was shown does not change.
  *
  * Room is reserved first, and what adds bytes cannot fail: a call is queued whole or not at all.
  */

@@ -14,6 +14,7 @@ check_LTLIBRARIES += %D%/fuzz/libpst-replay.la
 %C%_fuzz_libpst_replay_la_SOURCES = %D%/fuzz/replay.c
 LDADD = \
 	%D%/fuzz/libpst-replay.la \
+	%D%/fuzz/libpst-fuzz.la \
 	gateway/front/libpst-front.la \
 	gateway/arbiter/libpst-arbiter.la \
 	gateway/libpst-gateway.la \

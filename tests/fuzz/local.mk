@@ -8,6 +8,11 @@ fuzz_targets += \
 	%D%/fuzz_http_response \
 	%D%/fuzz_http_target
 EXTRA_DIST += %D%/http_check.h
+fuzz_targets += %D%/fuzz_session_server %D%/fuzz_session_client %D%/fuzz_params %D%/fuzz_control
+
+# What several targets share.
+check_LTLIBRARIES += %D%/libpst-fuzz.la
+%C%_libpst_fuzz_la_SOURCES = %D%/session_digest.c %D%/session_digest.h
 
 fuzz_targets += \
 	%D%/fuzz_access_log \

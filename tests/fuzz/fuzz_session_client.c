@@ -1,0 +1,33 @@
+/* A client session with two requests and a question reads what a server might send. */
+#include "tests/fuzz/session_digest.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint64_t
+run(const uint8_t *data, size_t size, size_t piece)
+{
+	static const struct pst_session_limits limits = {3, 600, 300};
+	struct digest digest = {.deeds = data[0]};
+
+	digest.session = pst_session_new_client(&digest_callbacks, &limits, &digest);
+	assert(digest.session != NULL);
+	pst_session_submit_get_value(digest.session, "FCGI_MAX_REQS", 13);
+	digest_ask(&digest);
+	digest_ask(&digest);
+	return digest_run(&digest, data + 1, size - 1, piece);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint64_t whole;
+
+	if (size < 2)
+		return 0;
+	whole = run(data, size, size);
+	assert(run(data, size, 1) == whole);
+	assert(run(data, size, 7) == whole);
+	return 0;
+}

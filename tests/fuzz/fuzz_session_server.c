@@ -1,0 +1,30 @@
+/* A server session reads what a client might send: byte 0 says what the owner does. */
+#include "tests/fuzz/session_digest.h"
+
+#include <assert.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static uint64_t
+run(const uint8_t *data, size_t size, size_t piece)
+{
+	static const struct pst_session_limits limits = {3, 600, 300};
+	struct digest digest = {.deeds = data[0]};
+
+	digest.session = pst_session_new_server(&digest_callbacks, &limits, &digest);
+	assert(digest.session != NULL);
+	return digest_run(&digest, data + 1, size - 1, piece);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	uint64_t whole;
+
+	if (size < 2)
+		return 0;
+	whole = run(data, size, size);
+	assert(run(data, size, 1) == whole);
+	assert(run(data, size, 7) == whole);
+	return 0;
+}

@@ -1,0 +1,195 @@
+#include "tests/fuzz/session_digest.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+mix(struct digest *digest, uint64_t value)
+{
+	digest->hash = (digest->hash ^ value) * 0x100000001b3U;
+}
+
+static void
+mix_bytes(struct digest *digest, const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+
+	for (size_t i = 0; i < n; i++)
+		mix(digest, p[i]);
+}
+
+static void
+on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
+{
+	struct digest *digest = arg;
+
+	digest->open++;
+	mix(digest, 0x1000000U | (uint64_t)role << 17 | (uint64_t)keep << 16 | id);
+	if ((digest->deeds & DIGEST_ENDS_AT_BEGIN) != 0 && (id & 1) != 0)
+		pst_session_submit_end(digest->session, id, PST_END_UNKNOWN_ROLE, 1);
+}
+
+static int
+on_param(
+    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	struct digest *digest = arg;
+
+	mix(digest, 0x2000000U | id);
+	mix_bytes(digest, name, name_len);
+	mix(digest, '=');
+	mix_bytes(digest, value, value_len);
+	return (digest->deeds & DIGEST_REFUSES) != 0 && name_len == 0;
+}
+
+static void
+on_ready(void *arg, uint16_t id)
+{
+	struct digest *digest = arg;
+
+	mix(digest, 0x3000000U | id);
+	if ((digest->deeds & DIGEST_FREES_AT_READY) != 0)
+		pst_session_free(digest->session);
+	if ((digest->deeds & DIGEST_ANSWERS) != 0) {
+		pst_session_submit_data(digest->session, id, PST_STREAM_STDOUT, "hello", 5);
+		pst_session_submit_data(digest->session, id, PST_STREAM_STDERR, "oh", 2);
+		pst_session_submit_end(digest->session, id, PST_END_COMPLETE, 7);
+	}
+}
+
+static void
+on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
+{
+	struct digest *digest = arg;
+	const unsigned char *p = bytes;
+	uint64_t key = 0x4000000U | (uint64_t)stream << 16 | id;
+
+	if (n == 0)
+		mix(digest, key | 0x100000000U);
+	for (size_t i = 0; i < n; i++)
+		mix(digest, key << 8 | p[i]);
+	if ((digest->deeds & DIGEST_ABORTS) != 0 && stream == PST_STREAM_STDERR)
+		pst_session_submit_abort(digest->session, id);
+}
+
+static void
+on_abort(void *arg, uint16_t id)
+{
+	struct digest *digest = arg;
+
+	mix(digest, 0x5000000U | id);
+	if ((digest->deeds & DIGEST_ENDS_AT_ABORT) != 0)
+		pst_session_submit_end(digest->session, id, PST_END_COMPLETE, 1);
+}
+
+static void
+on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
+{
+	struct digest *digest = arg;
+
+	assert(digest->open > 0);
+	digest->open--;
+	mix(digest, 0x6000000U | id);
+	mix(digest, (uint64_t)end << 32 | app_status);
+	if ((digest->deeds & DIGEST_SUBMITS_AT_END) != 0)
+		digest_ask(digest);
+}
+
+static void
+on_get_value(void *arg, const char *name, size_t name_len)
+{
+	struct digest *digest = arg;
+
+	mix(digest, 0x7000000U);
+	mix_bytes(digest, name, name_len);
+	pst_session_submit_value(digest->session, name, name_len, "1", 1);
+}
+
+static void
+on_value(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	struct digest *digest = arg;
+
+	mix(digest, name == NULL ? 0x8000001U : 0x8000000U);
+	mix_bytes(digest, name, name_len);
+	mix_bytes(digest, value, value_len);
+}
+
+const struct pst_session_callbacks digest_callbacks = {
+    .begin = on_begin,
+    .param = on_param,
+    .ready = on_ready,
+    .data = on_data,
+    .abort = on_abort,
+    .end = on_end,
+    .get_value = on_get_value,
+    .value = on_value,
+};
+
+/* A copy as long as the piece: a sanitizer sees a read beyond it. */
+static int
+feed(struct digest *digest, const uint8_t *bytes, size_t n)
+{
+	uint8_t *copy = malloc(n);
+	int err;
+
+	assert(copy != NULL);
+	memcpy(copy, bytes, n);
+	err = pst_session_recv(digest->session, copy, n);
+	free(copy);
+	return err;
+}
+
+static int
+feed_all(struct digest *digest, const uint8_t *data, size_t size, size_t piece)
+{
+	size_t n;
+	int err = 0;
+
+	for (; err == 0 && size > 0; data += n, size -= n) {
+		n = size < piece ? size : piece;
+		err = feed(digest, data, n);
+	}
+	return err;
+}
+
+uint64_t
+digest_run(struct digest *digest, const uint8_t *data, size_t size, size_t piece)
+{
+	const void *bytes;
+	size_t n;
+	int err = feed_all(digest, data, size, piece);
+
+	mix(digest, (uint64_t)err);
+	if (err != PST_ERR_CLOSED) {
+		assert(err == 0 || *pst_session_reason(digest->session) != '\0');
+		assert(err == 0 || digest->open == 0);
+		mix(digest, pst_session_want_read(digest->session));
+		while ((n = pst_session_send(digest->session, &bytes)) > 0) {
+			mix_bytes(digest, bytes, n);
+			pst_session_sent(digest->session, n);
+		}
+		digest->deeds = 0;
+		pst_session_free(digest->session);
+	}
+	assert(digest->open == 0);
+	return digest->hash;
+}
+
+/* Bounded: an input of END_REQUEST records would go on for ever. */
+void
+digest_ask(struct digest *digest)
+{
+	uint16_t id;
+
+	if (digest->begun == 64 ||
+	    pst_session_submit_begin(digest->session, PST_ROLE_RESPONDER, true, &id) < 0)
+		return;
+	digest->begun++;
+	digest->open++;
+	pst_session_submit_param(digest->session, id, "A", 1, "b", 1);
+	pst_session_submit_params_end(digest->session, id);
+	pst_session_submit_data(digest->session, id, PST_STREAM_STDIN, "body", 4);
+	pst_session_submit_data(digest->session, id, PST_STREAM_STDIN, NULL, 0);
+}

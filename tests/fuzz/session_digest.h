@@ -1,0 +1,39 @@
+/*
+ * A session driven by a fuzzer. All that it reports goes into one number, byte by byte, so that two
+ * sessions that were fed the same bytes in other pieces must end with the same number.
+ */
+#ifndef PST_TESTS_FUZZ_SESSION_DIGEST_H
+#define PST_TESTS_FUZZ_SESSION_DIGEST_H
+
+#include "protocol/session.h"
+
+#include <stdint.h>
+
+/* What the owner does, from the first byte of the input. */
+enum {
+	DIGEST_ANSWERS = 1,        /* ready: answer and end */
+	DIGEST_ENDS_AT_ABORT = 2,
+	DIGEST_REFUSES = 4,        /* a parameter with an empty name */
+	DIGEST_FREES_AT_READY = 8,
+	DIGEST_ENDS_AT_BEGIN = 16, /* a request with an odd id, as of an unknown role */
+	DIGEST_SUBMITS_AT_END = 32, /* client: begin another request */
+	DIGEST_ABORTS = 64,        /* client: abort at the first byte of STDERR */
+};
+
+struct digest {
+	struct pst_session *session;
+	uint64_t hash;
+	unsigned deeds;
+	unsigned open;
+	unsigned begun;
+};
+
+extern const struct pst_session_callbacks digest_callbacks;
+
+/* Feed the bytes in pieces of PIECE, take in what is answered, free; returns the number. */
+uint64_t digest_run(struct digest *digest, const uint8_t *data, size_t size, size_t piece);
+
+/* Client: begin a request with a parameter and a body. */
+void digest_ask(struct digest *digest);
+
+#endif
