@@ -9,7 +9,7 @@ static uint64_t
 run(const uint8_t *data, size_t size, size_t piece)
 {
 	static const struct pst_session_limits limits = {3, 600, 300};
-	struct digest digest = {.deeds = data[0]};
+	struct digest digest = {.deeds = data[0] & DIGEST_SERVER};
 
 	digest.session = pst_session_new_server(&digest_callbacks, &limits, &digest);
 	assert(digest.session != NULL);

@@ -9,15 +9,17 @@
 
 #include <stdint.h>
 
-/* What the owner does, from the first byte of the input. */
+/* What the owner does, from the first byte of the input: of a server, then of a client. */
 enum {
-	DIGEST_ANSWERS = 1,        /* ready: answer and end */
+	DIGEST_ANSWERS = 1, /* ready: answer and end */
 	DIGEST_ENDS_AT_ABORT = 2,
-	DIGEST_REFUSES = 4,        /* a parameter with an empty name */
+	DIGEST_REFUSES = 4, /* a parameter with an empty name */
 	DIGEST_FREES_AT_READY = 8,
 	DIGEST_ENDS_AT_BEGIN = 16, /* a request with an odd id, as of an unknown role */
-	DIGEST_SUBMITS_AT_END = 32, /* client: begin another request */
-	DIGEST_ABORTS = 64,        /* client: abort at the first byte of STDERR */
+	DIGEST_SERVER = 31,
+	DIGEST_SUBMITS_AT_END = 32, /* begin another request */
+	DIGEST_ABORTS = 64,         /* at the first byte of STDERR */
+	DIGEST_CLIENT = 96,
 };
 
 struct digest {
