@@ -1,7 +1,16 @@
-# The session's tests share trace.c; failmalloc.c stands between them and malloc().
-protocol_trace = %D%/trace.c %D%/trace.h %D%/failmalloc.c %D%/failmalloc.h
+# The tests of protocol/ share trace.c; failmalloc.c stands between them and malloc().
+protocol_trace = %D%/trace.c %D%/trace.h %D%/runner.h %D%/failmalloc.c %D%/failmalloc.h
 failmalloc_wrap = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 
-unit_tests += %D%/test_session
+unit_tests += %D%/test_buf %D%/test_params %D%/test_control %D%/test_session \
+	%D%/test_session_submit %D%/test_session_pair
+%C%_test_buf_SOURCES = %D%/test_buf.c $(protocol_trace)
+%C%_test_buf_LDFLAGS = $(failmalloc_wrap)
+%C%_test_params_SOURCES = %D%/test_params.c $(protocol_trace)
+%C%_test_params_LDFLAGS = $(failmalloc_wrap)
+%C%_test_control_SOURCES = %D%/test_control.c %D%/runner.h
 %C%_test_session_SOURCES = %D%/test_session.c $(protocol_trace)
 %C%_test_session_LDFLAGS = $(failmalloc_wrap)
+%C%_test_session_submit_SOURCES = %D%/test_session_submit.c $(protocol_trace)
+%C%_test_session_submit_LDFLAGS = $(failmalloc_wrap)
+%C%_test_session_pair_SOURCES = %D%/test_session_pair.c %D%/runner.h

@@ -2,6 +2,7 @@
  * Bytes from a peer, given to a session whole, one at a time and cut in two at every point: the
  * same events follow, the same records are answered.
  */
+#include "tests/unit/runner.h"
 #include "tests/unit/trace.h"
 
 #include <check.h>
@@ -253,8 +254,8 @@ static const struct scenario server[] = {
         "data 1 STDIN end\nrecv 0 read 1\n"},
     {"params", false, {0}, nothing, build_params,
         "begin 1 role 1 keep\n"
-        "param 1 nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-        "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn=vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
+        "param 1 nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+        "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn=vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
         "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv\n"
         "param 1 x=y\nparam 1 =\nready 1\nrecv 0 read 1\n"},
     {"two requests", false, {2, 1000, 1000}, nothing, build_two,
@@ -660,21 +661,12 @@ END_TEST
 int
 main(void)
 {
-	Suite *suite = suite_create("session");
-	TCase *recv = tcase_create("recv");
-	SRunner *runner;
-	int failed;
+	TCase *tcase = tcase_create("session");
 
-	tcase_set_timeout(recv, 120);
-	tcase_add_loop_test(recv, test_server, 0, (int)(sizeof server / sizeof server[0]));
-	tcase_add_loop_test(recv, test_client, 0, (int)(sizeof client / sizeof client[0]));
-	tcase_add_test(recv, test_end_in_data);
-	tcase_add_loop_test(recv, test_free_in_callback, 0, 8);
-	tcase_add_test(recv, test_close);
-	suite_add_tcase(suite, recv);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	tcase_add_loop_test(tcase, test_server, 0, (int)(sizeof server / sizeof server[0]));
+	tcase_add_loop_test(tcase, test_client, 0, (int)(sizeof client / sizeof client[0]));
+	tcase_add_test(tcase, test_end_in_data);
+	tcase_add_loop_test(tcase, test_free_in_callback, 0, 8);
+	tcase_add_test(tcase, test_close);
+	return run_case("session", tcase);
 }

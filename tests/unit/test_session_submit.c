@@ -1,0 +1,333 @@
+/* What is submitted: its bytes, its errors, its allocations, and failures of those. */
+#include "protocol/record.h"
+#include "tests/unit/runner.h"
+#include "tests/unit/trace.h"
+
+#include <fastcgi.h>
+#include <string.h>
+
+static void
+check_records(struct trace *trace, const char *expect)
+{
+	struct pst_buf out = {0};
+
+	trace_drain(trace, &out);
+	pst_buf_free(&trace->text);
+	trace_records(trace, &out);
+	ck_assert_str_eq(trace_text(trace), expect);
+	pst_buf_free(&out);
+}
+
+/* php-fpm wants pairs whole: one that does not fit any more begins a record. */
+START_TEST(test_params_whole)
+{
+	static char value[70000];
+	struct trace trace;
+	uint16_t id;
+
+	trace_init_client(&trace, NULL);
+	id = trace_begin(&trace, true);
+	ck_assert_int_eq(pst_session_submit_param(trace.session, id, "A", 1, value, 65000), 0);
+	ck_assert_int_eq(pst_session_submit_param(trace.session, id, "B", 1, value, 516), 0);
+	ck_assert_int_eq(pst_session_submit_param(trace.session, id, "C", 1, value, 1), 0);
+	ck_assert_int_eq(pst_session_submit_param(trace.session, id, "D", 1, value, 70000), 0);
+	ck_assert_int_eq(pst_session_submit_param(trace.session, id, "", 0, "", 0), 0);
+	ck_assert_int_eq(pst_session_submit_params_end(trace.session, id), 0);
+	check_records(&trace,
+	    "BEGIN_REQUEST 1 8+0\nPARAMS 1 65528+0\nPARAMS 1 4+4\nPARAMS 1 65528+0\n"
+	    "PARAMS 1 4480+0\nPARAMS 1 0+0\n");
+	trace_free(&trace);
+}
+END_TEST
+
+START_TEST(test_client_errors)
+{
+	struct trace trace;
+	uint16_t id, other;
+	struct pst_session *session;
+
+	trace_init_client(&trace, NULL);
+	session = trace.session;
+	ck_assert_int_eq(pst_session_submit_params_end(session, 1), PST_ERR_STATE);
+	id = trace_begin(&trace, true);
+	ck_assert_int_eq(
+	    pst_session_submit_begin(session, PST_ROLE_RESPONDER, true, &other), PST_ERR_STATE);
+	ck_assert_int_eq(
+	    pst_session_submit_data(session, id, PST_STREAM_STDIN, "x", 1), PST_ERR_STATE);
+	ck_assert_int_eq(
+	    pst_session_submit_param(session, id, "", 0x80000000U, "", 0), PST_ERR_LIMIT);
+	ck_assert_int_eq(pst_session_submit_params_end(session, id), 0);
+	ck_assert_int_eq(pst_session_submit_params_end(session, id), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_submit_param(session, id, "", 0, "", 0), PST_ERR_STATE);
+	ck_assert_int_eq(
+	    pst_session_submit_data(session, id, PST_STREAM_DATA, "x", 1), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_submit_data(session, id, PST_STREAM_STDIN, NULL, 0), 0);
+	ck_assert_int_eq(
+	    pst_session_submit_data(session, id, PST_STREAM_STDIN, "x", 1), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_submit_abort(session, id), 0);
+	ck_assert_int_eq(pst_session_submit_abort(session, id), 0);
+	check_records(&trace,
+	    "BEGIN_REQUEST 1 8+0\nPARAMS 1 0+0\nSTDIN 1 0+0\nABORT_REQUEST 1 0+0\n");
+	pst_session_close(session);
+	ck_assert_int_eq(pst_session_submit_abort(session, id), PST_ERR_CLOSED);
+	ck_assert_int_eq(
+	    pst_session_submit_begin(session, PST_ROLE_RESPONDER, true, &other), PST_ERR_CLOSED);
+	ck_assert_int_eq(pst_session_submit_get_value(session, "A", 1), PST_ERR_CLOSED);
+	trace_free(&trace);
+}
+END_TEST
+
+static void
+receive_request(struct trace *trace, uint16_t id)
+{
+	struct pst_buf wire = {0};
+
+	wire_begin(&wire, id, FCGI_RESPONDER, FCGI_KEEP_CONN);
+	wire_text(&wire, FCGI_PARAMS, id, "\x01\x01" "ab");
+	wire_text(&wire, FCGI_PARAMS, id, "");
+	wire_text(&wire, FCGI_STDIN, id, "");
+	ck_assert_int_eq(pst_session_recv(trace->session, wire.data, wire.end), 0);
+	pst_buf_free(&wire);
+}
+
+/* Small pieces of one stream share a record until the other one interrupts. */
+START_TEST(test_server_streams)
+{
+	struct trace trace;
+	struct pst_session *session;
+
+	trace_init_server(&trace, NULL);
+	session = trace.session;
+	receive_request(&trace, 9);
+	ck_assert_int_eq(pst_session_submit_data(session, 8, PST_STREAM_STDOUT, "x", 1), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_submit_data(session, 9, PST_STREAM_STDOUT, "abc", 3), 0);
+	ck_assert_int_eq(pst_session_submit_data(session, 9, PST_STREAM_STDOUT, "defg", 4), 0);
+	ck_assert_int_eq(pst_session_submit_data(session, 9, PST_STREAM_STDERR, "oh", 2), 0);
+	ck_assert_int_eq(pst_session_submit_data(session, 9, PST_STREAM_STDOUT, NULL, 0), 0);
+	ck_assert_int_eq(
+	    pst_session_submit_data(session, 9, PST_STREAM_STDOUT, NULL, 0), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_submit_end(session, 9, PST_END_COMPLETE, 1), 0);
+	ck_assert_int_eq(pst_session_submit_end(session, 9, PST_END_COMPLETE, 1), PST_ERR_STATE);
+	check_records(&trace,
+	    "STDOUT 9 7+1\nSTDERR 9 2+6\nSTDOUT 9 0+0\nSTDERR 9 0+0\nEND_REQUEST 9 8+0\n");
+	trace_free(&trace);
+}
+END_TEST
+
+START_TEST(test_user)
+{
+	struct trace trace;
+	int mine;
+
+	trace_init_server(&trace, NULL);
+	receive_request(&trace, 3);
+	ck_assert_ptr_null(pst_session_user(trace.session, 3));
+	pst_session_set_user(trace.session, 3, &mine);
+	pst_session_set_user(trace.session, 4, &mine);
+	ck_assert_ptr_eq(pst_session_user(trace.session, 3), &mine);
+	ck_assert_ptr_null(pst_session_user(trace.session, 4));
+	ck_assert_int_eq(pst_session_submit_end(trace.session, 3, PST_END_COMPLETE, 0), 0);
+	ck_assert_ptr_null(pst_session_user(trace.session, 3));
+	receive_request(&trace, 3);
+	ck_assert_ptr_null(pst_session_user(trace.session, 3));
+	trace_free(&trace);
+}
+END_TEST
+
+/* A thousand requests at once, ids as a client chooses them. */
+START_TEST(test_many)
+{
+	static const struct pst_session_limits limits = {1000, 1000, 1000};
+	struct trace trace;
+
+	trace_init_server(&trace, &limits);
+	for (unsigned i = 0; i < 1000; i++)
+		receive_request(&trace, (uint16_t)(65535 - i * 64));
+	for (unsigned i = 0; i < 1000; i += 2)
+		ck_assert_int_eq(pst_session_submit_end(
+		                     trace.session, (uint16_t)(65535 - i * 64), PST_END_COMPLETE, 0),
+		    0);
+	ck_assert_uint_eq(trace.ended, 500);
+	trace_free(&trace);
+}
+END_TEST
+
+static void
+exchange(struct trace *trace)
+{
+	const void *bytes;
+	size_t n;
+
+	receive_request(trace, 1);
+	pst_session_submit_data(trace->session, 1, PST_STREAM_STDOUT, "hello", 5);
+	pst_session_submit_end(trace->session, 1, PST_END_COMPLETE, 0);
+	while ((n = pst_session_send(trace->session, &bytes)) > 0)
+		pst_session_sent(trace->session, n);
+}
+
+/* Once warm, a request allocates nothing; trimmed, the session keeps nothing. */
+START_TEST(test_allocations)
+{
+	struct pst_buf wire = {0};
+	struct trace trace;
+	unsigned long before, after;
+	int err;
+
+	trace_init_server(&trace, NULL);
+	exchange(&trace);
+	wire_begin(&wire, 1, FCGI_RESPONDER, FCGI_KEEP_CONN);
+	before = failmalloc_count;
+	err = pst_session_recv(trace.session, wire.data, wire.end);
+	pst_session_submit_data(trace.session, 1, PST_STREAM_STDOUT, "hello", 5);
+	pst_session_submit_end(trace.session, 1, PST_END_COMPLETE, 0);
+	after = failmalloc_count;
+	ck_assert_int_eq(err, 0);
+	ck_assert_uint_eq(after, before);
+	pst_session_trim(trace.session);
+	ck_assert_uint_eq(pst_session_pending(trace.session), 40);
+	exchange(&trace);
+	pst_session_trim(trace.session);
+	exchange(&trace);
+	trace_free(&trace);
+	pst_buf_free(&wire);
+}
+END_TEST
+
+/* --- an allocation fails, each in its turn --- */
+
+static void
+build_server_wire(struct pst_buf *wire)
+{
+	wire_record(wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS", 15, 1);
+	wire_record(wire, 99, 0, NULL, 0, 0);
+	for (uint16_t id = 1; id < 8; id++) {
+		wire_begin(wire, id, FCGI_RESPONDER, FCGI_KEEP_CONN);
+		wire_text(wire, FCGI_PARAMS, id, "\x01\x05" "abc");
+	}
+	wire_text(wire, FCGI_PARAMS, 3, "cde");
+	wire_text(wire, FCGI_PARAMS, 3, "");
+	wire_text(wire, FCGI_STDIN, 3, "x");
+}
+
+/* 1: the run met the failing allocation. */
+static int
+run_server(unsigned long at, bool in_bytes)
+{
+	static const struct pst_session_limits limits = {6, 1000, 1000};
+	struct pst_buf wire = {0};
+	struct trace trace;
+	unsigned long count;
+	size_t piece;
+	int err = 0;
+
+	build_server_wire(&wire);
+	piece = in_bytes ? 1 : wire.end;
+	failmalloc_count = 0;
+	failmalloc_at = at;
+	trace_init_server(&trace, &limits);
+	trace.answer = true;
+	for (size_t i = 0; trace.session != NULL && err == 0 && i < wire.end; i += piece)
+		err = pst_session_recv(trace.session, wire.data + i, piece);
+	failmalloc_at = 0;
+	count = failmalloc_count;
+	ck_assert(err == 0 || err == PST_ERR_NOMEM);
+	if (err != 0) {
+		ck_assert_uint_eq(trace.begun, trace.ended);
+		ck_assert_str_ne(pst_session_reason(trace.session), "");
+	}
+	trace_free(&trace);
+	pst_buf_free(&wire);
+	return count >= at;
+}
+
+START_TEST(test_nomem_server)
+{
+	unsigned long at = 1;
+
+	while (run_server(at, _i))
+		at++;
+	ck_assert_uint_gt(at, 10);
+}
+END_TEST
+
+/*
+ * Every submit that fails is made again: the bytes are those of a run without failure. libcheck's
+ * own allocations fail, too, so it is asked afterwards.
+ */
+#define AGAIN(call)                                                                                \
+	do {                                                                                       \
+		err = (call);                                                                      \
+	} while (err == PST_ERR_NOMEM);                                                            \
+	failed |= err
+
+static int
+run_client(unsigned long at, struct pst_buf *out)
+{
+	static const struct pst_session_limits limits = {9, 1000, 1000};
+	static char body[200000];
+	struct pst_session *session;
+	struct trace trace;
+	unsigned long count;
+	uint16_t id;
+	int err, failed = 0;
+
+	failmalloc_count = 0;
+	failmalloc_at = at;
+	do {
+		trace_init_client(&trace, &limits);
+	} while (trace.session == NULL);
+	session = trace.session;
+	AGAIN(pst_session_submit_get_value(session, FCGI_MAX_REQS, 13));
+	for (unsigned i = 0; i < 9; i++) {
+		AGAIN(pst_session_submit_begin(session, PST_ROLE_RESPONDER, true, &id));
+		trace.begun++;
+		failed |= id != i + 1;
+		AGAIN(pst_session_submit_param(session, id, "A", 1, body, 300));
+		AGAIN(pst_session_submit_params_end(session, id));
+		AGAIN(pst_session_submit_data(session, id, PST_STREAM_STDIN, body, i * 25000));
+		if (i > 0) {
+			AGAIN(pst_session_submit_data(session, id, PST_STREAM_STDIN, NULL, 0));
+		}
+		AGAIN(pst_session_submit_abort(session, id));
+	}
+	failmalloc_at = 0;
+	count = failmalloc_count;
+	ck_assert_int_eq(failed, 0);
+	trace_drain(&trace, out);
+	trace_free(&trace);
+	return count >= at;
+}
+
+START_TEST(test_nomem_client)
+{
+	struct pst_buf expect = {0}, out = {0};
+	unsigned long at = 1;
+
+	run_client(0, &expect); /* at 0 nothing fails */
+	while (run_client(at, &out)) {
+		ck_assert_uint_eq(out.end, expect.end);
+		ck_assert_mem_eq(out.data, expect.data, out.end);
+		pst_buf_free(&out);
+		at++;
+	}
+	ck_assert_uint_gt(at, 10);
+	pst_buf_free(&out);
+	pst_buf_free(&expect);
+}
+END_TEST
+
+int
+main(void)
+{
+	TCase *tcase = tcase_create("session_submit");
+
+	tcase_add_test(tcase, test_params_whole);
+	tcase_add_test(tcase, test_client_errors);
+	tcase_add_test(tcase, test_server_streams);
+	tcase_add_test(tcase, test_user);
+	tcase_add_test(tcase, test_many);
+	tcase_add_test(tcase, test_allocations);
+	tcase_add_loop_test(tcase, test_nomem_server, 0, 2);
+	tcase_add_test(tcase, test_nomem_client);
+	return run_case("session_submit", tcase);
+}
