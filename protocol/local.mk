@@ -21,3 +21,5 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/session_recv_request.c \
 	%D%/session_submit.c \
 	%D%/session_table.c
+
+EXTRA_DIST += %D%/PROTOCOL.md

@@ -11,7 +11,16 @@
 #define OUTPUT_KEEP 16384
 
 /* A header and the most padding that we write. */
-#define RECORD_OVERHEAD (PST_RECORD_HEADER_LEN + 7)
+#define RECORD_OVERHEAD (PST_RECORD_HEADER_LEN + 8)
+
+/* libfcgi 2.4 answers a GET_VALUES record without padding only when further bytes come. */
+static uint8_t
+padding_for(uint8_t type, size_t content)
+{
+	size_t padding = -content & 7;
+
+	return (uint8_t)(padding == 0 && type == FCGI_GET_VALUES ? 8 : padding);
+}
 
 void
 pst_output_free(struct pst_output *output)
@@ -57,7 +66,7 @@ pst_output_close(struct pst_output *output)
 	    .type = output->type,
 	    .id = output->id,
 	    .content = (uint16_t)output->content,
-	    .padding = (uint8_t)(-output->content & 7),
+	    .padding = padding_for(output->type, output->content),
 	};
 	unsigned char *end;
 

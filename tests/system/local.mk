@@ -16,7 +16,7 @@ sanitizer_environment = \
 
 AM_TESTS_ENVIRONMENT = export $(sanitizer_environment);
 
-installcheck-local:
+installcheck-local: $(peer_programs)
 	@test -n "$(PYTHON)" || { \
 		echo "make installcheck: the system tests need Python: configure with --with-python" >&2; \
 		exit 1; }
@@ -28,6 +28,7 @@ installcheck-local:
 		PENSTOCK_LIBEXECDIR="$(DESTDIR)$(pkglibexecdir)" \
 		PENSTOCK_PLUGINDIR="$(DESTDIR)$(plugindir)" \
 		PENSTOCK_PKGCONFIGDIR="$(DESTDIR)$(pkgconfigdir)" \
+		PENSTOCK_PEERDIR="$(abs_builddir)/tests/peer" \
 		CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(sanitizer_environment) \
 		ASAN_OPTIONS=log_path=$(sanitizer_reports)/report \
 		"$(VENV)/bin/python" -m pytest -q $(PYTEST_FLAGS) $(SYSTEM_TESTS)

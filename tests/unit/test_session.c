@@ -446,9 +446,9 @@ static const struct scenario client[] = {
         "BEGIN_REQUEST 1 8+0\nPARAMS 1 0+0\nABORT_REQUEST 1 0+0\n"},
     {"values", true, {0}, asks_values, build_values,
         "value FCGI_MAX_REQS=16\nvalue FCGI_MPXS_CONNS=1\nvalues end\nrecv 0 read 1\n"
-        "GET_VALUES 0 32+0\n"},
+        "GET_VALUES 0 32+8\n"},
     {"values unknown", true, {0}, asks_values, build_values_unknown,
-        "values end\nrecv 0 read 1\nGET_VALUES 0 32+0\n"},
+        "values end\nrecv 0 read 1\nGET_VALUES 0 32+8\n"},
     {"values not asked", true, {0}, asks, build_values,
         "end 1 -1 status 0\nrecv -2 read 0\n"
         "GET_VALUES_RESULT record that was not asked for\n"},
