@@ -1,1 +1,1 @@
-# unit_tests += %D%/test_NAME (its source is test_NAME.c)
+unit_tests += %D%/test_head %D%/test_adapter
