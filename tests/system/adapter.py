@@ -12,8 +12,8 @@ from pathlib import Path
 import installed
 
 
-def build_plugin(source: str, target: Path, *flags: str) -> Path:
-    """Compile tests/plugins/SOURCE with the installed header only."""
+def build_plugin(source: str | Path, target: Path, *flags: str) -> Path:
+    """Compile SOURCE, of tests/plugins unless it is a whole path, with the installed header."""
     environment = os.environ | {"PKG_CONFIG_PATH": str(installed.PKGCONFIGDIR)}
     cflags = subprocess.run(
         ["pkg-config", "--cflags", "penstock"],

@@ -100,6 +100,15 @@ def test_the_example_served_by_penstock(
     assert server.stop() == 0
 
 
+def test_the_plugin_that_the_guide_begins_with(tmp_path: Path) -> None:
+    guide = (installed.SOURCE / "docs" / "plugin.md").read_text()
+    source = tmp_path / "hello.c"
+    source.write_text(guide.partition("```c\n")[2].partition("```\n")[0])
+    plugin = build_plugin(source, tmp_path / "hello.so")
+    with Adapter(tmp_path, str(plugin)) as adapter, fcgi.Connection(adapter.path) as connection:
+        assert connection.ask("/").body == b"Hello\n"
+
+
 # --- what is refused ---
 
 
