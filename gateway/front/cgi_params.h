@@ -14,8 +14,8 @@
 #ifndef PST_GATEWAY_FRONT_CGI_PARAMS_H
 #define PST_GATEWAY_FRONT_CGI_PARAMS_H
 
-#include "gateway/front/peer_address.h"
 #include "gateway/front/http_request.h"
+#include "gateway/front/peer_address.h"
 #include "protocol/error.h"
 
 #include <stdint.h>

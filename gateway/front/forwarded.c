@@ -1,13 +1,11 @@
 #include "gateway/front/forwarded.h"
 
+#include "gateway/front/forwarded_list.h"
 #include "gateway/front/http_chars.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 #include <strings.h>
-
-/* A chain of trusted proxies that is longer is not followed further. */
-#define MAX_HOPS 32
 
 /* What one family of fields says. */
 struct claim {
@@ -317,134 +315,11 @@ claim_x(const struct pst_trust *trust, const struct pst_http_field *fields, size
 	return err ? err : claim_x_host(fields, count, hops, claim, reason);
 }
 
-/* --- Forwarded (RFC 7239, section 4) --- */
-
-struct hop {
-	struct pst_http_text node, proto, host, by;
-	bool any; /* the element has a pair */
-};
-
-/* The last MAX_HOPS elements, as a ring. */
-struct hops {
-	struct hop hop[MAX_HOPS];
-	size_t count; /* of all elements */
-};
-
-static void
-skip_space(struct pst_http_text *rest)
-{
-	while (rest->len > 0 && (rest->data[0] == ' ' || rest->data[0] == '\t'))
-		rest->data++, rest->len--;
-}
-
-static struct pst_http_text
-take(struct pst_http_text *rest, size_t n)
-{
-	struct pst_http_text taken = {rest->data, n};
-
-	rest->data += n;
-	rest->len -= n;
-	return taken;
-}
-
-static struct pst_http_text
-take_token(struct pst_http_text *rest)
-{
-	size_t n = 0;
-
-	while (n < rest->len && pst_http_is((unsigned char)rest->data[n], PST_HTTP_TCHAR))
-		n++;
-	return take(rest, n);
-}
-
-/* The inside of a quoted-string; *ESCAPED: it holds quoted-pairs. False: it does not end. */
-static bool
-take_quoted(struct pst_http_text *rest, struct pst_http_text *inside, bool *escaped)
-{
-	take(rest, 1);
-	for (size_t n = 0; n < rest->len; n++) {
-		if (rest->data[n] == '"') {
-			*inside = take(rest, n);
-			take(rest, 1);
-			return true;
-		}
-		if (rest->data[n] == '\\') {
-			*escaped = true;
-			n++;
-		}
-	}
-	return false;
-}
-
-/* Where the value of parameter NAME goes; NULL for extensions, which are passed over. */
-static struct pst_http_text *
-parameter(struct hop *hop, struct pst_http_text name)
-{
-	if (pst_http_text_is(name, "for"))
-		return &hop->node;
-	if (pst_http_text_is(name, "proto"))
-		return &hop->proto;
-	if (pst_http_text_is(name, "host"))
-		return &hop->host;
-	return pst_http_text_is(name, "by") ? &hop->by : NULL;
-}
-
-/* One name=value. */
-static bool
-take_pair(struct pst_http_text *rest, struct hop *hop)
-{
-	struct pst_http_text name = take_token(rest), value, *to;
-	bool escaped = false;
-
-	if (name.len == 0 || rest->len < 2 || rest->data[0] != '=')
-		return false;
-	take(rest, 1);
-	if (rest->data[0] != '"')
-		value = take_token(rest);
-	else if (!take_quoted(rest, &value, &escaped))
-		return false;
-	hop->any = true;
-	to = parameter(hop, name);
-	if (!to)
-		return true;
-	/* An address, host or scheme needs no quoted-pair; a second one of a name is ambiguous. */
-	if (value.len == 0 || escaped || to->len > 0)
-		return false;
-	*to = value;
-	return true;
-}
-
-static bool
-parse_forwarded(struct pst_http_text rest, struct hops *hops)
-{
-	struct hop hop = {.any = false};
-
-	for (;;) {
-		skip_space(&rest);
-		if (rest.len == 0 || rest.data[0] == ',') {
-			if (hop.any)
-				hops->hop[hops->count++ % MAX_HOPS] = hop;
-			hop = (struct hop){.any = false};
-			if (rest.len == 0)
-				return true;
-			take(&rest, 1);
-			continue;
-		}
-		if (rest.data[0] == ';') {
-			take(&rest, 1);
-			continue;
-		}
-		if (!take_pair(&rest, &hop))
-			return false;
-		skip_space(&rest);
-		if (rest.len > 0 && rest.data[0] != ';' && rest.data[0] != ',')
-			return false;
-	}
-}
+/* --- Forwarded --- */
 
 /* What the element at which the walk ended says of the request that its proxy received. */
 static int
-claim_hop(const struct hop *hop, struct claim *claim, const char **reason)
+claim_hop(const struct pst_forwarded_hop *hop, struct claim *claim, const char **reason)
 {
 	claim->present = true;
 	if (hop->proto.len > 0 && !(claim->scheme = parse_scheme(hop->proto)))
@@ -458,18 +333,15 @@ static int
 claim_forwarded(const struct pst_trust *trust, const struct pst_http_field *fields, size_t count,
     struct claim *claim, const char **reason)
 {
-	const struct hop *hop = NULL;
-	struct hops hops;
-	size_t known;
+	const struct pst_forwarded_hop *hop = NULL;
+	struct pst_forwarded_list list = {.count = 0};
 
-	hops.count = 0;
 	for (size_t i = 0; i < count; i++)
 		if (pst_http_text_is(fields[i].name, "forwarded") &&
-		    !parse_forwarded(fields[i].value, &hops))
+		    !pst_forwarded_list_add(&list, fields[i].value))
 			return syntax_error(reason, "a malformed Forwarded");
-	known = hops.count < MAX_HOPS ? hops.count : MAX_HOPS;
-	for (size_t i = 1; i <= known; i++) {
-		hop = &hops.hop[(hops.count - i) % MAX_HOPS];
+	for (size_t i = 0; i < list.count && i < PST_FORWARDED_HOPS; i++) {
+		hop = &list.hops[(list.count - 1 - i) % PST_FORWARDED_HOPS];
 		if (!step(trust, hop->node, claim))
 			break;
 	}

@@ -12,6 +12,8 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/cgi_response.h \
 	%D%/forwarded.c \
 	%D%/forwarded.h \
+	%D%/forwarded_list.c \
+	%D%/forwarded_list.h \
 	%D%/http.c \
 	%D%/http.h \
 	%D%/http_body.c \
