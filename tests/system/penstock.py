@@ -15,7 +15,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM  # Penstock.signal hides the module in its class
@@ -87,6 +87,7 @@ class Penstock:
         bind: str | None = "127.0.0.1:0",
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
         preexec_fn: Callable[[], None] | None = None,
     ) -> None:
         self.log_file = directory / "error.log"
@@ -101,6 +102,7 @@ class Penstock:
                 stdin=subprocess.DEVNULL,
                 stdout=access,
                 stderr=log,
+                pass_fds=pass_fds,
                 preexec_fn=preexec_fn,
             )
 
