@@ -60,13 +60,26 @@ set_state(struct front *front, enum state state)
 }
 
 static void
-give_up(struct front *front, const char *what)
+give_up_with(struct front *front, int status, const char *what)
 {
 	if (front->state == OVER)
 		return;
 	pst_log_critical("the gateway cannot start: %s", what);
-	front->status = 1;
+	front->status = status;
 	set_state(front, OVER);
+}
+
+static void
+give_up(struct front *front, const char *what)
+{
+	give_up_with(front, 1, what);
+}
+
+/* What was asked for is wrong: penstock's status for that. */
+static void
+refuse(struct front *front, const char *what)
+{
+	give_up_with(front, 2, what);
 }
 
 static void
@@ -216,7 +229,7 @@ compile_settings(struct front *front)
 	context->trust = pst_trust_parse(front->settings.forwarded_allow_ips, &reason, &at);
 	if (context->trust == NULL) {
 		snprintf(text, sizeof(text), "--forwarded-allow-ips at byte %zu: %s", at, reason);
-		give_up(front, text);
+		refuse(front, text);
 		return false;
 	}
 	if (context->access_log_writer == NULL)
@@ -225,7 +238,7 @@ compile_settings(struct front *front)
 	    pst_access_log_compile(front->settings.access_logformat, &reason, &at);
 	if (context->access_log == NULL) {
 		snprintf(text, sizeof(text), "--access-logformat at byte %zu: %s", at, reason);
-		give_up(front, text);
+		refuse(front, text);
 		return false;
 	}
 	return true;

@@ -165,9 +165,19 @@ def test_a_plugin_that_does_not_exist_is_status_1() -> None:
     assert "nowhere.so" in ended.stderr
 
 
-def test_a_bad_access_log_format_is_status_2(serve: Start) -> None:
-    server = serve("--access-logfile", "-", "--access-logformat", "%(", ready=False)
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--access-logfile", "-", "--access-logformat", "%("], "--access-logformat at byte 0"),
+        (["--forwarded-allow-ips", "127.0.0.1,x"], "--forwarded-allow-ips at byte 10"),
+    ],
+)
+def test_what_only_the_gateway_can_judge_is_status_2(
+    serve: Start, options: list[str], reason: str
+) -> None:
+    server = serve(*options, ready=False)
     assert server.wait() == 2
+    assert reason in server.log
 
 
 # --- listeners -----------------------------------------------------------------------------
