@@ -274,7 +274,10 @@ add_number(char *at, const char *end, long value, int width)
 	return add_text(at, end, digits + n);
 }
 
-/* "2026-11-22" for a number of days since 1970; years are counted from March, so that the leap day ends one. */
+/*
+ * "2026-11-22" for a number of days since 1970; years are counted from March, so that the leap
+ * day ends one.
+ */
 static char *
 add_date(char *at, const char *end, long days)
 {

@@ -59,8 +59,8 @@ void pst_log(enum pst_log_level level, const char *format, ...)
 #define pst_log_debug(...)    pst_log(PST_LOG_DEBUG, __VA_ARGS__)
 
 /*
- * A line that worker WORKER ("3.17"), process PID, printed: "[time] [PID] [INFO] worker 3.17: line".
- * N bytes without the LF; escaped and cut as above. Written at every level setting: what an
+ * A line that worker WORKER ("3.17"), process PID, printed: "[time] [PID] [INFO] worker 3.17:
+ * line". N bytes without the LF; escaped and cut as above. Written at every level setting: what an
  * application prints to stderr is not ours to hide.
  */
 void pst_log_worker(pid_t pid, const char *worker, const char *text, size_t n);

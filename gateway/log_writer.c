@@ -117,7 +117,10 @@ advance(struct iovec iov[2], size_t n)
 	}
 }
 
-/* True: try to write again. Another process that shares the descriptor may have made it non-blocking. */
+/*
+ * True: try to write again. Another process that shares the descriptor may have made it
+ * non-blocking.
+ */
 static bool
 may_retry(int fd, int err)
 {
@@ -145,8 +148,8 @@ write_pieces(int fd, struct iovec iov[2])
 }
 
 /*
- * Write whole lines. A write that failed in the middle of a line (a full disk) must not make the next
- * line part of it: that one is ended first.
+ * Write whole lines. A write that failed in the middle of a line (a full disk) must not make the
+ * next line part of it: that one is ended first.
  */
 static bool
 write_lines(struct pst_log_writer *writer, struct iovec iov[2])
@@ -163,7 +166,10 @@ write_lines(struct pst_log_writer *writer, struct iovec iov[2])
 		return true;
 	left = iov[0].iov_len + iov[1].iov_len;
 	if (left < total) {
-		/* Written is the byte before what is left; at the seam it is the first piece's last. */
+		/*
+		 * Written is the byte before what is left; at the seam it is the first piece's
+		 * last.
+		 */
 		const char *rest = iov[0].iov_len > 0 || iov[1].iov_len == total - first
 		    ? iov[0].iov_base
 		    : iov[1].iov_base;

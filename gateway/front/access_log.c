@@ -243,7 +243,8 @@ seconds(struct scratch *scratch, uint64_t us)
 }
 
 static struct pst_http_text
-looked_up(const struct pst_access_entry *entry, enum pst_access_lookup what, struct pst_http_text name)
+looked_up(const struct pst_access_entry *entry, enum pst_access_lookup what,
+    struct pst_http_text name)
 {
 	struct pst_http_text value;
 
@@ -301,8 +302,8 @@ extension(const struct pst_access_entry *entry, struct pst_http_text name, struc
 }
 
 static struct pst_http_text
-value_of(struct pst_access_log *log, const struct piece *piece, const struct pst_access_entry *entry,
-    struct scratch *scratch)
+value_of(struct pst_access_log *log, const struct piece *piece,
+    const struct pst_access_entry *entry, struct scratch *scratch)
 {
 	switch (piece->atom) {
 	case 'h': return entry->client;

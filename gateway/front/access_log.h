@@ -15,7 +15,8 @@
  *
  * and ours, in Apache's place for extensions:
  *
- *	{worker}x  id of the worker that answered (3.17)    {queue}x  seconds waited in the queue, 6 decimals
+ *	{worker}x  id of the worker that answered (3.17)
+ *	{queue}x   seconds waited in the queue, 6 decimals
  *
  * A value that is absent or empty is "-" (q and U: empty). In every value " and \ are written
  * \" and \\, control characters and bytes above 0x7e \xHH: no line can be forged.
@@ -57,8 +58,8 @@ struct pst_access_entry {
 	 * format's spelling; compare without case. Of several fields of a name the first. NULL is
 	 * allowed: nothing is known.
 	 */
-	bool (*lookup)(
-	    void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value);
+	bool (*lookup)(void *arg, enum pst_access_lookup what, struct pst_http_text name,
+	    struct pst_http_text *value);
 	void *lookup_arg;
 };
 

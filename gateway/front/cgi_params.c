@@ -68,7 +68,10 @@ server_port(const struct pst_cgi_facts *facts, bool https)
 	return https ? 443 : 80;
 }
 
-/* SERVER_NAME and SERVER_PORT must never be empty (RFC 3875, 4.1.14 and 4.1.15), on unix sockets too. */
+/*
+ * SERVER_NAME and SERVER_PORT must never be empty (RFC 3875, 4.1.14 and 4.1.15), on unix
+ * sockets too.
+ */
 static int
 emit_server(const struct emitter *to, const struct pst_cgi_facts *facts)
 {
@@ -199,7 +202,8 @@ join_duplicates(
 {
 	const struct pst_http_field *first = &request->fields[i];
 	/* RFC 6265, section 5.4, and RFC 9113, section 8.2.3, for Cookie. */
-	const char *separator = same_name(first->name, (struct pst_http_text){"COOKIE", 6}) ? "; " : ", ";
+	const struct pst_http_text cookie = {"COOKIE", 6};
+	const char *separator = same_name(first->name, cookie) ? "; " : ", ";
 	int joined = 0;
 
 	for (size_t j = i + 1; j < request->field_count; j++) {

@@ -5,8 +5,8 @@
  * Always: GATEWAY_INTERFACE SERVER_SOFTWARE SERVER_PROTOCOL SERVER_NAME SERVER_PORT SERVER_ADDR
  * REMOTE_ADDR REMOTE_PORT REQUEST_METHOD REQUEST_URI REQUEST_SCHEME SCRIPT_NAME PATH_INFO
  * QUERY_STRING (all present even when empty). When so: HTTPS=on, CONTENT_TYPE, CONTENT_LENGTH.
- * Then a HTTP_NAME for each field name: upper case, "-" as "_"; the values of fields of one name are
- * joined with ", " (Cookie: "; ") where the first stood. Never: Proxy (HTTP_PROXY steers
+ * Then a HTTP_NAME for each field name: upper case, "-" as "_"; the values of fields of one name
+ * are joined with ", " (Cookie: "; ") where the first stood. Never: Proxy (HTTP_PROXY steers
  * clients), Content-Length, Content-Type, and fields of the hop (Connection and what it names,
  * Transfer-Encoding, TE, Upgrade ...). Two names that differ only in "-" and "_" (which get
  * here with --header-map dangerous only) are joined like one.
@@ -22,11 +22,12 @@
 
 /* The facts beside the request itself. All texts need only live during pst_cgi_params_make(). */
 struct pst_cgi_facts {
-	int64_t body_length; /* CONTENT_LENGTH: the spooled body's when it was chunked; -1: no body, none */
-	const char *script_name;   /* --root-path: "" or "/app" (SCRIPT_NAME); taken off PATH_INFO's front */
+	/* CONTENT_LENGTH: the spooled body's when it was chunked; -1: no body, no such parameter. */
+	int64_t body_length;
+	const char *script_name;   /* --root-path: "" or "/app"; it is taken off PATH_INFO */
 	const char *scheme;        /* "http", "https" */
 	struct pst_http_text host; /* SERVER_NAME: Host's or the proxy's, no port; empty: local's */
-	uint16_t port;             /* SERVER_PORT; 0: the scheme's default, without a host local's */
+	uint16_t port;             /* SERVER_PORT; 0: the scheme's, without a host local's */
 	const char *client;        /* REMOTE_ADDR; "" for unix peers */
 	uint16_t client_port;      /* 0: REMOTE_PORT is "" */
 	const struct pst_peer_address *local; /* the listener's end: SERVER_ADDR */

@@ -135,7 +135,7 @@ take_status(struct pst_cgi_response *response, const char *text, size_t n)
 	if (response->status < 100 || response->status > 599)
 		return bad(response, "a status outside 100 to 599");
 	if (n > 4) {
-		struct pst_http_text phrase = pst_http_trim((struct pst_http_text){text + 4, n - 4});
+		struct pst_http_text rest = {text + 4, n - 4}, phrase = pst_http_trim(rest);
 
 		response->phrase = phrase.data - (char *)pst_buf_bytes(&response->block);
 		response->phrase_len = phrase.len;
@@ -164,7 +164,10 @@ take_content_length(struct pst_cgi_response *response, struct pst_http_text valu
 	return 0;
 }
 
-/* Fields of the worker's own connection, which are never passed on. Upgrade is the HTTP writer's to judge. */
+/*
+ * Fields of the worker's own connection, which are never passed on. Upgrade is the HTTP
+ * writer's to judge.
+ */
 static bool
 is_of_the_hop(struct pst_http_text name)
 {

@@ -9,9 +9,10 @@
  *
  * Lines end in CRLF or LF. A first line "HTTP/1.1 200 OK" (what non-parsed-header programs print)
  * is taken for Status. Without a status it is 302 when there is a Location, else 200. Fields of the
- * worker's own connection (Connection, Keep-Alive, Proxy-Connection, TE, Trailer, Transfer-Encoding) are left
- * out of what is returned; so are Status and a Content-Length that repeats the first. All others are kept, in
- * order, duplicates too. An empty block, a field without a colon, a folded line are errors.
+ * worker's own connection (Connection, Keep-Alive, Proxy-Connection, TE, Trailer,
+ * Transfer-Encoding) are left out of what is returned; so are Status and a Content-Length that
+ * repeats the first. All others are kept, in order, duplicates too. An empty block, a field
+ * without a colon, a folded line are errors.
  */
 #ifndef PST_GATEWAY_FRONT_CGI_RESPONSE_H
 #define PST_GATEWAY_FRONT_CGI_RESPONSE_H

@@ -143,7 +143,7 @@ parse_host(struct pst_http_text text, struct pst_http_text *host, uint16_t *port
 }
 
 /*
- * One step of the walk: NODE was named by a hop that is trusted. True: NODE is trusted as well, go on.
+ * One step of the walk: NODE was named by a hop that is trusted. True: NODE is trusted, too; go on.
  */
 static bool
 step(const struct pst_trust *trust, struct pst_http_text node, struct claim *claim)
@@ -246,7 +246,8 @@ claim_scheme(struct claim *claim, const char *scheme, const char **reason)
 	if (!scheme)
 		return syntax_error(reason, "a forwarded scheme that is not http or https");
 	if (claim->scheme && claim->scheme != scheme && strcmp(claim->scheme, scheme) != 0)
-		return conflict(reason, "X-Forwarded-Proto, -Protocol or -SSL contradict each other");
+		return conflict(reason,
+		    "X-Forwarded-Proto, -Protocol or -SSL contradict each other");
 	claim->scheme = scheme;
 	return 0;
 }

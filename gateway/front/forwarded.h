@@ -3,9 +3,9 @@
  * are believed from trusted peers only (trust.h). Sans I/O.
  *
  * The list of addresses is read from the right: each hop that is trusted vouches for the one
- * before it, and the first that is not trusted is the client. If all are trusted it is the leftmost.
- * An element that is no IP address ("unknown", "_hidden", anything) ends the walk; the client is then
- * the last hop that is known.
+ * before it, and the first that is not trusted is the client. If all are trusted it is the
+ * leftmost. An element that is no IP address ("unknown", "_hidden", anything) ends the walk; the
+ * client is then the last hop that is known.
  *
  * What Forwarded says of proto and host is taken from the element where the walk ended. Of the
  * other X-Forwarded lists it is the element as far from the right, or the leftmost of a shorter
@@ -13,8 +13,9 @@
  * As in gunicorn, X-Forwarded-Protocol: ssl and X-Forwarded-SSL: on speak of the scheme too.
  *
  * A proxy that speaks X-Forwarded-* may pass on a Forwarded that the client made up. So where
- * both are there, Forwarded adds nothing; and if it contradicts them, or two schemes contradict each
- * other, that is an error: somebody lies. A proxy must set or remove every one of these fields.
+ * both are there, Forwarded adds nothing; and if it contradicts them, or two schemes contradict
+ * each other, that is an error: somebody lies. A proxy must set or remove every one of these
+ * fields.
  */
 #ifndef PST_GATEWAY_FRONT_FORWARDED_H
 #define PST_GATEWAY_FRONT_FORWARDED_H

@@ -22,8 +22,8 @@
  *	 | memory       | file: [file_start, file_end) |
  *	       ^ front, somewhere between base and total
  *
- * A queue drops what was consumed: in memory front is always at base. A spool that keeps has base 0.
- * In the file nothing before file_front is needed; [0, file_freed) was given back to the disk.
+ * A queue drops what was consumed: in memory front is always at base. A spool that keeps has base
+ * 0. In the file nothing before file_front is needed; [0, file_freed) was given back to the disk.
  * When everything of a queue is consumed, the file is emptied and file_* return to 0.
  */
 struct pst_spool {
@@ -51,7 +51,7 @@ pst_spool_error_string(int err)
 	case PST_SPOOL_OK: return "no error";
 	case PST_SPOOL_ERR_MEMORY: return "out of memory";
 	case PST_SPOOL_ERR_LIMIT: return "the body is larger than its limit";
-	case PST_SPOOL_ERR_BUDGET: return "the bodies of all requests together are larger than their limit";
+	case PST_SPOOL_ERR_BUDGET: return "all bodies together reach their limit";
 	case PST_SPOOL_ERR_FULL: return "no space left in the spool directory";
 	case PST_SPOOL_ERR_IO: return "reading or writing the spool file failed";
 	default: return "unknown error";
@@ -164,7 +164,10 @@ empty_file(struct pst_spool *spool)
 	spool->fd = -1;
 }
 
-/* Give consumed pieces of the file back to the disk; where that is not possible they stay counted. */
+/*
+ * Give consumed pieces of the file back to the disk; where that is not possible they stay
+ * counted.
+ */
 static void
 punch_file(struct pst_spool *spool)
 {

@@ -27,7 +27,7 @@ enum pst_spool_error {
 	PST_SPOOL_ERR_MEMORY = -16, /* an allocation failed */
 	PST_SPOOL_ERR_LIMIT = -17,  /* this spool's own limits are reached */
 	PST_SPOOL_ERR_BUDGET = -18, /* the process's budget is spent */
-	PST_SPOOL_ERR_FULL = -19,   /* disk full, quota, or file size limit (ENOSPC, EDQUOT, EFBIG) */
+	PST_SPOOL_ERR_FULL = -19,   /* ENOSPC, EDQUOT, EFBIG: disk full, quota, file size limit */
 	PST_SPOOL_ERR_IO = -20,     /* anything else that the system said: pst_spool_errno() */
 };
 
@@ -65,7 +65,7 @@ void pst_spool_free(struct pst_spool *spool);
 
 /*
  * Append N bytes, all or none: 0 or an error of the above. After an error the spool is as it was.
- * When the budget's memory is spent, the bytes go to the file although the spool's own memory is not.
+ * When the budget's memory is spent, bytes go to the file though the spool's own memory is not.
  */
 int pst_spool_append(struct pst_spool *spool, const void *bytes, size_t n);
 
@@ -79,7 +79,7 @@ uint64_t pst_spool_length(const struct pst_spool *spool);
 /* What stands at the front. Valid until the next call that changes the spool. */
 struct pst_spool_piece {
 	const void *bytes; /* in memory; NULL: in the file */
-	int fd;            /* -1 when in memory; the spool's, for sendfile or pread, never to close */
+	int fd;            /* -1 when in memory; for sendfile or pread, never to close */
 	off_t offset;
 	uint64_t length; /* 0: the spool is empty */
 };

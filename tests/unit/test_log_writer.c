@@ -1,4 +1,7 @@
-/* Lines that go out in order, readers that are stuck, disks that are full, files that are rotated. */
+/*
+ * Lines that go out in order, readers that are stuck, disks that are full, files that are
+ * rotated.
+ */
 #include "gateway/log_writer.h"
 
 #include <check.h>
