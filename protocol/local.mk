@@ -7,8 +7,8 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/control.h \
 	%D%/error.c \
 	%D%/error.h \
-	%D%/output.c \
-	%D%/output.h \
+	%D%/outbox.c \
+	%D%/outbox.h \
 	%D%/params.c \
 	%D%/params.h \
 	%D%/record.c \

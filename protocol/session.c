@@ -82,7 +82,7 @@ destroy(struct pst_session *session)
 	pst_session_table_free(&session->table);
 	pst_params_decoder_free(&session->values);
 	pst_buf_free(&session->answer);
-	pst_output_free(&session->output);
+	pst_outbox_free(&session->output);
 	free(session);
 }
 
@@ -99,7 +99,7 @@ pst_session_free(struct pst_session *session)
 void
 pst_session_trim(struct pst_session *session)
 {
-	pst_output_trim(&session->output);
+	pst_outbox_trim(&session->output);
 	pst_buf_free(&session->answer);
 	free_list(&session->spare);
 	if (session->table.count == 0)
@@ -157,7 +157,7 @@ pst_session_fail(struct pst_session *session, int err, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(session->reason, sizeof session->reason, format, args);
 	va_end(args);
-	pst_output_free(&session->output);
+	pst_outbox_free(&session->output);
 	session_over(session);
 	return err;
 }
@@ -261,7 +261,7 @@ pst_session_reserve_answer(struct pst_session *session, size_t n)
 	if (session->answers > ANSWERS_MAX)
 		return pst_session_fail(session, PST_ERR_LIMIT,
 		    "the peer caused %zu bytes of answers without reading them", session->answers);
-	if (pst_output_reserve(&session->output, 1, n) < 0)
+	if (pst_outbox_reserve(&session->output, 1, n) < 0)
 		return pst_session_fail(session, PST_ERR_NOMEM, "out of memory for an answer");
 	return 0;
 }
@@ -269,14 +269,14 @@ pst_session_reserve_answer(struct pst_session *session, size_t n)
 size_t
 pst_session_send(struct pst_session *session, const void **bytes)
 {
-	return pst_output_show(&session->output, bytes);
+	return pst_outbox_show(&session->output, bytes);
 }
 
 void
 pst_session_sent(struct pst_session *session, size_t n)
 {
 	session->answers -= session->answers < n ? session->answers : n;
-	pst_output_drop(&session->output, n);
+	pst_outbox_drop(&session->output, n);
 }
 
 size_t

@@ -6,12 +6,12 @@
  *	session_recv.c             bytes to records, and which function a record goes to
  *	session_recv_request.c     records of a request
  *	session_recv_management.c  records of the connection
- *	session_submit.c           what the owner queues
+ *	session_submit.c           what the owner queues (as records: outbox.h)
  */
 #ifndef PST_PROTOCOL_SESSION_INTERNAL_H
 #define PST_PROTOCOL_SESSION_INTERNAL_H
 
-#include "protocol/output.h"
+#include "protocol/outbox.h"
 #include "protocol/params.h"
 #include "protocol/record.h"
 #include "protocol/session.h"
@@ -96,7 +96,7 @@ struct pst_session {
 	struct pst_session_limits limits;
 	void *arg;
 	struct pst_session_input input;
-	struct pst_output output;
+	struct pst_outbox output;
 	struct pst_session_table table;
 	struct pst_request *ended;  /* until the outermost call returns */
 	struct pst_request *spare;  /* to be used again */

@@ -99,8 +99,11 @@ pst_recv_get_values_done(struct pst_session *session)
 		err = pst_session_reserve_answer(session, n);
 	if (err < 0)
 		return err;
-	pst_output_record(&session->output, FCGI_GET_VALUES_RESULT, FCGI_NULL_REQUEST_ID,
-	    n > 0 ? pst_buf_bytes(&session->answer) : NULL, n);
+	if (n == 0)
+		pst_outbox_empty(&session->output, FCGI_GET_VALUES_RESULT, FCGI_NULL_REQUEST_ID);
+	else
+		pst_outbox_record(&session->output, FCGI_GET_VALUES_RESULT, FCGI_NULL_REQUEST_ID,
+		    pst_buf_bytes(&session->answer), n);
 	pst_buf_free(&session->answer);
 	return 0;
 }
@@ -142,7 +145,7 @@ pst_recv_unknown_management(struct pst_session *session)
 
 	if (err < 0)
 		return err;
-	pst_output_record(
+	pst_outbox_record(
 	    &session->output, FCGI_UNKNOWN_TYPE, FCGI_NULL_REQUEST_ID, body, sizeof body);
 	return 0;
 }

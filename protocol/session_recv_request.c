@@ -20,7 +20,7 @@ refuse(struct pst_session *session, bool keep, enum pst_end end)
 	if (err < 0)
 		return err;
 	pst_record_end_encode(&body, bytes);
-	pst_output_record(
+	pst_outbox_record(
 	    &session->output, FCGI_END_REQUEST, session->input.record.id, bytes, sizeof bytes);
 	if (!keep)
 		pst_session_not_kept(session);

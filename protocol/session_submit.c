@@ -29,13 +29,13 @@ pst_session_submit_begin(struct pst_session *session, enum pst_role role, bool k
 		return PST_ERR_CLOSED;
 	if (session->table.count >= session->limits.requests)
 		return PST_ERR_STATE;
-	if (pst_output_reserve(&session->output, 1, sizeof body) < 0)
+	if (pst_outbox_reserve(&session->output, 1, sizeof body) < 0)
 		return PST_ERR_NOMEM;
 	free_id = pst_session_table_free_id(&session->table);
 	if (pst_session_begin(session, free_id, role, keep) == NULL)
 		return PST_ERR_NOMEM;
 	pst_record_begin_encode(&begin, body);
-	pst_output_record(&session->output, FCGI_BEGIN_REQUEST, free_id, body, sizeof body);
+	pst_outbox_record(&session->output, FCGI_BEGIN_REQUEST, free_id, body, sizeof body);
 	*id = free_id;
 	return 0;
 }
@@ -45,17 +45,17 @@ pst_session_submit_begin(struct pst_session *session, enum pst_role role, bool k
  * php-fpm takes pairs apart record by record. Only a pair that fits no record is cut.
  */
 static void
-add_pair(struct pst_output *output, uint8_t type, uint16_t id, const char *name, size_t name_len,
+add_pair(struct pst_outbox *outbox, uint8_t type, uint16_t id, const char *name, size_t name_len,
     const char *value, size_t value_len)
 {
 	unsigned char lengths[8];
 	size_t n = pst_params_encode_lengths(lengths, name_len, value_len);
 
-	if (!pst_output_continues(output, type, id, n + name_len + value_len))
-		pst_output_close(output);
-	pst_output_add(output, type, id, lengths, n);
-	pst_output_add(output, type, id, name, name_len);
-	pst_output_add(output, type, id, value, value_len);
+	if (!pst_outbox_continues(outbox, type, id, n + name_len + value_len))
+		pst_outbox_close(outbox);
+	pst_outbox_add(outbox, type, id, lengths, n);
+	pst_outbox_add(outbox, type, id, name, name_len);
+	pst_outbox_add(outbox, type, id, value, value_len);
 }
 
 static int
@@ -64,7 +64,7 @@ submit_pair(struct pst_session *session, uint8_t type, uint16_t id, const char *
 {
 	if (name_len > INT32_MAX || value_len > INT32_MAX)
 		return PST_ERR_LIMIT;
-	if (pst_output_reserve(
+	if (pst_outbox_reserve(
 	        &session->output, 1, pst_params_pair_size(name_len, value_len)) < 0)
 		return PST_ERR_NOMEM;
 	add_pair(&session->output, type, id, name, name_len, value, value_len);
@@ -96,10 +96,10 @@ pst_session_submit_params_end(struct pst_session *session, uint16_t id)
 	if (err == 0 && request->state != PST_REQUEST_PARAMS)
 		err = PST_ERR_STATE;
 	if (err == 0)
-		err = pst_output_reserve(&session->output, 1, 0);
+		err = pst_outbox_reserve(&session->output, 1, 0);
 	if (err < 0)
 		return err;
-	pst_output_record(&session->output, FCGI_PARAMS, id, NULL, 0);
+	pst_outbox_empty(&session->output, FCGI_PARAMS, id);
 	pst_session_change(session, request, PST_REQUEST_ACTIVE);
 	return 0;
 }
@@ -113,10 +113,10 @@ pst_session_submit_abort(struct pst_session *session, uint16_t id)
 	assert(session->side == PST_SESSION_CLIENT);
 	if (err < 0 || request->state == PST_REQUEST_ABORTED)
 		return err;
-	err = pst_output_reserve(&session->output, 1, 0);
+	err = pst_outbox_reserve(&session->output, 1, 0);
 	if (err < 0)
 		return err;
-	pst_output_record(&session->output, FCGI_ABORT_REQUEST, id, NULL, 0);
+	pst_outbox_empty(&session->output, FCGI_ABORT_REQUEST, id);
 	pst_session_change(session, request, PST_REQUEST_ABORTED);
 	return 0;
 }
@@ -130,9 +130,9 @@ pst_session_submit_get_value(struct pst_session *session, const char *name, size
 	assert(session->side == PST_SESSION_CLIENT);
 	if (session->state != PST_SESSION_OPEN)
 		return PST_ERR_CLOSED;
-	if (pst_params_pair_size(name_len, 0) > PST_OUTPUT_CONTENT)
+	if (pst_params_pair_size(name_len, 0) > PST_OUTBOX_CONTENT)
 		return PST_ERR_LIMIT;
-	continues = pst_output_continues(&session->output, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID,
+	continues = pst_outbox_continues(&session->output, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID,
 	    pst_params_pair_size(name_len, 0));
 	err = submit_pair(
 	    session, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID, name, name_len, NULL, 0);
@@ -152,8 +152,8 @@ pst_session_submit_value(struct pst_session *session, const char *name, size_t n
 	assert(session->side == PST_SESSION_SERVER && session->in_get_value);
 	if (pst_session_is_over(session))
 		return PST_ERR_CLOSED;
-	if (name_len > PST_OUTPUT_CONTENT || value_len > PST_OUTPUT_CONTENT ||
-	    pst_params_pair_size(name_len, value_len) > PST_OUTPUT_CONTENT - used)
+	if (name_len > PST_OUTBOX_CONTENT || value_len > PST_OUTBOX_CONTENT ||
+	    pst_params_pair_size(name_len, value_len) > PST_OUTBOX_CONTENT - used)
 		return PST_ERR_LIMIT;
 	return pst_params_append(&session->answer, name, name_len, value, value_len);
 }
@@ -187,15 +187,15 @@ pst_session_submit_end(
 
 	assert(session->side == PST_SESSION_SERVER && end >= 0);
 	if (err == 0)
-		err = pst_output_reserve(&session->output, 3, sizeof bytes);
+		err = pst_outbox_reserve(&session->output, 3, sizeof bytes);
 	if (err < 0)
 		return err;
 	if (needs_end(request, PST_STREAM_STDOUT, end, app_status))
-		pst_output_record(&session->output, FCGI_STDOUT, id, NULL, 0);
+		pst_outbox_empty(&session->output, FCGI_STDOUT, id);
 	if (needs_end(request, PST_STREAM_STDERR, end, app_status))
-		pst_output_record(&session->output, FCGI_STDERR, id, NULL, 0);
+		pst_outbox_empty(&session->output, FCGI_STDERR, id);
 	pst_record_end_encode(&body, bytes);
-	pst_output_record(&session->output, FCGI_END_REQUEST, id, bytes, sizeof bytes);
+	pst_outbox_record(&session->output, FCGI_END_REQUEST, id, bytes, sizeof bytes);
 	pst_session_end(session, request, end, app_status);
 	return 0;
 }
@@ -252,14 +252,14 @@ pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_strea
 		return err;
 	if (request->state == PST_REQUEST_ABORTED && stream == PST_STREAM_STDOUT)
 		return 0;
-	if (pst_output_reserve(&session->output, 1, n) < 0)
+	if (pst_outbox_reserve(&session->output, 1, n) < 0)
 		return PST_ERR_NOMEM;
 	if (n == 0) {
-		pst_output_record(&session->output, type_of(stream), id, NULL, 0);
+		pst_outbox_empty(&session->output, type_of(stream), id);
 		request->streams[stream] = PST_STREAM_ENDED;
 		return 0;
 	}
-	pst_output_add(&session->output, type_of(stream), id, bytes, n);
+	pst_outbox_add(&session->output, type_of(stream), id, bytes, n);
 	request->streams[stream] = PST_STREAM_USED;
 	return 0;
 }

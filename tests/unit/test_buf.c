@@ -1,7 +1,7 @@
 /* The byte queue and the records that are queued in it. */
 #include "protocol/buf.h"
 #include "protocol/error.h"
-#include "protocol/output.h"
+#include "protocol/outbox.h"
 #include "protocol/record.h"
 #include "tests/unit/runner.h"
 #include "tests/unit/trace.h"
@@ -92,24 +92,24 @@ START_TEST(test_output)
 	                                      "\x01\x07\x00\x07\x00\x08\x00\x00"
 	                                      "12345678"
 	                                      "\x01\x06\x00\x07\x00\x00\x00\x00";
-	struct pst_output output = {0};
+	struct pst_outbox output = {0};
 	const void *bytes;
 
-	ck_assert_uint_eq(pst_output_show(&output, &bytes), 0);
-	ck_assert_int_eq(pst_output_reserve(&output, 3, 100), 0);
-	pst_output_add(&output, FCGI_STDOUT, 7, "hel", 3);
-	pst_output_add(&output, FCGI_STDOUT, 7, "lo", 2);
-	pst_output_add(&output, FCGI_STDERR, 7, "12345678", 8);
-	pst_output_record(&output, FCGI_STDOUT, 7, NULL, 0);
-	ck_assert_uint_eq(pst_output_show(&output, &bytes), sizeof expect - 1);
+	ck_assert_uint_eq(pst_outbox_show(&output, &bytes), 0);
+	ck_assert_int_eq(pst_outbox_reserve(&output, 3, 100), 0);
+	pst_outbox_add(&output, FCGI_STDOUT, 7, "hel", 3);
+	pst_outbox_add(&output, FCGI_STDOUT, 7, "lo", 2);
+	pst_outbox_add(&output, FCGI_STDERR, 7, "12345678", 8);
+	pst_outbox_empty(&output, FCGI_STDOUT, 7);
+	ck_assert_uint_eq(pst_outbox_show(&output, &bytes), sizeof expect - 1);
 	ck_assert_mem_eq(bytes, expect, sizeof expect - 1);
-	pst_output_drop(&output, 3);
-	ck_assert_int_eq(pst_output_reserve(&output, 0, 1), 0);
-	pst_output_add(&output, FCGI_STDOUT, 7, "x", 1);
-	pst_output_drop(&output, sizeof expect - 4);
-	ck_assert_uint_eq(pst_output_show(&output, &bytes), 16);
-	pst_output_drop(&output, 16);
-	pst_output_trim(&output);
+	pst_outbox_drop(&output, 3);
+	ck_assert_int_eq(pst_outbox_reserve(&output, 0, 1), 0);
+	pst_outbox_add(&output, FCGI_STDOUT, 7, "x", 1);
+	pst_outbox_drop(&output, sizeof expect - 4);
+	ck_assert_uint_eq(pst_outbox_show(&output, &bytes), 16);
+	pst_outbox_drop(&output, 16);
+	pst_outbox_trim(&output);
 	ck_assert_ptr_null(output.buf.data);
 }
 END_TEST
@@ -118,17 +118,17 @@ END_TEST
 START_TEST(test_output_large)
 {
 	size_t n = 65520 * 3 + (size_t)_i, left = n;
-	struct pst_output output = {0};
+	struct pst_outbox output = {0};
 	unsigned char *body = calloc(1, n);
 	struct pst_record record;
 	const unsigned char *p;
 	const void *bytes;
 	size_t length;
 
-	ck_assert_int_eq(pst_output_reserve(&output, 0, n), 0);
-	pst_output_add(&output, FCGI_STDIN, 1, body, 1);
-	pst_output_add(&output, FCGI_STDIN, 1, body, n - 1);
-	length = pst_output_show(&output, &bytes);
+	ck_assert_int_eq(pst_outbox_reserve(&output, 0, n), 0);
+	pst_outbox_add(&output, FCGI_STDIN, 1, body, 1);
+	pst_outbox_add(&output, FCGI_STDIN, 1, body, n - 1);
+	length = pst_outbox_show(&output, &bytes);
 	for (p = bytes; length > 0; p += 8 + record.content + record.padding) {
 		pst_record_decode(p, &record);
 		ck_assert_uint_eq(record.content, left < 65528 ? left : 65528);
@@ -136,7 +136,7 @@ START_TEST(test_output_large)
 		length -= 8U + record.content + record.padding;
 	}
 	ck_assert_uint_eq(left, 0);
-	pst_output_drop(&output, output.shown);
+	pst_outbox_drop(&output, output.shown);
 	ck_assert_ptr_null(output.buf.data);
 	free(body);
 }

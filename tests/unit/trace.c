@@ -246,8 +246,8 @@ trace_drain(struct trace *trace, struct pst_buf *out)
 void
 trace_records(struct trace *trace, const struct pst_buf *bytes)
 {
-	const unsigned char *p = bytes->data + bytes->start;
 	size_t left = pst_buf_length(bytes);
+	const unsigned char *p = left > 0 ? pst_buf_bytes(bytes) : NULL;
 	struct pst_record record;
 
 	while (left > 0) {

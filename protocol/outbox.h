@@ -5,15 +5,15 @@
  *	buf:  record record ... | header | content so far |
  *	                        ^ the open record          ^ end
  *
- * The open record's header holds nothing until pst_output_close(), which pads the record to
- * eight bytes. No record's content exceeds PST_OUTPUT_CONTENT (65,528), so that content and
+ * The open record's header holds nothing until pst_outbox_close(), which pads the record to
+ * eight bytes. No record's content exceeds PST_OUTBOX_CONTENT (65,528), so that content and
  * padding do not either: php-fpm takes no more. What is sent is always closed, so that
  * what the caller was shown does not change.
  *
  * Room is reserved first, and what adds bytes cannot fail: a call is queued whole or not at all.
  */
-#ifndef PST_PROTOCOL_OUTPUT_H
-#define PST_PROTOCOL_OUTPUT_H
+#ifndef PST_PROTOCOL_OUTBOX_H
+#define PST_PROTOCOL_OUTBOX_H
 
 #include "protocol/buf.h"
 
@@ -21,47 +21,50 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PST_OUTPUT_CONTENT 65528
+#define PST_OUTBOX_CONTENT 65528
 
-struct pst_output {
+struct pst_outbox {
 	struct pst_buf buf;
 	size_t content; /* of the open record */
-	size_t shown;   /* bytes at the front that pst_output_show() gave out */
+	size_t shown;   /* bytes at the front that pst_outbox_show() gave out */
 	uint16_t id;    /* of the open record, as is type */
 	uint8_t type;
 	bool is_open;
 };
 
 /* Drop everything and release the memory. */
-void pst_output_free(struct pst_output *output);
+void pst_outbox_free(struct pst_outbox *outbox);
 
 /*
  * Make room for RECORDS records beside those that N bytes of content need: 0 or PST_ERR_NOMEM.
  * Good for the calls that follow, until what was reserved is used.
  */
-int pst_output_reserve(struct pst_output *output, size_t records, size_t n);
+int pst_outbox_reserve(struct pst_outbox *outbox, size_t records, size_t n);
 
 /* True when N bytes more would go into the open record, which has this type and id. */
-bool pst_output_continues(const struct pst_output *output, uint8_t type, uint16_t id, size_t n);
+bool pst_outbox_continues(const struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n);
 
 /* Pad the open record and write its header; nothing when there is none. */
-void pst_output_close(struct pst_output *output);
+void pst_outbox_close(struct pst_outbox *outbox);
 
 /* Add N bytes to the stream of this type and id: in the open record, then in further ones. */
-void pst_output_add(
-    struct pst_output *output, uint8_t type, uint16_t id, const void *bytes, size_t n);
+void pst_outbox_add(
+    struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n);
 
-/* Add one whole record of N bytes, at most PST_OUTPUT_CONTENT; 0 bytes end a stream. */
-void pst_output_record(
-    struct pst_output *output, uint8_t type, uint16_t id, const void *bytes, size_t n);
+/* Add one whole record of N bytes, at most PST_OUTBOX_CONTENT. */
+void pst_outbox_record(
+    struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n);
+
+/* Add one record without content, such as the end of a stream. */
+void pst_outbox_empty(struct pst_outbox *outbox, uint8_t type, uint16_t id);
 
 /* Close and show all that is queued; *BYTES is valid until the next call that adds or drops. */
-size_t pst_output_show(struct pst_output *output, const void **bytes);
+size_t pst_outbox_show(struct pst_outbox *outbox, const void **bytes);
 
 /* Drop N bytes that were shown. A large buffer that is empty now is released. */
-void pst_output_drop(struct pst_output *output, size_t n);
+void pst_outbox_drop(struct pst_outbox *outbox, size_t n);
 
 /* Release the memory if nothing is queued. */
-void pst_output_trim(struct pst_output *output);
+void pst_outbox_trim(struct pst_outbox *outbox);
 
 #endif

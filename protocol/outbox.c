@@ -1,0 +1,154 @@
+#include "protocol/outbox.h"
+
+#include "protocol/error.h"
+#include "protocol/record.h"
+
+#include <assert.h>
+#include <fastcgi.h>
+#include <string.h>
+
+/* An empty buffer of more than this is given back at once, a smaller one serves again. */
+#define OUTBOX_KEEP 16384
+
+/* A header and the most padding that we write. */
+#define RECORD_OVERHEAD (PST_RECORD_HEADER_LEN + 8)
+
+/* libfcgi 2.4 answers a GET_VALUES record without padding only when further bytes come. */
+static uint8_t
+padding_for(uint8_t type, size_t content)
+{
+	size_t padding = -content & 7;
+
+	return (uint8_t)(padding == 0 && type == FCGI_GET_VALUES ? 8 : padding);
+}
+
+void
+pst_outbox_free(struct pst_outbox *outbox)
+{
+	pst_buf_free(&outbox->buf);
+	*outbox = (struct pst_outbox){0};
+}
+
+/* The open record may take padding yet, and the first byte may need a record of its own. */
+int
+pst_outbox_reserve(struct pst_outbox *outbox, size_t records, size_t n)
+{
+	size_t overhead = (records + n / PST_OUTBOX_CONTENT + 2) * RECORD_OVERHEAD;
+
+	if (n > SIZE_MAX - overhead || pst_buf_reserve(&outbox->buf, n + overhead) == NULL)
+		return PST_ERR_NOMEM;
+	return 0;
+}
+
+bool
+pst_outbox_continues(const struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n)
+{
+	return outbox->is_open && outbox->type == type && outbox->id == id &&
+	    n <= PST_OUTBOX_CONTENT - outbox->content;
+}
+
+static void
+open_record(struct pst_outbox *outbox, uint8_t type, uint16_t id)
+{
+	pst_outbox_close(outbox);
+	pst_buf_commit(&outbox->buf, PST_RECORD_HEADER_LEN);
+	outbox->is_open = true;
+	outbox->type = type;
+	outbox->id = id;
+	outbox->content = 0;
+}
+
+void
+pst_outbox_close(struct pst_outbox *outbox)
+{
+	struct pst_record record = {
+	    .version = FCGI_VERSION_1,
+	    .type = outbox->type,
+	    .id = outbox->id,
+	    .content = (uint16_t)outbox->content,
+	    .padding = padding_for(outbox->type, outbox->content),
+	};
+	unsigned char *end;
+
+	if (!outbox->is_open)
+		return;
+	end = outbox->buf.data + outbox->buf.end;
+	pst_record_encode(&record, end - outbox->content - PST_RECORD_HEADER_LEN);
+	memset(end, 0, record.padding);
+	pst_buf_commit(&outbox->buf, record.padding);
+	outbox->is_open = false;
+}
+
+static void
+add_piece(struct pst_outbox *outbox, const void *bytes, size_t n)
+{
+	memcpy(outbox->buf.data + outbox->buf.end, bytes, n);
+	pst_buf_commit(&outbox->buf, n);
+	outbox->content += n;
+}
+
+void
+pst_outbox_add(struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n)
+{
+	const unsigned char *p = bytes;
+	size_t room;
+
+	while (n > 0) {
+		if (!pst_outbox_continues(outbox, type, id, 1))
+			open_record(outbox, type, id);
+		room = PST_OUTBOX_CONTENT - outbox->content;
+		if (room > n)
+			room = n;
+		add_piece(outbox, p, room);
+		p += room;
+		n -= room;
+	}
+}
+
+void
+pst_outbox_record(
+    struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n)
+{
+	assert(n <= PST_OUTBOX_CONTENT);
+	open_record(outbox, type, id);
+	add_piece(outbox, bytes, n);
+	pst_outbox_close(outbox);
+}
+
+void
+pst_outbox_empty(struct pst_outbox *outbox, uint8_t type, uint16_t id)
+{
+	open_record(outbox, type, id);
+	pst_outbox_close(outbox);
+}
+
+size_t
+pst_outbox_show(struct pst_outbox *outbox, const void **bytes)
+{
+	size_t n = pst_buf_length(&outbox->buf);
+
+	*bytes = NULL;
+	if (n == 0)
+		return 0;
+	pst_outbox_close(outbox);
+	*bytes = pst_buf_bytes(&outbox->buf);
+	outbox->shown = pst_buf_length(&outbox->buf);
+	return outbox->shown;
+}
+
+void
+pst_outbox_drop(struct pst_outbox *outbox, size_t n)
+{
+	assert(n <= outbox->shown);
+	outbox->shown -= n;
+	pst_buf_consume(&outbox->buf, n);
+	if (outbox->buf.size > OUTBOX_KEEP)
+		pst_outbox_trim(outbox);
+}
+
+void
+pst_outbox_trim(struct pst_outbox *outbox)
+{
+	if (pst_buf_length(&outbox->buf) == 0)
+		pst_outbox_free(outbox);
+}
