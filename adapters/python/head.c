@@ -73,7 +73,7 @@ is_clean(const struct text *text)
 	return true;
 }
 
-#define LITERAL(string) ((struct text){string, sizeof string - 1})
+#define LITERAL(string) ((struct text){(string), sizeof(string) - 1})
 
 static bool
 is_named(const struct text *text, struct text name)

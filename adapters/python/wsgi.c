@@ -9,7 +9,6 @@
 #include "adapters/python/response.h"
 #include "adapters/python/traceback.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,33 +66,56 @@ pst_wsgi_free(struct pst_wsgi *wsgi)
 
 /* --- What went wrong ------------------------------------------------------------------- */
 
+/* For report(): what an exception does to the response. */
+static const char *
+effect(const struct pst_call *call, bool whole)
+{
+	if (whole)
+		return ", in close(), after a whole response";
+	return call->stage == PST_CALL_SENT ? ", whose response had begun and is broken off" : "";
+}
+
+/* "error while handling GET /path" and the exception that is set, which is taken. */
+static PyObject *
+describe(struct pst_call *call, bool whole)
+{
+	char title[256];
+	PyObject *traceback = pst_traceback_take();
+	PyObject *text = PyBytes_FromFormat("error while handling %s%s\n%s",
+	    pst_call_title(call, title, sizeof title), effect(call, whole),
+	    traceback != NULL ? PyBytes_AS_STRING(traceback) : "no memory for its traceback\n");
+
+	Py_XDECREF(traceback);
+	PyErr_Clear();
+	return text;
+}
+
 /*
- * Log the exception that is set, once, with the request's method and path, and WHEN: always -1.
+ * Log the exception that is set, once: always -1. It goes to the request's error stream; but to
+ * the worker's log when the response is WHOLE, because nobody may listen to that stream any more.
  * A client that went away is no error of the application, when it shows as the OSError that we
  * raised.
  */
 static int
-report(struct pst_call *call, const char *when)
+report(struct pst_call *call, bool whole)
 {
-	char title[256];
-	char line[384];
 	PyObject *text;
-	int length;
 
 	if (call->gone && PyErr_ExceptionMatches(PyExc_OSError)) {
 		PyErr_Clear();
 		return -1;
 	}
-	length = snprintf(line, sizeof line, "error while handling %s%s\n",
-	    pst_call_title(call, title, sizeof title),
-	    when);
-	text = pst_traceback_take();
+	text = describe(call, whole);
 	pst_errors_flush(call);
-	pst_errors_add(call, line, (size_t)length);
-	if (text != NULL)
+	if (text != NULL && !whole) {
 		pst_errors_add(call, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
+	} else if (text != NULL) {
+		Py_BEGIN_ALLOW_THREADS
+		call->host->log(
+		    PST_LOG_ERROR, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
+		Py_END_ALLOW_THREADS
+	}
 	Py_XDECREF(text);
-	PyErr_Clear();
 	return -1;
 }
 
@@ -233,13 +255,6 @@ call_application(const struct pst_wsgi *wsgi, struct pst_call *call)
 	return result;
 }
 
-/* For report(): what an exception does to the response. */
-static const char *
-broken(const struct pst_call *call)
-{
-	return call->stage == PST_CALL_SENT ? ", whose response had begun and is broken off" : "";
-}
-
 /* Send what the application returned, and close it: 0 when the response is complete. */
 static int
 finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
@@ -249,9 +264,9 @@ finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
 	if (rc == 0)
 		rc = pst_response_end(call);
 	if (PyErr_Occurred())
-		report(call, broken(call));
+		report(call, false);
 	if (close_result(wsgi, result) < 0)
-		report(call, rc == 0 ? ", in close(), after a whole response" : ", in close()");
+		report(call, rc == 0);
 	return rc;
 }
 
@@ -273,7 +288,7 @@ pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_request *request)
 	method = pst_call_param(call, "REQUEST_METHOD");
 	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
 	result = call_application(wsgi, call);
-	rc = result != NULL ? finish(wsgi, call, result) : report(call, broken(call));
+	rc = result != NULL ? finish(wsgi, call, result) : report(call, false);
 	Py_XDECREF(result);
 	if (call->gone)
 		pst_call_log(call, PST_LOG_DEBUG, "the client went away before the response was complete");

@@ -28,8 +28,13 @@ def same_process(server: Server) -> Iterator[None]:
     assert server.get("/process") == (200, str(server.pid()).encode())
 
 
-# What a client sees of a response that breaks off: nginx may not have sent its head yet.
-BROKEN = (http.client.IncompleteRead, ConnectionError)
+def assert_breaks(server: Server, path: str) -> None:
+    """The response breaks off; or, when nothing of it had left the server yet, there is none."""
+    try:
+        status, _ = server.get(path)
+    except (http.client.IncompleteRead, ConnectionError):
+        return
+    assert status in (500, 502)
 
 
 def events(server: Server) -> list[str]:
@@ -215,8 +220,7 @@ def test_more_than_content_length_is_cut(server: Server) -> None:
 
 
 def test_less_than_content_length_is_never_passed_off_as_whole(server: Server) -> None:
-    with pytest.raises(BROKEN):
-        server.get("/too-short")
+    assert_breaks(server, "/too-short")
     assert events(server) == ["body closed"]
     server.wait_logged("GET /too-short: the application sent 3 bytes of body")
 
@@ -247,8 +251,7 @@ def test_close_is_called_after_an_error(server: Server, path: str) -> None:
 
 
 def test_an_error_after_the_head_breaks_the_response(server: Server) -> None:
-    with pytest.raises(BROKEN):
-        server.get("/closed-late-error")
+    assert_breaks(server, "/closed-late-error")
     assert events(server) == ["body closed"]
     server.wait_logged("GET /closed-late-error, whose response had begun")
 
@@ -294,8 +297,7 @@ def test_an_exception_ends_that_request_only(server: Server, path: str, line: st
 
 
 def test_an_exception_after_write_breaks_the_response(server: Server) -> None:
-    with pytest.raises(BROKEN):
-        server.get("/raises-after-write")
+    assert_breaks(server, "/raises-after-write")
 
 
 # --- input ---------------------------------------------------------------------------------
@@ -381,8 +383,7 @@ def test_files_end_at_content_length(server: Server, name: str) -> None:
 
 
 def test_a_file_shorter_than_content_length_is_not_whole(server: Server) -> None:
-    with pytest.raises(BROKEN):
-        server.get("/file?plain&1000000")
+    assert_breaks(server, "/file?plain&1000000")
     assert events(server) == ["sent"]
 
 

@@ -173,6 +173,16 @@ class Nginx(Server):
     def connect(self) -> Connection:
         return Connection(self.http)
 
+    def accepts(self) -> bool:
+        connection = self.connect()
+        try:
+            connection.connect()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        finally:
+            connection.close()
+        return True
+
     def pid(self) -> int:
         return self.worker.process.pid
 
@@ -217,8 +227,9 @@ def behind_nginx(worker: Worker) -> Iterator[Nginx]:
         [NGINX, "-p", directory, "-e", directory / "nginx.log", "-c", directory / "nginx.conf"]
     )
     try:
-        wait_for((directory / "http.sock").exists, "nginx's start")
-        yield Nginx(worker)
+        server = Nginx(worker)
+        wait_for(server.accepts, "nginx's start")
+        yield server
     finally:
         nginx.terminate()
         nginx.wait(30)
