@@ -34,6 +34,7 @@ struct pst_link {
 	bool running; /* it is being handled */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
+	bool failed; /* END_REQUEST could not be queued: only closing can tell the client */
 };
 
 static const struct pst_carrier carrier;
@@ -69,6 +70,13 @@ release_request(struct pst_link *link)
 /* --- what the session tells --- */
 
 static void
+refuse(struct pst_link *link, uint16_t id, enum pst_end end)
+{
+	if (pst_session_submit_end(link->session, id, end, 0) < 0)
+		link->failed = true;
+}
+
+static void
 on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 {
 	struct pst_link *link = arg;
@@ -76,13 +84,13 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 
 	(void)keep;
 	if (role != PST_ROLE_RESPONDER) {
-		pst_session_submit_end(link->session, id, PST_END_UNKNOWN_ROLE, 0);
+		refuse(link, id, PST_END_UNKNOWN_ROLE);
 		return;
 	}
 	assert(!link->request);
 	request = take_request(link->common);
 	if (!request) {
-		pst_session_submit_end(link->session, id, PST_END_OVERLOADED, 0);
+		refuse(link, id, PST_END_OVERLOADED);
 		return;
 	}
 	request->carrier = &carrier;
@@ -141,8 +149,8 @@ on_abort(void *arg, uint16_t id)
 	if (!is_open(link, id))
 		return;
 	pst_request_on_abort(link->request);
-	if (!link->running)
-		pst_session_submit_end(link->session, id, PST_END_COMPLETE, 1);
+	if (!link->running && pst_session_submit_end(link->session, id, PST_END_COMPLETE, 1) < 0)
+		link->failed = true;
 }
 
 static void
@@ -324,6 +332,8 @@ read_some(struct pst_link *link)
 		    pst_session_reason(link->session));
 		lose(link);
 	}
+	if (link->failed)
+		lose(link);
 }
 
 /* Write until nothing is left or the socket takes no more. */
@@ -476,13 +486,13 @@ pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 	bool cut = outcome == PST_OUTCOME_BROKEN && !link->penstock;
 
 	if (link->state == LINK_OPEN && !cut)
-		pst_session_submit_end(link->session, request->id, PST_END_COMPLETE,
-		    outcome == PST_OUTCOME_WHOLE ? 0 : 1);
+		link->failed = pst_session_submit_end(link->session, request->id, PST_END_COMPLETE,
+				   outcome == PST_OUTCOME_WHOLE ? 0 : 1) < 0;
 	write_rest(link);
 	link->heard_all = request->body_ended;
 	link->running = false;
 	release_request(link);
-	if (cut)
+	if (cut || link->failed)
 		cut_off(link);
 	settle(link);
 }

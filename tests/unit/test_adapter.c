@@ -124,10 +124,11 @@ parse(struct pst_options *options, const char *line)
 	static char copy[256];
 	static char program[] = "sync";
 	char *argv[16] = {program};
+	char *rest;
 	int argc = 1;
 
 	snprintf(copy, sizeof(copy), "%s", line);
-	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+	for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
 		argv[argc++] = word;
 	argv[argc] = NULL;
 	return pst_options_parse(options, "sync", argc, argv);
@@ -384,11 +385,12 @@ END_TEST
 
 START_TEST(test_load_longer_tables)
 {
-	struct {
+	static struct {
 		struct pst_plugin_blocking known;
 		void *later[4];
-	} longer = {.known = blocking};
+	} longer;
 
+	longer.known = blocking;
 	longer.known.size = sizeof(longer);
 	plugin.blocking = &longer.known;
 	ck_assert_int_eq(load(PST_MODEL_SYNC), 0);
