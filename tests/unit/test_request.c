@@ -371,6 +371,7 @@ whole_request(void)
 
 START_TEST(test_memory)
 {
+	unsigned failed = 0;
 	bool whole = false;
 
 	pst_request_free(request);
@@ -379,12 +380,12 @@ START_TEST(test_memory)
 		failmalloc_count = 0;
 		failmalloc_at = at;
 		whole = whole_request();
-		ck_assert(whole || failmalloc_count >= at);
 		failmalloc_at = 0;
+		failed += !whole;
 		if (!whole)
 			pst_request_free(request);
 	}
-	ck_assert_uint_gt(failmalloc_count, 4);
+	ck_assert_uint_gt(failed, 4);
 	ck_assert(strstr(client.sent, "\r\n\r\nanswer") != NULL);
 }
 END_TEST
