@@ -77,8 +77,11 @@ pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, con
 void
 pst_fields_seal(struct pst_fields *fields)
 {
-	const char *at = (const char *)pst_buf_bytes(&fields->bytes);
+	const char *at;
 
+	if (fields->count == 0)
+		return;
+	at = (const char *)pst_buf_bytes(&fields->bytes);
 	for (size_t i = 0; i < fields->count; i++) {
 		struct pst_field *item = &fields->items[i];
 		item->name = at;
