@@ -3,7 +3,7 @@
 #include <event2/event.h>
 #include <string.h>
 
-#define HELP_COLUMN 33
+#define HELP_COLUMN 36
 
 static void
 print_option(FILE *out, const struct pst_option *option)

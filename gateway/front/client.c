@@ -1,25 +1,27 @@
 #include "gateway/front/client.h"
 
 #include "gateway/front/container.h"
+#include "gateway/front/pace.h"
 #include "gateway/log.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <event2/event_struct.h>
 
-/* nginx's client_header_timeout, client_body_timeout, send_timeout and lingering_time. */
-#define HEAD_MS    60000
-#define BODY_MS    60000
-#define WRITING_MS 60000
-#define LINGER_MS  30000
-#define PROBE_MS   1000
+/* nginx's lingering_time. */
+#define LINGER_MS 30000
+#define PROBE_MS  1000
 
 /* What is read of the requests behind the one that is being served. */
 #define AHEAD 16384
@@ -48,6 +50,8 @@ struct pst_client {
 	struct pst_buf in; /* what was read ahead */
 	struct pst_buf out;
 	struct pst_deadline deadline; /* of the state */
+	struct pst_pace pace; /* of the body, then of the answer */
+	int unsent; /* what the full socket held when WRITING began */
 	struct pst_task flush;
 	struct pst_task burial;
 	struct event read_event;
@@ -169,15 +173,40 @@ is_gone(const struct pst_client *client)
 	return poll(&poller, 1, 0) == 1 && (poller.revents & (POLLERR | POLLHUP)) != 0;
 }
 
-/* Be in the state that fits the exchange, which has taken input. */
-static void
-follow(struct pst_client *client)
+/* The time since what was read last, or since the head, with N bytes at its end. */
+static bool
+body_keeps_pace(struct pst_client *client, size_t n)
 {
-	switch (pst_exchange_state(client->exchange)) {
-	case PST_EXCHANGE_HEAD: return;
-	case PST_EXCHANGE_BODY: set_state(client, BODY); return;
-	default: set_state(client, WAITING); return;
+	const struct pst_clients *clients = client->clients;
+	uint64_t waited =
+	    client->state == BODY ? pst_deadline_elapsed(&client->deadline) : 0;
+
+	pst_pace_count(&client->pace, n);
+	return pst_pace_wait(&client->pace, waited, clients->body.after, clients->min_rate);
+}
+
+/* Be in the state that fits the exchange, which has taken N bytes. */
+static void
+follow(struct pst_client *client, size_t n)
+{
+	enum pst_exchange_state state = pst_exchange_state(client->exchange);
+
+	if (state == PST_EXCHANGE_HEAD)
+		return;
+	if (state == PST_EXCHANGE_BODY && body_keeps_pace(client, n)) {
+		set_state(client, BODY);
+		return;
 	}
+	if (state == PST_EXCHANGE_BODY) {
+		char what[128];
+
+		snprintf(what, sizeof(what),
+		    "its body comes slower than %" PRIu64 " bytes/s (--min-rate)",
+		    client->clients->min_rate);
+		pst_exchange_late_input(client->exchange, what);
+	}
+	client->pace = (struct pst_pace){0};
+	set_state(client, WAITING);
 }
 
 /* The first byte of a request is there. */
@@ -189,6 +218,7 @@ begin(struct pst_client *client)
 		close_now(client, false);
 		return false;
 	}
+	client->pace = (struct pst_pace){0};
 	set_state(client, HEAD);
 	return true;
 }
@@ -209,7 +239,7 @@ take(struct pst_client *client, const unsigned char *bytes, size_t n)
 	if (client->exchange == NULL && !begin(client))
 		return;
 	used = pst_exchange_input(client->exchange, bytes, n);
-	follow(client);
+	follow(client, used);
 	if (used < n && pst_buf_append(&client->in, bytes + used, n - used) != 0)
 		close_now(client, false);
 }
@@ -219,12 +249,13 @@ static void
 take_ahead(struct pst_client *client)
 {
 	struct pst_buf *in = &client->in;
+	size_t used;
 
 	if (!begin(client))
 		return;
-	pst_buf_consume(
-	    in, pst_exchange_input(client->exchange, pst_buf_bytes(in), pst_buf_length(in)));
-	follow(client);
+	used = pst_exchange_input(client->exchange, pst_buf_bytes(in), pst_buf_length(in));
+	pst_buf_consume(in, used);
+	follow(client, used);
 }
 
 /* The client sends no more. One that waits may have closed, or only shut down its sending side. */
@@ -335,11 +366,23 @@ finish(struct pst_client *client)
 	read_all(client);
 }
 
+/* What the client has not acknowledged, on a unix socket not read. */
+static int
+unsent(const struct pst_client *client)
+{
+	int bytes = 0;
+
+	(void)ioctl(client->fd, SIOCOUTQ, &bytes);
+	return bytes;
+}
+
 static void
 wait_until_writable(struct pst_client *client)
 {
-	if (client->state == WAITING)
+	if (client->state == WAITING) {
 		set_state(client, WRITING);
+		client->unsent = unsent(client);
+	}
 	event_add(&client->write_event, NULL);
 }
 
@@ -383,6 +426,8 @@ flush(void *arg)
 		if (pst_exchange_refill(client->exchange) == -1)
 			return;
 		n = write_once(client);
+		if (n > 0)
+			pst_pace_count(&client->pace, (uint64_t)n);
 		if (n > 0 && (size_t)n < left) {
 			left -= (size_t)n;
 			continue;
@@ -401,14 +446,39 @@ flush(void *arg)
 }
 
 static void
+stop_answer(struct pst_client *client, const char *what)
+{
+	pst_exchange_log_slow(client->exchange, what, "its connection is closed");
+	close_now(client, true);
+}
+
+/* The client took something of what the full socket held: WRITING is over, or the client. */
+static bool
+answer_keeps_pace(struct pst_client *client)
+{
+	const struct pst_clients *clients = client->clients;
+	uint64_t waited = pst_deadline_elapsed(&client->deadline);
+	char what[128];
+
+	if (pst_pace_wait(&client->pace, waited, clients->writing.after, clients->min_rate)) {
+		set_state(client, WAITING);
+		return true;
+	}
+	snprintf(what, sizeof(what),
+	    "it takes its answer slower than %" PRIu64 " bytes/s (--min-rate)", clients->min_rate);
+	stop_answer(client, what);
+	return false;
+}
+
+static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct pst_client *client = arg;
 
 	(void)fd;
 	(void)what;
-	if (client->state == WRITING)
-		set_state(client, WAITING);
+	if (client->state == WRITING && !answer_keeps_pace(client))
+		return;
 	if (client->state != CLOSED)
 		flush(client);
 }
@@ -422,16 +492,38 @@ client_of(struct pst_deadline *deadline)
 }
 
 static void
-input_passed(struct pst_deadline *deadline)
+late_input(struct pst_client *client, const char *what)
+{
+	pst_exchange_late_input(client->exchange, what);
+	follow(client, 0);
+}
+
+static void
+head_passed(struct pst_deadline *deadline)
 {
 	struct pst_client *client = client_of(deadline);
+	char what[128];
 
-	if (client->exchange == NULL) {
+	if (client->exchange == NULL) { /* it said nothing at all */
 		close_now(client, false);
 		return;
 	}
-	pst_exchange_late_input(client->exchange);
-	follow(client);
+	snprintf(what, sizeof(what),
+	    "its request's head was not complete within %" PRIu64 " s (--client-header-timeout)",
+	    client->clients->head.after / 1000);
+	late_input(client, what);
+}
+
+static void
+body_passed(struct pst_deadline *deadline)
+{
+	struct pst_client *client = client_of(deadline);
+	char what[128];
+
+	snprintf(what, sizeof(what),
+	    "nothing more of its body came for %" PRIu64 " s (--client-body-timeout)",
+	    client->clients->body.after / 1000);
+	late_input(client, what);
 }
 
 static void
@@ -444,10 +536,22 @@ static void
 writing_passed(struct pst_deadline *deadline)
 {
 	struct pst_client *client = client_of(deadline);
+	const struct pst_clients *clients = client->clients;
+	int left = unsent(client);
+	uint64_t seconds = clients->writing.after / 1000;
+	uint64_t taken = left < client->unsent ? (uint64_t)(client->unsent - left) : 0;
+	char what[128];
 
-	pst_log_info("client %s took nothing of its answer for %d s: its connection is closed",
-	    client->peer.local ? "on a unix socket" : client->peer.host, WRITING_MS / 1000);
-	close_now(client, true);
+	/* A socket is told to be writable only when a large part of it is free. */
+	if (taken > 0 && taken / seconds >= clients->min_rate) {
+		client->unsent = left;
+		pst_deadline_arm(deadline, &client->clients->writing);
+		return;
+	}
+	snprintf(what, sizeof(what),
+	    "it took %" PRIu64 " bytes of its answer in %" PRIu64 " s (--send-timeout, --min-rate)",
+	    taken, seconds);
+	stop_answer(client, what);
 }
 
 static void
@@ -529,23 +633,24 @@ pst_client_new(struct pst_clients *clients, int fd, const struct pst_peer_addres
 
 int
 pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *context,
-    uint64_t keep_alive, void (*left)(void *arg), void *arg)
+    const struct pst_client_limits *limits, void (*left)(void *arg), void *arg)
 {
 	const struct {
 		struct pst_deadline_list *list;
 		uint64_t after;
 		pst_deadline_fn *passed;
 	} kinds[] = {
-	    {&clients->head, HEAD_MS, input_passed},
-	    {&clients->body, BODY_MS, input_passed},
-	    {&clients->idle, keep_alive, idle_passed},
-	    {&clients->writing, WRITING_MS, writing_passed},
+	    {&clients->head, limits->head, head_passed},
+	    {&clients->body, limits->body, body_passed},
+	    {&clients->idle, limits->idle, idle_passed},
+	    {&clients->writing, limits->writing, writing_passed},
 	    {&clients->linger, LINGER_MS, idle_passed},
 	    {&clients->probe, PROBE_MS, probe_passed},
 	};
 
 	TAILQ_INIT(&clients->list);
 	clients->context = context;
+	clients->min_rate = limits->min_rate;
 	clients->left = left;
 	clients->arg = arg;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {

@@ -25,11 +25,21 @@
 struct pst_client;
 TAILQ_HEAD(pst_client_list, pst_client);
 
+/* What is expected of clients: milliseconds, 0: for ever. */
+struct pst_client_limits {
+	uint64_t head;
+	uint64_t body;
+	uint64_t idle;
+	uint64_t writing;
+	uint64_t min_rate; /* bytes/s, averaged over each BODY and WRITING of waiting; 0: any */
+};
+
 /* All clients of the process, and how long each may take; zero, then pst_clients_init(). */
 struct pst_clients {
 	struct pst_exchange_context *context;
 	struct pst_client_list list;
 	size_t count;
+	uint64_t min_rate;
 	struct pst_deadline_list head; /* from the first byte of a request to the end of its head */
 	struct pst_deadline_list body; /* between two pieces of a body */
 	struct pst_deadline_list idle; /* between two requests */
@@ -41,9 +51,9 @@ struct pst_clients {
 	void *arg;
 };
 
-/* 0, or -1 when memory is short. KEEP_ALIVE is in milliseconds. */
+/* 0, or -1 when memory is short. */
 int pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *context,
-    uint64_t keep_alive, void (*left)(void *arg), void *arg);
+    const struct pst_client_limits *limits, void (*left)(void *arg), void *arg);
 /* None is left. */
 void pst_clients_free(struct pst_clients *clients);
 

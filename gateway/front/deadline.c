@@ -73,3 +73,11 @@ pst_deadline_cancel(struct pst_deadline *deadline)
 	TAILQ_REMOVE(&deadline->list->armed, deadline, link);
 	deadline->list = NULL;
 }
+
+uint64_t
+pst_deadline_elapsed(const struct pst_deadline *deadline)
+{
+	if (deadline->list == NULL)
+		return 0;
+	return pst_loop_now() - (deadline->at - deadline->list->after);
+}

@@ -37,6 +37,9 @@ void pst_deadline_list_free(struct pst_deadline_list *list);
 void pst_deadline_arm(struct pst_deadline *deadline, struct pst_deadline_list *list);
 void pst_deadline_cancel(struct pst_deadline *deadline);
 
+/* How long ago DEADLINE was armed, in milliseconds; 0 when it is not. */
+uint64_t pst_deadline_elapsed(const struct pst_deadline *deadline);
+
 static inline bool
 pst_deadline_armed(const struct pst_deadline *deadline)
 {

@@ -143,8 +143,9 @@ pst_exchange_refuse(
 }
 
 void
-pst_exchange_late_input(struct pst_exchange *x)
+pst_exchange_late_input(struct pst_exchange *x, const char *what)
 {
+	pst_exchange_log_slow(x, what, "answered 408");
 	pst_exchange_refuse(x, 408,
 	    x->state == PST_EXCHANGE_HEAD ? "the request's head did not arrive in time"
 					  : "the request's body did not arrive in time",

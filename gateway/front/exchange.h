@@ -61,8 +61,12 @@ enum pst_exchange_state pst_exchange_state(const struct pst_exchange *exchange);
 /* Feed N bytes: how many belonged to this request. Fewer than N: it is complete, or refused. */
 size_t pst_exchange_input(struct pst_exchange *exchange, const void *bytes, size_t n);
 
-/* The client took too long to send the request: it is answered with 408. */
-void pst_exchange_late_input(struct pst_exchange *exchange);
+/* The client takes too long to send the request: 408, and a line that says WHAT it did. */
+void pst_exchange_late_input(struct pst_exchange *exchange, const char *what);
+
+/* One info line: the client is too slow in WHAT it does, and what FOLLOWS. */
+void pst_exchange_log_slow(
+    const struct pst_exchange *exchange, const char *what, const char *follows);
 
 /* The client has shut down its sending side while it waits: ask by a 100 (Continue), which is
  * answered by a reset if it is gone altogether. Nothing is done where that is not possible. */

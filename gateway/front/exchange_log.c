@@ -1,5 +1,6 @@
 #include "gateway/front/cgi_params.h"
 #include "gateway/front/exchange_internal.h"
+#include "gateway/log.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,6 +20,23 @@ pst_exchange_name(const struct pst_exchange *x, char *text, size_t size)
 
 	snprintf(text, size, "%.*s %.*s", shown(method->len), method->data, shown(path->len),
 	    path->data);
+}
+
+void
+pst_exchange_log_slow(const struct pst_exchange *x, const char *what, const char *follows)
+{
+	const struct pst_peer_address *peer = pst_client_peer(x->client);
+	const char *client = peer->local ? "on a unix socket" : peer->host;
+	char name[256];
+
+	if (x->request.stage != PST_HTTP_STAGE_DONE) {
+		pst_log_info("client %s: %s: %s", client, what, follows);
+		return;
+	}
+	if (x->from.client[0] != '\0')
+		client = x->from.client;
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_info("client %s: %s: %s: %s", client, name, what, follows);
 }
 
 /* --- parameters --- */

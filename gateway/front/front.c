@@ -13,9 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What all spools together may take. */
+/* What all spools together may take in memory. */
 #define SPOOL_MEMORY ((uint64_t)64 << 20)
-#define SPOOL_FILES  ((uint64_t)16 << 30)
 /* When the graceful timeout is 0. */
 #define DRAIN_MIN_MS 1
 
@@ -244,6 +243,48 @@ compile_settings(struct front *front)
 	return true;
 }
 
+/* Bodies that cannot be stored are found out about now, not with the first large upload. */
+static bool
+open_spool(struct front *front)
+{
+	struct pst_spool_budget *budget = &front->context.budget;
+	const char *variable = getenv("TMPDIR");
+	char text[512];
+	int err;
+
+	budget->memory_limit = SPOOL_MEMORY;
+	budget->file_limit = front->settings.spool_size;
+	if (front->settings.spool_dir != NULL)
+		budget->directory = front->settings.spool_dir;
+	else
+		budget->directory = variable != NULL && variable[0] == '/' ? variable : "/var/tmp";
+	err = pst_spool_try(budget);
+	if (err == 0)
+		return true;
+	snprintf(text, sizeof(text), "no file can be made in the spool directory %.300s: %s",
+	    budget->directory, strerror(err));
+	if (front->settings.spool_dir != NULL)
+		refuse(front, text);
+	else
+		pst_log_warning("%s: larger bodies are refused; see --spool-dir", text);
+	return front->settings.spool_dir == NULL;
+}
+
+static int
+start_clients(struct front *front)
+{
+	const struct pst_settings *settings = &front->settings;
+	const struct pst_client_limits limits = {
+	    .head = settings->client_header_timeout,
+	    .body = settings->client_body_timeout,
+	    .idle = settings->keep_alive,
+	    .writing = settings->send_timeout,
+	    .min_rate = settings->min_rate,
+	};
+
+	return pst_clients_init(&front->clients, &front->context, &limits, on_client_left, front);
+}
+
 static void
 on_start(struct front *front)
 {
@@ -254,13 +295,12 @@ on_start(struct front *front)
 	};
 	struct pst_exchange_context *context = &front->context;
 
-	if (!compile_settings(front))
+	if (!compile_settings(front) || !open_spool(front))
 		return;
 	context->limits = front->settings.limits;
 	context->keep_alive = front->settings.keep_alive > 0;
 	context->pool = pst_pool_new(front->loop, front->settings.timeout, &events, front);
-	if (context->pool == NULL || pst_clients_init(&front->clients, context,
-					 front->settings.keep_alive, on_client_left, front) == -1) {
+	if (context->pool == NULL || start_clients(front) == -1) {
 		give_up(front, "out of memory");
 		return;
 	}
@@ -319,14 +359,6 @@ on_lost(void *arg, const char *reason)
 
 /* --- life --- */
 
-static const char *
-spool_directory(void)
-{
-	const char *directory = getenv("TMPDIR");
-
-	return directory != NULL && directory[0] == '/' ? directory : "/var/tmp";
-}
-
 static bool
 set_up(struct front *front, int control_fd)
 {
@@ -336,11 +368,6 @@ set_up(struct front *front, int control_fd)
 	if (front->loop == NULL || pst_settings_init(&front->settings) == -1)
 		return false;
 	front->context.loop = front->loop;
-	front->context.budget = (struct pst_spool_budget){
-	    .directory = spool_directory(),
-	    .memory_limit = SPOOL_MEMORY,
-	    .file_limit = SPOOL_FILES,
-	};
 	front->acceptor = pst_acceptor_new(front->loop, &front->clients);
 	front->graceful = event_new(pst_loop_base(front->loop), -1, 0, on_graceful_end, front);
 	if (front->acceptor == NULL || front->graceful == NULL)

@@ -32,6 +32,8 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/http_status.h \
 	%D%/http_target.c \
 	%D%/http_target.h \
+	%D%/pace.c \
+	%D%/pace.h \
 	%D%/peer_address.c \
 	%D%/peer_address.h \
 	%D%/spool.c \

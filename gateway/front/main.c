@@ -8,10 +8,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define CONTROL_FD  3
 #define LOG_WAIT_MS 1000
+
+/* A client is a descriptor, and the soft limit is made for programs that use select(). */
+static void
+raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 int
 main(void)
@@ -26,6 +39,8 @@ main(void)
 	}
 	unsetenv("PENSTOCK_CONTROL");
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a spool's write fails with EFBIG instead */
+	raise_descriptor_limit();
 	if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) == -1 ||
 	    fcntl(CONTROL_FD, F_SETFL, flags | O_NONBLOCK) == -1 ||
 	    pst_log_open(STDERR_FILENO, PST_LOG_INFO) == -1) {

@@ -4,6 +4,7 @@
 #include "gateway/front/trust.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,38 +30,40 @@ parse_number(const char *text, uint64_t max, uint64_t *number)
 	return 0;
 }
 
+/* Each sets the member at TO from VALUE, or says why not. */
+
 static const char *
-set_seconds(uint64_t *ms, const char *value)
+set_seconds(void *to, const char *value)
 {
 	uint64_t seconds;
 
 	if (parse_number(value, SECONDS_MAX, &seconds) == -1)
 		return not_a_number;
-	*ms = seconds * 1000;
+	*(uint64_t *)to = seconds * 1000;
 	return NULL;
 }
 
 static const char *
-set_size(size_t *size, const char *value)
+set_size(void *to, const char *value)
 {
 	uint64_t number;
 
 	if (parse_number(value, SIZE_MAX / 2, &number) == -1)
 		return not_a_number;
-	*size = (size_t)number;
+	*(size_t *)to = (size_t)number;
 	return NULL;
 }
 
 static const char *
-set_body(uint64_t *size, const char *value)
+set_bytes(void *to, const char *value)
 {
-	return parse_number(value, INT64_MAX, size) == -1 ? not_a_number : NULL;
+	return parse_number(value, INT64_MAX, to) == -1 ? not_a_number : NULL;
 }
 
 static const char *
-set_text(char **text, const char *value)
+set_text(void *to, const char *value)
 {
-	char *copy = strdup(value);
+	char **text = to, *copy = strdup(value);
 
 	if (copy == NULL)
 		return "out of memory";
@@ -70,7 +73,7 @@ set_text(char **text, const char *value)
 }
 
 static const char *
-set_map(enum pst_http_map *map, const char *value)
+set_map(void *to, const char *value)
 {
 	static const char *const names[] = {
 	    [PST_HTTP_MAP_DROP] = "drop",
@@ -80,7 +83,7 @@ set_map(enum pst_http_map *map, const char *value)
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(value, names[i]) == 0) {
-			*map = (enum pst_http_map)i;
+			*(enum pst_http_map *)to = (enum pst_http_map)i;
 			return NULL;
 		}
 	}
@@ -88,40 +91,45 @@ set_map(enum pst_http_map *map, const char *value)
 }
 
 static const char *
-set_level(enum pst_log_level *level, const char *value)
+set_level(void *to, const char *value)
 {
-	return pst_log_level_parse(value, level) ? NULL : "not a level";
+	return pst_log_level_parse(value, to) ? NULL : "not a level";
 }
+
+static const struct {
+	const char *name;
+	size_t offset;
+	const char *(*set)(void *to, const char *value);
+} table[] = {
+#define AT(member) offsetof(struct pst_settings, member)
+    {"timeout", AT(timeout), set_seconds},
+    {"graceful_timeout", AT(graceful_timeout), set_seconds},
+    {"keep_alive", AT(keep_alive), set_seconds},
+    {"client_header_timeout", AT(client_header_timeout), set_seconds},
+    {"client_body_timeout", AT(client_body_timeout), set_seconds},
+    {"send_timeout", AT(send_timeout), set_seconds},
+    {"min_rate", AT(min_rate), set_bytes},
+    {"limit_request_line", AT(limits.line), set_size},
+    {"limit_request_fields", AT(limits.fields), set_size},
+    {"limit_request_field_size", AT(limits.field), set_size},
+    {"limit_request_body", AT(limits.body), set_bytes},
+    {"header_map", AT(limits.map), set_map},
+    {"log_level", AT(log_level), set_level},
+    {"forwarded_allow_ips", AT(forwarded_allow_ips), set_text},
+    {"access_logformat", AT(access_logformat), set_text},
+    {"spool_dir", AT(spool_dir), set_text},
+    {"spool_size", AT(spool_size), set_bytes},
+    {"runtime_dir", AT(runtime_dir), set_text},
+#undef AT
+};
 
 const char *
 pst_settings_set(struct pst_settings *settings, const char *name, const char *value)
 {
-	struct pst_http_limits *limits = &settings->limits;
-
-	if (strcmp(name, "timeout") == 0)
-		return set_seconds(&settings->timeout, value);
-	if (strcmp(name, "graceful_timeout") == 0)
-		return set_seconds(&settings->graceful_timeout, value);
-	if (strcmp(name, "keep_alive") == 0)
-		return set_seconds(&settings->keep_alive, value);
-	if (strcmp(name, "limit_request_line") == 0)
-		return set_size(&limits->line, value);
-	if (strcmp(name, "limit_request_fields") == 0)
-		return set_size(&limits->fields, value);
-	if (strcmp(name, "limit_request_field_size") == 0)
-		return set_size(&limits->field, value);
-	if (strcmp(name, "limit_request_body") == 0)
-		return set_body(&limits->body, value);
-	if (strcmp(name, "header_map") == 0)
-		return set_map(&limits->map, value);
-	if (strcmp(name, "log_level") == 0)
-		return set_level(&settings->log_level, value);
-	if (strcmp(name, "forwarded_allow_ips") == 0)
-		return set_text(&settings->forwarded_allow_ips, value);
-	if (strcmp(name, "access_logformat") == 0)
-		return set_text(&settings->access_logformat, value);
-	if (strcmp(name, "runtime_dir") == 0)
-		return set_text(&settings->runtime_dir, value);
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		if (strcmp(name, table[i].name) == 0)
+			return table[i].set((char *)settings + table[i].offset, value);
+	}
 	return "no such setting";
 }
 
@@ -132,6 +140,11 @@ pst_settings_init(struct pst_settings *settings)
 	    .timeout = 30000,
 	    .graceful_timeout = 30000,
 	    .keep_alive = 75000,
+	    .client_header_timeout = 60000,
+	    .client_body_timeout = 60000,
+	    .send_timeout = 60000,
+	    .min_rate = 500,
+	    .spool_size = (uint64_t)16 << 30,
 	    .limits = PST_HTTP_DEFAULT_LIMITS,
 	    .log_level = PST_LOG_INFO,
 	    .forwarded_allow_ips = strdup(PST_TRUST_DEFAULT),
@@ -145,5 +158,6 @@ pst_settings_free(struct pst_settings *settings)
 {
 	free(settings->forwarded_allow_ips);
 	free(settings->access_logformat);
+	free(settings->spool_dir);
 	free(settings->runtime_dir);
 }

@@ -11,10 +11,16 @@ struct pst_settings {
 	uint64_t timeout; /* ms; 0: none */
 	uint64_t graceful_timeout; /* ms */
 	uint64_t keep_alive; /* ms; 0: every answer is its connection's last */
+	uint64_t client_header_timeout; /* ms; 0: none, as the next two */
+	uint64_t client_body_timeout;
+	uint64_t send_timeout;
+	uint64_t min_rate; /* bytes/s */
 	struct pst_http_limits limits;
 	enum pst_log_level log_level;
 	char *forwarded_allow_ips; /* as given; pst_trust_parse() judges it */
 	char *access_logformat; /* as given; pst_access_log_compile() judges it */
+	char *spool_dir; /* NULL: not told */
+	uint64_t spool_size; /* bytes of all its files */
 	char *runtime_dir; /* NULL: not told */
 };
 

@@ -86,15 +86,34 @@ open_and_unlink(const char *directory)
 	return fd;
 }
 
+/* A descriptor, or -1 with errno set. */
+static int
+open_in(const char *directory)
+{
+	int fd;
+
+	assert(directory);
+	fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+		fd = open_and_unlink(directory);
+	return fd;
+}
+
+int
+pst_spool_try(const struct pst_spool_budget *budget)
+{
+	int fd = open_in(budget->directory);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
 static int
 open_file(struct pst_spool *spool)
 {
-	const char *directory = spool->budget->directory;
-
-	assert(directory);
-	spool->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (spool->fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
-		spool->fd = open_and_unlink(directory);
+	spool->fd = open_in(spool->budget->directory);
 	return spool->fd < 0 ? system_error(spool, errno) : 0;
 }
 

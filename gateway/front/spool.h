@@ -40,12 +40,15 @@ const char *pst_spool_error_string(int err);
  * for the figures.
  */
 struct pst_spool_budget {
-	const char *directory; /* absolute; files are made there and unlinked at once */
+	const char *directory; /* files are made there and unlinked at once */
 	uint64_t memory_limit; /* bytes */
 	uint64_t file_limit;
 	uint64_t memory; /* allocated now */
 	uint64_t file;   /* held in files now */
 };
+
+/* 0 when a file can be made in the directory, or errno. */
+int pst_spool_try(const struct pst_spool_budget *budget);
 
 enum pst_spool_kind {
 	PST_SPOOL_QUEUE,
