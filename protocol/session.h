@@ -82,7 +82,8 @@ struct pst_session_callbacks {
 	/* S: the params are complete; the request may be handled. */
 	void (*ready)(void *arg, uint16_t id);
 	/* S, C: bytes of a stream. N is 0 once, at the end of that stream; END_REQUEST with
-	 * PST_END_COMPLETE ends STDOUT and STDERR if the server did not. */
+	 * PST_END_COMPLETE ends STDERR if the server did not, and STDOUT if app_status is 0, too: of
+	 * an application that failed it is not whole. */
 	void (*data)(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
 	/* S: the client wants no answer any more; the server still ends the request. Nothing else
 	 * but `end` is called for it from now on, and STDOUT that is submitted is dropped. */

@@ -105,7 +105,8 @@ pst_recv_end(struct pst_session *session)
 		    "END_REQUEST record for request %u has protocol status %u", id,
 		    end.protocol_status);
 	if (end.protocol_status == FCGI_REQUEST_COMPLETE) {
-		end_of_stream(session, id, PST_STREAM_STDOUT);
+		if (end.app_status == 0)
+			end_of_stream(session, id, PST_STREAM_STDOUT);
 		end_of_stream(session, id, PST_STREAM_STDERR);
 	}
 	request = current(session);
