@@ -328,6 +328,12 @@ pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n)
 	return err == 0 ? 0 : fail_http(answer, err);
 }
 
+void
+pst_answer_close(struct pst_answer *answer)
+{
+	answer->http.keep_alive = false;
+}
+
 bool
 pst_answer_full(const struct pst_answer *answer)
 {

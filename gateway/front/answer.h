@@ -67,6 +67,9 @@ bool pst_answer_file(const struct pst_answer *answer, struct pst_spool_piece *pi
 /* The first N of them were sent: 0, or an error. */
 int pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n);
 
+/* The connection ends with this answer; its head says so, unless it was sent before. */
+void pst_answer_close(struct pst_answer *answer);
+
 /* The spool cannot take what one read may bring: let the worker wait. */
 bool pst_answer_full(const struct pst_answer *answer);
 

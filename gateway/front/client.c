@@ -25,6 +25,7 @@
 
 /* What is read of the requests behind the one that is being served. */
 #define AHEAD 16384
+_Static_assert(AHEAD <= PST_LOOP_SCRATCH, "it is read by way of the scratch");
 /* What one client may write in a turn before others have theirs. */
 #define TURN_BYTES ((size_t)1 << 20)
 
@@ -273,13 +274,15 @@ on_end(struct pst_client *client)
 		pst_deadline_arm(&client->deadline, &client->clients->probe);
 }
 
-/* How much may be read now. */
+/* How much may be read now; at most PST_LOOP_SCRATCH. */
 static size_t
 wanted(const struct pst_client *client)
 {
+	size_t ahead = pst_buf_length(&client->in);
+
 	switch (client->state) {
 	case WAITING:
-	case WRITING: return client->ended ? 0 : AHEAD - pst_buf_length(&client->in);
+	case WRITING: return client->ended || ahead >= AHEAD ? 0 : AHEAD - ahead;
 	case CLOSED: return 0;
 	default: return PST_LOOP_SCRATCH;
 	}

@@ -309,6 +309,8 @@ pst_exchange_refill(struct pst_exchange *x)
 
 	if (x->refused != 0 || x->state < PST_EXCHANGE_RUNNING)
 		return 0;
+	if (x->context->draining)
+		pst_answer_close(&x->answer);
 	err = pst_answer_refill(&x->answer, pst_client_out(x->client), pst_exchange_date(x));
 	if (err != 0) {
 		pst_exchange_fail(x, 502, x->answer.reason);

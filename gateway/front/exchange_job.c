@@ -107,9 +107,11 @@ static void
 take_output(struct pst_exchange *x, const void *bytes, size_t n)
 {
 	bool was_cut = x->answer.cut;
-	int err =
-	    pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
+	int err;
 
+	if (x->context->draining)
+		pst_answer_close(&x->answer);
+	err = pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
 	if (err != 0) {
 		reject(x, x->answer.reason);
 		return;

@@ -1,0 +1,605 @@
+"""What the gateway does with workers, right and wrong, and with clients that leave: the installed
+gateway with the test as its arbiter and its workers; and a whole penstock that loses parts."""
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import fcgi
+from gateway import OK, Exchange, Gateway, Worker
+from penstock import Penstock, eventually, is_alive
+from raw import Client
+
+APPS = Path(__file__).parent / "apps"
+CHUNKS_END = b"0\r\n\r\n"
+
+
+@pytest.fixture
+def gateway(tmp_path: Path):
+    with Gateway(tmp_path) as gateway:
+        yield gateway
+
+
+def answer(exchange: Exchange) -> None:
+    exchange.answer()
+
+
+class Held:
+    """A handler that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.begun.release()
+        assert self.go.acquire(timeout=60)
+        exchange.answer()
+
+
+# --- dispatch ------------------------------------------------------------------------------
+
+
+def test_a_request_waits_for_a_worker(gateway: Gateway) -> None:
+    with gateway.client() as client:
+        client.get("/")
+        gateway.worker("1.1", answer)
+        assert client.response().body == b"ok"
+
+
+def test_requests_are_spread(gateway: Gateway) -> None:
+    workers = [gateway.worker(f"{n}.{n}", answer) for n in (1, 2, 3)]
+    with gateway.client() as client:
+        for _ in range(9):
+            assert client.ask("/").status == 200
+    # A worker may end its request after the client has sent the next.
+    assert min(worker.requests for worker in workers) >= 2
+
+
+def test_a_busy_worker_gets_nothing_and_nobody_waits_for_it(gateway: Gateway) -> None:
+    held = Held()
+    busy = gateway.worker("1.1", held)
+    with gateway.client() as first, gateway.client() as second:
+        first.get("/held")
+        assert held.begun.acquire(timeout=60)
+        gateway.worker("2.2", answer)
+        for _ in range(3):
+            assert second.ask("/").status == 200
+        assert busy.requests == 1
+        held.go.release()
+        assert first.response().body == b"ok"
+
+
+def test_who_leaves_the_queue_is_not_served(gateway: Gateway) -> None:
+    held = Held()
+    worker = gateway.worker("1.1", held)
+    with gateway.client() as first, gateway.client() as last:
+        first.get("/first")
+        assert held.begun.acquire(timeout=60)
+        waiting = [gateway.client() for _ in range(4)]
+        for client in waiting:
+            client.get("/gone")
+        last.get("/last")
+        gateway.settle()
+        waiting[0].close()
+        waiting[1].close()
+        waiting[2].reset()
+        waiting[3].reset()
+        eventually(lambda: gateway.access_log.count('"GET /gone HTTP/1.1" 499 ') == 4, "499s")
+        held.go.release()
+        held.go.release()
+        assert first.response().status == 200
+        assert last.response().status == 200
+    assert worker.requests == 2
+
+
+def test_who_leaves_a_running_request_aborts_it(gateway: Gateway) -> None:
+    running: list[Exchange] = []
+    worker = gateway.worker("1.1", running.append)
+    with gateway.client() as client:
+        client.get("/left")
+        eventually(lambda: running, "the request")
+        client.reset()
+    eventually(lambda: worker.later, "ABORT")
+    assert worker.later[0][:2] == (fcgi.ABORT_REQUEST, running[0].id)
+    with gateway.client() as client:
+        client.get("/next")
+        gateway.settle()
+        assert worker.requests == 1
+        running[0].out(b"Status: 200\r\n\r\nnobody reads this")
+        running[0].end()
+        eventually(lambda: len(running) == 2, "the next request")
+        running[1].answer()
+        assert client.response().body == b"ok"
+
+
+def test_a_slow_upload_takes_no_slot(gateway: Gateway) -> None:
+    bodies: list[bytes] = []
+
+    def handle(exchange: Exchange) -> None:
+        bodies.append(exchange.body)
+        exchange.answer()
+
+    gateway.worker("1.1", handle)
+    body = os.urandom(3_000_000)
+    with gateway.client() as slow, gateway.client() as quick:
+        slow.get("/upload", f"Content-Length: {len(body)}", method="POST")
+        slow.send(body[:2_000_000])
+        for _ in range(3):
+            assert quick.ask("/").status == 200
+        slow.send(body[2_000_000:])
+        assert slow.response().status == 200
+    assert bodies == [b"", b"", b"", body]
+
+
+def test_a_slow_reader_holds_no_worker(gateway: Gateway) -> None:
+    data = bytes(range(256)) * 80_000
+
+    def handle(exchange: Exchange) -> None:
+        if exchange.path == "/big":
+            exchange.answer(b"Content-Type: text/plain\r\n\r\n" + data)
+        else:
+            exchange.answer()
+
+    gateway.worker("1.1", handle)
+    with gateway.client(receive_buffer=4096) as slow, gateway.client() as quick:
+        slow.get("/big")
+        for _ in range(3):
+            assert quick.ask("/").status == 200
+        response = slow.response()
+        assert response.whole and response.body == data
+
+
+# --- workers that go wrong -----------------------------------------------------------------
+
+
+def close(exchange: Exchange) -> None:
+    exchange.connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def out(data: bytes, then: Callable[[Exchange], None]) -> Callable[[Exchange], None]:
+    def handle(exchange: Exchange) -> None:
+        exchange.out(data)
+        then(exchange)
+
+    return handle
+
+
+def raw(data: bytes) -> Callable[[Exchange], None]:
+    return lambda exchange: exchange.send(data)
+
+
+NO_ANSWER: dict[str, Callable[[Exchange], None]] = {
+    "closes": close,
+    "closes within its head": out(b"Content-Ty", close),
+    "garbage": raw(b"\xff" * 1000),
+    "text": raw(b"HTTP/1.1 200 OK\r\n\r\nhello"),
+    "ends at once": lambda exchange: exchange.end(),
+    "ends STDOUT at once": lambda exchange: exchange.answer(b""),
+    "ends within its head": out(b"Content-Type: text/plain\r\n", lambda e: e.end()),
+    "no colon": lambda exchange: exchange.answer(b"Status 200\r\n\r\nx"),
+    "status": lambda exchange: exchange.answer(b"Status: 99\r\n\r\nx"),
+    "status text": lambda exchange: exchange.answer(b"Status: OK\r\n\r\nx"),
+    "NUL in a field": lambda exchange: exchange.answer(b"X: a\0b\r\n\r\nx"),
+    "CR in a field": lambda exchange: exchange.answer(b"X: a\rSet-Cookie: b\r\n\r\nx"),
+    "two lengths": lambda exchange: exchange.answer(
+        b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nx"
+    ),
+    "switches protocols": lambda exchange: exchange.answer(b"Status: 101\r\n\r\n"),
+    "endless head": lambda exchange: exchange.answer(b"X: " + b"a" * 70000 + b"\r\n\r\n"),
+    "fails": lambda exchange: exchange.end(1),
+    "refuses": lambda exchange: exchange.end(0, fcgi.OVERLOADED),
+    "cannot multiplex": lambda exchange: exchange.end(0, fcgi.CANT_MPX_CONN),
+    "unknown protocol status": lambda exchange: exchange.end(0, 77),
+}
+
+
+@pytest.mark.parametrize("name", NO_ANSWER)
+def test_no_answer_is_502(gateway: Gateway, name: str) -> None:
+    gateway.worker("1.1", NO_ANSWER[name])
+    with gateway.client() as client:
+        assert client.ask("/wrong?query").status == 502
+        gateway.wait_log("worker 1.1: GET /wrong: ")
+        assert "[ERROR]" in gateway.log
+        gateway.announce("2.2", answer)
+        gateway.wait_line("SLOT usable 2.2")
+
+        # The same connection goes on, and a healthy worker answers soon.
+        def is_served() -> bool:
+            status = client.ask("/next").status
+            assert status in (200, 502)
+            return status == 200
+
+        eventually(is_served, "an answer of the healthy worker")
+
+
+BROKEN: dict[str, Callable[[Exchange], None]] = {
+    "closes": close,
+    "garbage": raw(b"\xff" * 100),
+    "fails": lambda exchange: exchange.end(1),
+    "short": lambda exchange: (exchange.end_out(), exchange.end()),
+}
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_half_an_answer_is_never_whole(gateway: Gateway, name: str, version: str) -> None:
+    def handle(exchange: Exchange) -> None:
+        exchange.out(b"Content-Length: 99\r\n\r\n" if name == "short" else b"X: y\r\n\r\n")
+        exchange.out(b"begin")
+        assert begun.wait(60)
+        BROKEN[name](exchange)
+
+    begun = threading.Event()
+    gateway.worker("1.1", handle)
+    with gateway.client() as client:
+        client.get("/half", version=version)
+        head = client.head()
+        assert head.startswith("HTTP/1.1 200 ")
+        begun.set()
+        got = b""
+        reset = False
+        try:
+            while piece := client.socket.recv(65536):
+                got += piece
+        except ConnectionResetError:
+            reset = True
+        assert not got.endswith(CHUNKS_END)
+        # Where only the end of the connection ends the body, it must not look like an end.
+        assert reset or "Content-Length" in head or "chunked" in head
+    gateway.wait_log("worker 1.1: GET /half: ")
+    gateway.wait_log("closed in the middle of the answer")
+
+
+def test_more_than_content_length_is_cut(gateway: Gateway) -> None:
+    gateway.worker(
+        "1.1", lambda exchange: exchange.answer(b"Content-Length: 3\r\n\r\nabcHTTP/1.1 200 OK\r\n\r\n")
+    )
+    with gateway.client() as client:
+        assert client.ask("/more").body == b"abc"
+        assert client.is_closed()
+    gateway.wait_log("worker 1.1: GET /more: it sent more than its Content-Length")
+
+
+def test_an_interim_response_is_passed_on(gateway: Gateway) -> None:
+    gateway.worker(
+        "1.1", lambda exchange: exchange.answer(b"Status: 103\r\nLink: </a>\r\n\r\n" + OK)
+    )
+    with gateway.client() as client:
+        early = client.ask("/")
+        assert (early.status, early.field("Link")) == (103, "</a>")
+        assert client.response().body == b"ok"
+        assert client.ask("/", version="1.0").status == 200
+
+
+def test_stderr_is_framed_and_bounded(gateway: Gateway) -> None:
+    def handle(exchange: Exchange) -> None:
+        exchange.send(fcgi.record(fcgi.STDERR, exchange.id, b"one line\nforged: [1] \x1b[0m\nha"))
+        exchange.send(fcgi.record(fcgi.STDERR, exchange.id, b"lf\n" + b"flood\n" * 5000))
+        exchange.answer()
+
+    gateway.worker("1.1", handle)
+    with gateway.client() as client:
+        assert client.ask("/says").status == 200
+    gateway.wait_log("more of its STDERR were dropped")
+    assert "worker 1.1: GET /says: one line\n" in gateway.log
+    assert "worker 1.1: GET /says: half\n" in gateway.log
+    assert "\x1b" not in gateway.log
+    assert gateway.log.count("flood") < 1100
+
+
+@pytest.mark.parametrize("greeting", [b"", b"\x00" * 64, b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_worker_that_does_not_speak_fastcgi(gateway: Gateway, greeting: bytes) -> None:
+    class Mute(Worker):
+        def greet(self, content: bytes) -> bytes:
+            if not greeting:
+                raise OSError
+            return greeting
+
+    worker = gateway.announce("1.1", answer, Mute)
+    if not greeting:
+        worker.thread.join(60)
+        worker.close()
+    gateway.expect("SLOT broken 1.1 ")
+
+
+def test_a_worker_that_is_not_there(gateway: Gateway) -> None:
+    gateway.tell("SLOT up 1.1 /nowhere/1.1.sock")
+    assert "No%20such%20file" in gateway.expect("SLOT broken 1.1 ")
+
+
+def test_a_killed_worker_costs_only_its_own_request(gateway: Gateway) -> None:
+    held, other = Held(), Held()
+    dead = gateway.worker("1.1", held)
+    with gateway.client() as first, gateway.client() as second:
+        first.get("/killed")
+        assert held.begun.acquire(timeout=60)
+        gateway.worker("2.2", other)
+        second.get("/fine")
+        assert other.begun.acquire(timeout=60)
+        gateway.down("1.1", dead)
+        assert first.response().status == 502
+        other.go.release()
+        assert second.response().body == b"ok"
+
+
+def test_an_answer_that_was_whole_when_its_worker_died_is_sent(gateway: Gateway) -> None:
+    def handle(exchange: Exchange) -> None:
+        exchange.answer(b"\r\n".join([b"Content-Length: 500000", b"", b"d" * 500000]))
+        exchange.connection.socket.shutdown(socket.SHUT_RDWR)
+
+    gateway.worker("1.1", handle)
+    with gateway.client() as client:
+        response = client.ask("/")
+        assert response.whole and len(response.body) == 500000
+
+
+def test_a_request_that_no_worker_saw_is_served_by_another(gateway: Gateway) -> None:
+    dead = gateway.worker("1.1", answer)
+    with gateway.client() as client:
+        client.ask("/")
+        os.kill(gateway.process.pid, signal.SIGSTOP)
+        client.get("/again")
+        gateway.down("1.1", dead)
+        os.kill(gateway.process.pid, signal.SIGCONT)
+        gateway.announce("2.2", answer)
+        assert client.response().body == b"ok"
+    assert "502" not in gateway.access_log
+
+
+# --- deadlines -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hasty(tmp_path: Path):
+    with Gateway(tmp_path, timeout="1") as gateway:
+        yield gateway
+
+
+def test_a_late_answer_is_504_and_its_worker_is_reported(hasty: Gateway) -> None:
+    running: list[Exchange] = []
+    worker = hasty.worker("1.1", running.append)
+    with hasty.client() as client:
+        assert client.ask("/late?secret=1").status == 504
+        eventually(lambda: worker.later, "ABORT")
+        assert worker.later == [(fcgi.ABORT_REQUEST, running[0].id, b"")]
+        assert hasty.expect("SLOT late 1.1 ") == "SLOT late 1.1 GET%20/late"
+        # It is not used again, although it answers now.
+        client.get("/next")
+        running[0].answer()
+        hasty.settle()
+        assert worker.requests == 1
+        hasty.down("1.1", worker)
+        hasty.worker("2.2", answer)
+        assert client.response().body == b"ok"
+    hasty.wait_log("worker 1.1: GET /late: nothing came from it for 1 s (--timeout): answered 504")
+
+
+def test_a_worker_that_ends_within_the_grace_is_used_again(hasty: Gateway) -> None:
+    running: list[Exchange] = []
+    worker = hasty.worker("1.1", running.append)
+    with hasty.client() as client:
+        assert client.ask("/late").status == 504
+        running[0].end(1)
+        client.get("/next")
+        eventually(lambda: len(running) == 2, "the next request")
+        running[1].answer()
+        assert client.response().body == b"ok"
+    assert worker.requests == 2
+    assert "SLOT late" not in " ".join(hasty.lines)
+
+
+def test_each_piece_starts_the_time_anew(hasty: Gateway) -> None:
+    def handle(exchange: Exchange) -> None:
+        for piece in (b"X: y\r\n\r\n", b"a", b"b", b"c"):
+            time.sleep(0.6)
+            exchange.out(piece)
+        exchange.end_out()
+        exchange.end()
+
+    hasty.worker("1.1", handle)
+    with hasty.client() as client:
+        response = client.ask("/slow")
+        assert response.body == b"abc" and response.whole
+
+
+def test_an_answer_that_stops_is_broken(hasty: Gateway) -> None:
+    hasty.worker("1.1", lambda exchange: exchange.out(b"X: y\r\n\r\nbegin"))
+    with hasty.client() as client:
+        response = client.ask("/stops")
+        assert response.status == 200 and not response.whole
+    hasty.expect("SLOT late 1.1 GET%20/stops")
+
+
+def test_close_may_hang_no_longer_than_anything_else(hasty: Gateway) -> None:
+    hasty.worker("1.1", lambda exchange: (exchange.out(OK), exchange.end_out()))
+    with hasty.client() as client:
+        assert client.ask("/closing").body == b"ok"
+        hasty.expect("SLOT late 1.1 GET%20/closing")
+
+
+def test_keep_alive_timeout(tmp_path: Path) -> None:
+    with Gateway(tmp_path, keep_alive="1") as gateway:
+        gateway.worker("1.1", answer)
+        with gateway.client() as client:
+            assert client.ask("/").status == 200
+            assert client.is_closed()
+
+
+def test_no_keep_alive(tmp_path: Path) -> None:
+    with Gateway(tmp_path, keep_alive="0") as gateway:
+        gateway.worker("1.1", answer)
+        with gateway.client() as client:
+            assert client.ask("/").field("Connection") == "close"
+            assert client.is_closed()
+
+
+# --- the end -------------------------------------------------------------------------------
+
+
+def test_drain_finishes_what_is_in_progress(gateway: Gateway) -> None:
+    held = Held()
+    gateway.worker("1.1", held)
+    with gateway.client() as idle, gateway.client() as busy, gateway.client() as queued:
+        busy.get("/busy")
+        assert held.begun.acquire(timeout=60)
+        queued.get("/queued")
+        gateway.settle()
+        gateway.tell("DRAIN")
+        assert idle.is_closed()
+        gateway.listener.close()
+        with pytest.raises(OSError):
+            gateway.client()
+        held.go.release()
+        held.go.release()
+        for client in (busy, queued):
+            response = client.response()
+            assert (response.body, response.field("Connection")) == (b"ok", "close")
+            assert client.is_closed()
+    assert gateway.process.wait(60) == 0
+
+
+def test_the_end_of_the_graceful_timeout(tmp_path: Path) -> None:
+    with Gateway(tmp_path, graceful_timeout="1") as gateway:
+        gateway.worker("1.1", lambda exchange: None)
+        with gateway.client() as one, gateway.client() as two:
+            one.get("/stuck")
+            two.get("/stuck")
+            gateway.settle()
+            assert gateway.drain() == 0
+        gateway.wait_log("2 requests in progress were cut off")
+
+
+def test_the_arbiter_is_gone(tmp_path: Path) -> None:
+    runtime = tmp_path / "penstock-1"
+    runtime.mkdir()
+    leftover = socket.socket(socket.AF_UNIX)
+    leftover.bind(str(runtime / "1.1.sock"))
+    held = Held()
+    with Gateway(tmp_path, runtime_dir=str(runtime)) as gateway:
+        gateway.worker("2.2", held)
+        with gateway.client() as client:
+            client.get("/")
+            assert held.begun.acquire(timeout=60)
+            gateway.control.close()
+            gateway.wait_log("the arbiter is lost")
+            held.go.release()
+            assert client.response().body == b"ok"
+        assert gateway.process.wait(60) == 0
+    assert not runtime.exists()
+    leftover.close()
+
+
+# --- limits --------------------------------------------------------------------------------
+
+
+def test_no_descriptors_left(tmp_path: Path) -> None:
+    with Gateway(tmp_path, nofile=128) as gateway:
+        gateway.worker("1.1", answer)
+        clients = [gateway.client() for _ in range(60)]
+        assert clients[0].ask("/").status == 200
+        gateway.wait_log("no more connections are accepted")
+        before = gateway.cpu_seconds()
+        time.sleep(1)
+        assert gateway.cpu_seconds() - before < 0.5
+        for client in clients[:59]:
+            client.close()
+        assert clients[59].ask("/").status == 200
+        clients[59].close()
+
+
+def test_a_wrong_setting_is_said(tmp_path: Path) -> None:
+    with Gateway(tmp_path, timeout="soon", nonsense="1") as gateway:
+        gateway.tell("WHAT is this")
+        gateway.wait_log('setting timeout of "soon" is ignored: not a number')
+        gateway.wait_log('setting nonsense of "1" is ignored: no such setting')
+        gateway.wait_log("not understood and ignored: WHAT is")
+        gateway.tell("PING")
+        gateway.expect("PONG")
+
+
+# --- a whole penstock ----------------------------------------------------------------------
+
+
+def test_unix_and_ipv6_listeners(penstock, tmp_path: Path) -> None:
+    path = tmp_path / "http.sock"
+    server = penstock(
+        "gateway_app:app", "-b", f"unix:{path}", "-b", "[::1]:0", bind=None, cwd=APPS,
+        env={"NOTES": str(tmp_path / "notes")},
+    )
+    port = int(server.log.partition("[::1]:")[2].split()[0].rstrip(",)"))
+    with Client(str(path)) as client:
+        assert client.ask("/peer").body.startswith(b"- - test")
+        client.get("/sleep?0.5")
+        client.end_input()
+        assert client.response().body == b"slept"
+    with Client(("::1", port)) as client:
+        body = client.ask("/peer").body.split()
+        assert body[0] == b"::1" and body[3] == b"80" and body[4] == b"http"
+    assert server.stop() == 0
+
+
+def test_a_client_on_a_unix_socket_that_leaves(penstock, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    server = penstock(
+        "gateway_app:app", "-b", f"unix:{tmp_path}/http.sock", "--access-logfile", "-",
+        bind=None, cwd=APPS, env={"NOTES": str(notes)},
+    )
+    release = tmp_path / "release"
+    with Client(f"{tmp_path}/http.sock") as first, Client(f"{tmp_path}/http.sock") as gone:
+        first.get(f"/hold?{release}")
+        eventually(lambda: notes.exists(), "the first request")
+        gone.get("/marked?gone")
+        time.sleep(0.1)
+        gone.close()
+        eventually(lambda: "499" in server.access_log, "its line")
+        release.touch()
+        assert first.response().body == b"held"
+        assert first.ask("/marked?last").status == 200
+    assert "gone" not in notes.read_text()
+    assert server.stop() == 0
+
+
+def test_a_worker_that_dies_is_replaced(penstock, tmp_path: Path) -> None:
+    server = penstock("gateway_app:app", cwd=APPS, env={"NOTES": str(tmp_path / "notes")})
+    with Client(("127.0.0.1", server.port)) as client:
+        assert client.ask("/die").status == 502
+        assert client.ask("/").body == b"hello\n"
+    assert server.stop() == 0
+
+
+def test_a_killed_gateway_is_started_again(penstock, tmp_path: Path) -> None:
+    server = penstock("gateway_app:app", cwd=APPS, env={"NOTES": str(tmp_path / "notes")})
+    with Client(("127.0.0.1", server.port)) as client:
+        pid = client.ask("/process").body
+        os.kill(server.gateway_pid, signal.SIGKILL)
+        assert client.is_closed()
+    with Client(("127.0.0.1", server.port)) as client:
+        assert client.ask("/process").body == pid
+    assert server.stop() == 0
+
+
+def test_a_killed_arbiter_leaves_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "logs"
+    directory.mkdir()
+    server = Penstock(
+        directory, "gateway_app:app", cwd=APPS, env={"NOTES": str(tmp_path / "notes")}
+    ).wait_ready()
+    pids = [server.gateway_pid, *server.worker_pids]
+    runtime = server.runtime_directory
+    assert runtime.exists()
+    with Client(("127.0.0.1", server.port)) as client:
+        client.get("/sleep?0.5")
+        eventually(lambda: (tmp_path / "notes").exists(), "the request")
+        os.kill(server.pid, signal.SIGKILL)
+        server.process.wait()
+        assert client.response().body == b"slept"
+    eventually(lambda: not any(is_alive(pid) for pid in pids), "the end of all processes")
+    eventually(lambda: not runtime.exists(), "the end of the runtime directory")
