@@ -21,7 +21,8 @@
 
 /* nginx's lingering_time. */
 #define LINGER_MS 30000
-#define PROBE_MS  1000
+/* Until a client that has shut down its sending side is asked whether it is there. */
+#define PROBE_MS 100
 
 /* What is read of the requests behind the one that is being served. */
 #define AHEAD 16384
@@ -267,10 +268,7 @@ on_end(struct pst_client *client)
 	client->readable = false;
 	if ((client->state != WAITING && client->state != WRITING) || is_gone(client))
 		close_now(client, false);
-	else if (client->state == WAITING &&
-		 pst_exchange_state(client->exchange) == PST_EXCHANGE_QUEUED)
-		pst_exchange_probe(client->exchange);
-	else if (client->state == WAITING)
+	else if (client->state == WAITING && !client->peer.local)
 		pst_deadline_arm(&client->deadline, &client->clients->probe);
 }
 

@@ -45,7 +45,7 @@ struct pst_clients {
 	struct pst_deadline_list idle; /* between two requests */
 	struct pst_deadline_list writing; /* between two pieces that the client takes */
 	struct pst_deadline_list linger;
-	struct pst_deadline_list probe; /* until a client that shut down its side is asked */
+	struct pst_deadline_list probe; /* until one that sends no more is asked if it is there */
 	/* One is closed; the struct is freed later in the turn. */
 	void (*left)(void *arg);
 	void *arg;
