@@ -155,6 +155,18 @@ set_workers(struct pst_conf *conf, char *why)
 	return 0;
 }
 
+/*
+ * The same variable that gunicorn and uvicorn read. An empty one trusts nobody, so it counts, too.
+ */
+static int
+set_forwarded_allow_ips(struct pst_conf *conf, char *why)
+{
+	const char *list = getenv("FORWARDED_ALLOW_IPS");
+
+	return list ? pst_conf_set(conf, PST_OPT_FORWARDED_ALLOW_IPS, list, PST_FROM_VARIABLE, why)
+		    : 0;
+}
+
 static int
 read_cmd_args(struct pst_conf *conf, char *program, char *why)
 {
@@ -194,7 +206,8 @@ enum pst_conf_wish
 pst_conf_read(struct pst_conf *conf, int argc, char **argv, char why[PST_CONF_WHY])
 {
 	if (set_defaults(conf, why) < 0 || set_port(conf, why) < 0 ||
-	    set_workers(conf, why) < 0 || read_cmd_args(conf, argv[0], why) < 0 ||
+	    set_workers(conf, why) < 0 || set_forwarded_allow_ips(conf, why) < 0 ||
+	    read_cmd_args(conf, argv[0], why) < 0 ||
 	    pst_conf_read_line(conf, argc, argv, PST_FROM_COMMAND_LINE, why) < 0)
 		return PST_CONF_ERROR;
 	if (pst_conf_text(conf, PST_OPT_HELP))

@@ -4,7 +4,8 @@
  *
  * Values are kept as the text that was given and checked when they are set, so the typed
  * getters below cannot fail. Later sources replace earlier ones: default, then its own
- * variable (PORT, WEB_CONCURRENCY), then PENSTOCK_CMD_ARGS, then the command line.
+ * variable (PORT, WEB_CONCURRENCY, FORWARDED_ALLOW_IPS), then PENSTOCK_CMD_ARGS, then the command
+ * line.
  */
 #ifndef PST_GATEWAY_CONF_H
 #define PST_GATEWAY_CONF_H

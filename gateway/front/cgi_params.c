@@ -69,20 +69,31 @@ server_port(const struct pst_cgi_facts *facts, bool https)
 }
 
 /*
- * SERVER_NAME and SERVER_PORT must never be empty (RFC 3875, 4.1.14 and 4.1.15), on unix
- * sockets too.
+ * SERVER_NAME must never be empty (RFC 3875, 4.1.14), on unix sockets too, and has an IPv6 address
+ * in brackets.
  */
+static int
+emit_server_name(const struct emitter *to, const struct pst_cgi_facts *facts)
+{
+	const char *local = facts->local->host;
+	char name[INET6_ADDRSTRLEN + 2];
+
+	if (facts->host.len > 0)
+		return emit_text(to, "SERVER_NAME", facts->host);
+	snprintf(name, sizeof(name), strchr(local, ':') ? "[%s]" : "%s",
+	    local[0] ? local : "localhost");
+	return emit_string(to, "SERVER_NAME", name);
+}
+
 static int
 emit_server(const struct emitter *to, const struct pst_cgi_facts *facts)
 {
 	bool https = strcmp(facts->scheme, "https") == 0;
-	const char *fallback = facts->local->host[0] ? facts->local->host : "localhost";
 	int err;
 
 	if ((err = emit_string(to, "REQUEST_SCHEME", facts->scheme)) ||
 	    (https && (err = emit_string(to, "HTTPS", "on"))) ||
-	    (err = facts->host.len > 0 ? emit_text(to, "SERVER_NAME", facts->host)
-	                               : emit_string(to, "SERVER_NAME", fallback)) ||
+	    (err = emit_server_name(to, facts)) ||
 	    (err = emit_number(to, "SERVER_PORT", server_port(facts, https))) ||
 	    (err = emit_string(to, "SERVER_ADDR", facts->local->host)))
 		return err;
@@ -183,12 +194,16 @@ hash_name(struct pst_http_text name)
 
 /* Fields that have been emitted, or never are, have the hash 0. */
 static void
-hash_fields(const struct pst_http_request *request, uint32_t *hashes)
+hash_fields(const struct pst_http_request *request, const struct pst_cgi_facts *facts,
+    uint32_t *hashes)
 {
+	bool host_is_known = facts->authority.len > 0;
+
 	for (size_t i = 0; i < request->field_count; i++) {
 		const struct pst_http_field *field = &request->fields[i];
+		bool known = host_is_known && pst_http_text_is(field->name, "host");
 
-		hashes[i] = passed_as_http(field) ? hash_name(field->name) : 0;
+		hashes[i] = passed_as_http(field) && !known ? hash_name(field->name) : 0;
 	}
 }
 
@@ -249,7 +264,8 @@ emit_field(const struct emitter *to, const struct pst_http_request *request, uin
 }
 
 static int
-emit_fields(const struct emitter *to, const struct pst_http_request *request)
+emit_fields(const struct emitter *to, const struct pst_http_request *request,
+    const struct pst_cgi_facts *facts)
 {
 	uint32_t few[128], *hashes = few;
 	struct pst_buf scratch = {0};
@@ -260,7 +276,9 @@ emit_fields(const struct emitter *to, const struct pst_http_request *request)
 		if (!hashes)
 			return PST_ERR_NOMEM;
 	}
-	hash_fields(request, hashes);
+	hash_fields(request, facts, hashes);
+	if (facts->authority.len > 0)
+		err = emit_text(to, "HTTP_HOST", facts->authority);
 	for (size_t i = 0; i < request->field_count && !err; i++)
 		if (hashes[i])
 			err = emit_field(to, request, hashes, i, &scratch);
@@ -296,5 +314,5 @@ pst_cgi_params_make(const struct pst_http_request *request, const struct pst_cgi
 	    (err = emit_line(&to, request, facts)) ||
 	    (err = emit_body(&to, request, facts)))
 		return err;
-	return emit_fields(&to, request);
+	return emit_fields(&to, request, facts);
 }

@@ -74,10 +74,12 @@ pst_exchange_params(struct pst_exchange *x,
 
 	if (x->from.host.len > 0) {
 		facts.host = x->from.host;
-		facts.port = x->from.port;
+		facts.authority = x->from.authority;
 	} else {
 		split_host(x->request.host, &facts);
 	}
+	if (x->from.port != 0)
+		facts.port = x->from.port;
 	return pst_cgi_params_make(&x->request, &facts, fn, arg);
 }
 

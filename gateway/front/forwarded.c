@@ -13,7 +13,7 @@ struct claim {
 	char client[INET6_ADDRSTRLEN]; /* "": nothing */
 	uint16_t client_port;
 	const char *scheme;
-	struct pst_http_text host;
+	struct pst_http_text host, authority;
 	uint16_t port;
 };
 
@@ -124,22 +124,23 @@ parse_scheme(struct pst_http_text text)
 
 /* "example.com", "example.com:8443", "[::1]:8443". */
 static bool
-parse_host(struct pst_http_text text, struct pst_http_text *host, uint16_t *port)
+claim_host(struct pst_http_text text, struct claim *claim)
 {
 	size_t n = text.len;
 
 	if (n == 0 || !pst_http_host_valid(text))
 		return false;
+	claim->host = claim->authority = text;
 	while (n > 0 && text.data[n - 1] != ':' && text.data[n - 1] != ']')
 		n--;
-	if (n == 0 || text.data[n - 1] == ']') {
-		*host = text;
+	if (n == 0 || text.data[n - 1] == ']')
 		return true;
-	}
-	*host = (struct pst_http_text){text.data, n - 1};
+	claim->host.len = n - 1;
 	/* "example.com:" is allowed and says nothing of a port. */
-	return host->len > 0 && (n == text.len ||
-	    parse_port((struct pst_http_text){text.data + n, text.len - n}, port));
+	if (n == text.len)
+		claim->authority = claim->host;
+	return claim->host.len > 0 && (n == text.len ||
+	    parse_port((struct pst_http_text){text.data + n, text.len - n}, &claim->port));
 }
 
 /*
@@ -295,7 +296,7 @@ claim_x_host(const struct pst_http_field *fields, size_t count, size_t hops, str
 
 	if (element_at(fields, count, "x-forwarded-host", hops, &value)) {
 		claim->present = true;
-		if (!parse_host(value, &claim->host, &claim->port))
+		if (!claim_host(value, claim))
 			return syntax_error(reason, "a malformed X-Forwarded-Host");
 	}
 	if (element_at(fields, count, "x-forwarded-port", hops, &value)) {
@@ -325,7 +326,7 @@ claim_hop(const struct pst_forwarded_hop *hop, struct claim *claim, const char *
 	claim->present = true;
 	if (hop->proto.len > 0 && !(claim->scheme = parse_scheme(hop->proto)))
 		return syntax_error(reason, "a proto in Forwarded that is not http or https");
-	if (hop->host.len > 0 && !parse_host(hop->host, &claim->host, &claim->port))
+	if (hop->host.len > 0 && !claim_host(hop->host, claim))
 		return syntax_error(reason, "a malformed host in Forwarded");
 	return 0;
 }
@@ -379,6 +380,7 @@ believe(const struct claim *claim, struct pst_forwarded *result)
 	}
 	result->scheme = claim->scheme;
 	result->host = claim->host;
+	result->authority = claim->authority;
 	result->port = claim->port;
 }
 

@@ -39,6 +39,7 @@ struct pst_forwarded {
 	uint16_t client_port;          /* 0: not known */
 	const char *scheme;            /* "http" or "https"; NULL: nothing is said */
 	struct pst_http_text host;     /* without port, with [] for IPv6; empty: nothing is said */
+	struct pst_http_text authority; /* host as it was said, with its port if it had one */
 	uint16_t port;                 /* 0: nothing is said */
 	bool believed;                 /* false: the peer is not trusted and only client is set */
 	const char *reason;            /* after an error: a constant phrase that names the field */

@@ -24,7 +24,10 @@ from typing import TypeVar
 import installed
 
 PATIENCE = 30.0  # seconds that anything may take on a busy machine
-_FROM_OUTSIDE = ("PORT", "WEB_CONCURRENCY", "PENSTOCK_CMD_ARGS", "LISTEN_FDS", "LISTEN_PID")
+_FROM_OUTSIDE = (
+    "PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "PENSTOCK_CMD_ARGS", "LISTEN_FDS",
+    "LISTEN_PID",
+)  # fmt: skip
 
 T = TypeVar("T")
 

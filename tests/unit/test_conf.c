@@ -21,6 +21,7 @@ set_up(void)
 	unsetenv("PORT");
 	unsetenv("WEB_CONCURRENCY");
 	unsetenv("PENSTOCK_CMD_ARGS");
+	unsetenv("FORWARDED_ALLOW_IPS");
 	conf = pst_conf_new();
 	ck_assert_ptr_nonnull(conf);
 	why[0] = '\0';
@@ -134,7 +135,14 @@ START_TEST(test_variables_replace_defaults)
 {
 	setenv("PORT", "5000", 1);
 	setenv("WEB_CONCURRENCY", "7", 1);
+	setenv("FORWARDED_ALLOW_IPS", "10.0.0.0/8", 1);
 	must_run("app");
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_FORWARDED_ALLOW_IPS), "10.0.0.0/8");
+	setenv("FORWARDED_ALLOW_IPS", "", 1);
+	must_run("app");
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_FORWARDED_ALLOW_IPS), "");
+	must_run("--forwarded-allow-ips * app");
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_FORWARDED_ALLOW_IPS), "*");
 	ck_assert_uint_eq(pst_conf_count(conf, PST_OPT_BIND), 1);
 	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_BIND), "0.0.0.0:5000");
 	ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_WORKERS), 7);
