@@ -123,28 +123,28 @@ make_base(bool multithread, PyObject *file_wrapper)
 struct pst_environ *
 pst_environ_new(bool multithread, PyObject *file_wrapper)
 {
-	struct pst_environ *environ = calloc(1, sizeof *environ);
+	struct pst_environ *env = calloc(1, sizeof *env);
 
-	if (environ == NULL) {
+	if (env == NULL) {
 		PyErr_NoMemory();
 		return NULL;
 	}
-	environ->names = make_names();
-	environ->base = make_base(multithread, file_wrapper);
-	environ->input = PyUnicode_InternFromString("wsgi.input");
-	environ->errors = PyUnicode_InternFromString("wsgi.errors");
-	environ->scheme = PyUnicode_InternFromString("wsgi.url_scheme");
-	environ->raw_uri = PyUnicode_InternFromString("RAW_URI");
-	environ->path_info = PyUnicode_InternFromString("PATH_INFO");
-	environ->https = PyUnicode_InternFromString("HTTPS");
-	environ->request_scheme = PyUnicode_InternFromString("REQUEST_SCHEME");
-	environ->http_value = PyUnicode_InternFromString("http");
-	environ->https_value = PyUnicode_InternFromString("https");
+	env->names = make_names();
+	env->base = make_base(multithread, file_wrapper);
+	env->input = PyUnicode_InternFromString("wsgi.input");
+	env->errors = PyUnicode_InternFromString("wsgi.errors");
+	env->scheme = PyUnicode_InternFromString("wsgi.url_scheme");
+	env->raw_uri = PyUnicode_InternFromString("RAW_URI");
+	env->path_info = PyUnicode_InternFromString("PATH_INFO");
+	env->https = PyUnicode_InternFromString("HTTPS");
+	env->request_scheme = PyUnicode_InternFromString("REQUEST_SCHEME");
+	env->http_value = PyUnicode_InternFromString("http");
+	env->https_value = PyUnicode_InternFromString("https");
 	if (PyErr_Occurred()) {
-		pst_environ_free(environ);
+		pst_environ_free(env);
 		return NULL;
 	}
-	return environ;
+	return env;
 }
 
 static void
@@ -161,17 +161,17 @@ clear_shape(struct shape *shape)
 }
 
 void
-pst_environ_free(struct pst_environ *environ)
+pst_environ_free(struct pst_environ *env)
 {
-	PyObject *objects[] = {environ->base, environ->names, environ->input, environ->errors,
-	    environ->scheme, environ->raw_uri, environ->path_info, environ->https,
-	    environ->request_scheme, environ->http_value, environ->https_value};
+	PyObject *objects[] = {env->base, env->names, env->input, env->errors,
+	    env->scheme, env->raw_uri, env->path_info, env->https,
+	    env->request_scheme, env->http_value, env->https_value};
 
 	for (size_t i = 0; i < SHAPES; i++)
-		clear_shape(&environ->shapes[i]);
+		clear_shape(&env->shapes[i]);
 	for (size_t i = 0; i < sizeof objects / sizeof *objects; i++)
 		Py_XDECREF(objects[i]);
-	free(environ);
+	free(env);
 }
 
 /* --- A shape that is known ------------------------------------------------------------- */
@@ -189,11 +189,11 @@ shape_fits(const struct shape *shape, const struct pst_field *params, size_t cou
 }
 
 static struct shape *
-find_shape(struct pst_environ *environ, const struct pst_field *params, size_t count)
+find_shape(struct pst_environ *env, const struct pst_field *params, size_t count)
 {
 	for (size_t i = 0; i < SHAPES && count > 0; i++)
-		if (shape_fits(&environ->shapes[i], params, count))
-			return &environ->shapes[i];
+		if (shape_fits(&env->shapes[i], params, count))
+			return &env->shapes[i];
 	return NULL;
 }
 
@@ -227,10 +227,10 @@ keep_value(struct shape *shape, struct entry *entry, PyObject *value)
 
 /* Whether the request came over TLS, as nginx (HTTPS=on, REQUEST_SCHEME) and Apache say it. */
 static int
-set_scheme(const struct pst_environ *environ, PyObject *dict)
+set_scheme(const struct pst_environ *env, PyObject *dict)
 {
-	PyObject *https = PyDict_GetItemWithError(dict, environ->https);
-	PyObject *scheme = PyDict_GetItemWithError(dict, environ->request_scheme);
+	PyObject *https = PyDict_GetItemWithError(dict, env->https);
+	PyObject *scheme = PyDict_GetItemWithError(dict, env->request_scheme);
 	bool secure = (https != NULL && PyUnicode_Check(https) &&
 	                  (PyUnicode_CompareWithASCIIString(https, "on") == 0 ||
 	                      PyUnicode_CompareWithASCIIString(https, "1") == 0)) ||
@@ -239,13 +239,13 @@ set_scheme(const struct pst_environ *environ, PyObject *dict)
 
 	if (PyErr_Occurred())
 		return -1;
-	return PyDict_SetItem(dict, environ->scheme,
-	    secure ? environ->https_value : environ->http_value);
+	return PyDict_SetItem(dict, env->scheme,
+	    secure ? env->https_value : env->http_value);
 }
 
 /* Set the values of PARAMS that differ from SHAPE's in DICT, its copy. */
 static int
-set_values(const struct pst_environ *environ, struct shape *shape, const struct pst_field *params,
+set_values(const struct pst_environ *env, struct shape *shape, const struct pst_field *params,
     PyObject *dict)
 {
 	bool scheme = false;
@@ -262,7 +262,7 @@ set_values(const struct pst_environ *environ, struct shape *shape, const struct 
 			return -1;
 		rc = PyDict_SetItem(dict, entry->key, value);
 		if (rc == 0 && entry->role == ROLE_TARGET)
-			rc = PyDict_SetItem(dict, environ->raw_uri, value);
+			rc = PyDict_SetItem(dict, env->raw_uri, value);
 		if (rc == 0 && entry->role != ROLE_TARGET)
 			rc = keep_value(shape, entry, value);
 		scheme = scheme || entry->role == ROLE_SCHEME;
@@ -270,9 +270,9 @@ set_values(const struct pst_environ *environ, struct shape *shape, const struct 
 		if (rc < 0)
 			return -1;
 	}
-	if (scheme && set_scheme(environ, shape->dict) < 0)
+	if (scheme && set_scheme(env, shape->dict) < 0)
 		return -1;
-	return scheme ? set_scheme(environ, dict) : 0;
+	return scheme ? set_scheme(env, dict) : 0;
 }
 
 /* --- A shape that is new --------------------------------------------------------------- */
@@ -291,7 +291,7 @@ role_of(const struct pst_field *param)
 }
 
 static PyObject *
-make_key(const struct pst_environ *environ, const struct pst_field *param, bool has_path)
+make_key(const struct pst_environ *env, const struct pst_field *param, bool has_path)
 {
 	PyObject *name = latin1(param->name, param->name_len);
 	PyObject *usual;
@@ -299,7 +299,7 @@ make_key(const struct pst_environ *environ, const struct pst_field *param, bool 
 	if (name == NULL)
 		return NULL;
 	usual = !has_path && is_named(param, "SCRIPT_NAME") ?
-	    environ->path_info : PyDict_GetItemWithError(environ->names, name);
+	    env->path_info : PyDict_GetItemWithError(env->names, name);
 	if (usual == NULL && !PyErr_Occurred())
 		return name;
 	Py_DECREF(name);
@@ -308,7 +308,7 @@ make_key(const struct pst_environ *environ, const struct pst_field *param, bool 
 }
 
 static int
-fill_entry(const struct pst_environ *environ, struct entry *entry, const struct pst_field *param,
+fill_entry(const struct pst_environ *env, struct entry *entry, const struct pst_field *param,
     bool has_path)
 {
 	entry->name = malloc(param->name_len + 1);
@@ -320,7 +320,7 @@ fill_entry(const struct pst_environ *environ, struct entry *entry, const struct 
 	entry->name[param->name_len] = '\0';
 	entry->name_len = param->name_len;
 	entry->role = role_of(param);
-	entry->key = make_key(environ, param, has_path);
+	entry->key = make_key(env, param, has_path);
 	return entry->key != NULL ? 0 : -1;
 }
 
@@ -346,9 +346,9 @@ skip_repeated(struct shape *shape)
 
 /* The dict of SHAPE: the base, and a place for each parameter and for what follows from it. */
 static int
-fill_dict(const struct pst_environ *environ, struct shape *shape)
+fill_dict(const struct pst_environ *env, struct shape *shape)
 {
-	shape->dict = PyDict_Copy(environ->base);
+	shape->dict = PyDict_Copy(env->base);
 	if (shape->dict == NULL)
 		return -1;
 	for (size_t i = 0; i < shape->count; i++) {
@@ -356,14 +356,14 @@ fill_dict(const struct pst_environ *environ, struct shape *shape)
 
 		if ((entry->role != ROLE_SKIP && PyDict_SetItem(shape->dict, entry->key, Py_None) < 0) ||
 		    (entry->role == ROLE_TARGET &&
-		        PyDict_SetItem(shape->dict, environ->raw_uri, Py_None) < 0))
+		        PyDict_SetItem(shape->dict, env->raw_uri, Py_None) < 0))
 			return -1;
 	}
 	return 0;
 }
 
 static int
-make_shape(const struct pst_environ *environ, struct shape *shape, const struct pst_field *params,
+make_shape(const struct pst_environ *env, struct shape *shape, const struct pst_field *params,
     size_t count)
 {
 	bool has_path = false;
@@ -378,33 +378,33 @@ make_shape(const struct pst_environ *environ, struct shape *shape, const struct 
 	for (size_t i = 0; i < count; i++)
 		has_path = has_path || is_named(&params[i], "PATH_INFO");
 	for (size_t i = 0; i < count; i++)
-		if (fill_entry(environ, &shape->entries[i], &params[i], has_path) < 0)
+		if (fill_entry(env, &shape->entries[i], &params[i], has_path) < 0)
 			return -1;
-	return skip_repeated(shape) == 0 ? fill_dict(environ, shape) : -1;
+	return skip_repeated(shape) == 0 ? fill_dict(env, shape) : -1;
 }
 
 static struct shape *
-oldest_shape(struct pst_environ *environ)
+oldest_shape(struct pst_environ *env)
 {
-	struct shape *oldest = &environ->shapes[0];
+	struct shape *oldest = &env->shapes[0];
 
 	for (size_t i = 1; i < SHAPES; i++)
-		if (environ->shapes[i].used < oldest->used)
-			oldest = &environ->shapes[i];
+		if (env->shapes[i].used < oldest->used)
+			oldest = &env->shapes[i];
 	return oldest;
 }
 
 static struct shape *
-add_shape(struct pst_environ *environ, const struct pst_field *params, size_t count)
+add_shape(struct pst_environ *env, const struct pst_field *params, size_t count)
 {
 	struct shape *place;
 	struct shape shape;
 
-	if (make_shape(environ, &shape, params, count) < 0) {
+	if (make_shape(env, &shape, params, count) < 0) {
 		clear_shape(&shape);
 		return NULL;
 	}
-	place = oldest_shape(environ);
+	place = oldest_shape(env);
 	clear_shape(place);
 	*place = shape;
 	return place;
@@ -413,23 +413,23 @@ add_shape(struct pst_environ *environ, const struct pst_field *params, size_t co
 /* --- A request ------------------------------------------------------------------------- */
 
 PyObject *
-pst_environ_make(struct pst_environ *environ, const struct pst_field *params, size_t count,
+pst_environ_make(struct pst_environ *env, const struct pst_field *params, size_t count,
     PyObject *input, PyObject *errors)
 {
-	struct shape *shape = find_shape(environ, params, count);
+	struct shape *shape = find_shape(env, params, count);
 	PyObject *dict;
 
 	if (shape == NULL)
-		shape = add_shape(environ, params, count);
+		shape = add_shape(env, params, count);
 	if (shape == NULL)
 		return NULL;
-	shape->used = ++environ->requests;
+	shape->used = ++env->requests;
 	dict = PyDict_Copy(shape->dict);
 	if (dict == NULL)
 		return NULL;
-	if (PyDict_SetItem(dict, environ->input, input) < 0 ||
-	    PyDict_SetItem(dict, environ->errors, errors) < 0 ||
-	    set_values(environ, shape, params, dict) < 0) {
+	if (PyDict_SetItem(dict, env->input, input) < 0 ||
+	    PyDict_SetItem(dict, env->errors, errors) < 0 ||
+	    set_values(env, shape, params, dict) < 0) {
 		Py_DECREF(dict);
 		return NULL;
 	}

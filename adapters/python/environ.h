@@ -24,7 +24,7 @@ struct pst_environ;
  * FILE_WRAPPER is the callable of wsgi.file_wrapper; a reference is taken.
  */
 struct pst_environ *pst_environ_new(bool multithread, PyObject *file_wrapper);
-void pst_environ_free(struct pst_environ *environ);
+void pst_environ_free(struct pst_environ *env);
 
 /*
  * The environ for COUNT parameters, with wsgi.input and wsgi.errors: a new reference, or NULL with
@@ -35,7 +35,7 @@ void pst_environ_free(struct pst_environ *environ);
  * sends beside the variables that CGI has for them. Without PATH_INFO (nginx's fastcgi_params)
  * SCRIPT_NAME is the whole path: it becomes PATH_INFO. RAW_URI is REQUEST_URI, as in gunicorn.
  */
-PyObject *pst_environ_make(struct pst_environ *environ, const struct pst_field *params,
+PyObject *pst_environ_make(struct pst_environ *env, const struct pst_field *params,
     size_t count, PyObject *input, PyObject *errors);
 
 #endif

@@ -86,11 +86,11 @@ on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 	switch (number) {
 	case SIGCHLD: reap(arbiter); break;
 	case SIGTERM:
-		if (arbiter->phase < PST_PHASE_DRAINING) {
+		if (arbiter->phase < PST_PHASE_DRAINING)
 			on_term(arbiter, info->ssi_pid);
-			break;
-		}
-		/* fallthrough */
+		else
+			on_quick(arbiter, number, info->ssi_pid);
+		break;
 	case SIGINT:
 	case SIGQUIT: on_quick(arbiter, number, info->ssi_pid); break;
 	default:
