@@ -225,9 +225,8 @@ input_head(struct pst_exchange *x, const char *bytes, size_t n)
 	return used;
 }
 
-/* The status that tells the client why its body was not stored. */
-static unsigned
-status_of(int spool_error)
+unsigned
+pst_exchange_status_of(int spool_error)
 {
 	switch (spool_error) {
 	case PST_SPOOL_ERR_LIMIT: return 413;
@@ -241,10 +240,11 @@ static void
 refuse_body(struct pst_exchange *x, int spool_error)
 {
 	const char *reason = pst_spool_error_string(spool_error);
-	unsigned status = status_of(spool_error);
+	unsigned status = pst_exchange_status_of(spool_error);
 
-	pst_log_error("%.*s: its body cannot be stored: %s: answered %u", (int)x->request.line.len,
-	    x->request.line.data, reason, status);
+	pst_log_error("%.*s: its body cannot be stored (spool directory %s): %s: answered %u",
+	    (int)x->request.line.len, x->request.line.data, x->context->budget.directory, reason,
+	    status);
 	pst_exchange_refuse(x, status, NULL, status == 503 ? RETRY_AFTER : 0);
 }
 

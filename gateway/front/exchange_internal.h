@@ -49,6 +49,9 @@ void pst_exchange_refuse(
  * client's connection; one error line. */
 void pst_exchange_fail(struct pst_exchange *exchange, unsigned status, const char *reason);
 
+/* The status that tells the client why a body was not stored. */
+unsigned pst_exchange_status_of(int spool_error);
+
 /* "GET /path" for a log line: SIZE bytes with the NUL. */
 void pst_exchange_name(const struct pst_exchange *exchange, char *text, size_t size);
 

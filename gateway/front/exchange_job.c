@@ -33,15 +33,22 @@ pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 	}
 }
 
-/* What the worker sent is no response: nothing more of it is wanted. */
+/* What the worker sent is no response, or there is no room for it: ERR says which. Nothing more of
+ * it is wanted. */
 static void
-reject(struct pst_exchange *x, const char *reason)
+reject(struct pst_exchange *x, int err)
 {
 	struct pst_pool *pool = x->context->pool;
-	char text[256];
+	bool ours = err != PST_ERR_PROTOCOL && err != PST_ERR_LIMIT;
+	char text[512];
 
-	snprintf(text, sizeof(text), "it sent no valid response: %s", reason);
-	pst_exchange_fail(x, 502, text);
+	if (ours)
+		snprintf(text, sizeof(text), "its answer cannot be stored (spool directory %s): %s",
+		    x->context->budget.directory, x->answer.reason);
+	else
+		snprintf(
+		    text, sizeof(text), "it sent no valid response: %s", x->answer.reason);
+	pst_exchange_fail(x, ours ? pst_exchange_status_of(err) : 502, text);
 	pst_pool_withdraw(pool, &x->job);
 }
 
@@ -85,8 +92,10 @@ wants_output(const struct pst_exchange *x)
 static void
 end_answer(struct pst_exchange *x)
 {
-	if (pst_answer_end(&x->answer) != 0) {
-		reject(x, x->answer.reason);
+	int err = pst_answer_end(&x->answer);
+
+	if (err != 0) {
+		reject(x, err);
 		return;
 	}
 	pst_exchange_set_state(x, PST_EXCHANGE_FLUSHING);
@@ -113,7 +122,7 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 		pst_answer_close(&x->answer);
 	err = pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
 	if (err != 0) {
-		reject(x, x->answer.reason);
+		reject(x, err);
 		return;
 	}
 	if (x->answer.cut && !was_cut)

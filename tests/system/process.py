@@ -1,0 +1,65 @@
+"""What a process of the server under test costs, as /proc says."""
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def _status(pid: int, name: str) -> int:
+    match = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert match
+    return int(match[1])
+
+
+def rss_kib(pid: int) -> int:
+    return _status(pid, "VmRSS")
+
+
+def peak_rss_kib(pid: int) -> int:
+    """The most that it ever had."""
+    return _status(pid, "VmHWM")
+
+
+def descriptors(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def spins(pid: int, seconds: float = 1.5) -> bool:
+    """It uses more than a third of a core while nothing is asked of it."""
+    before = cpu_seconds(pid)
+    time.sleep(seconds)
+    return cpu_seconds(pid) - before > seconds / 3
+
+
+@contextlib.contextmanager
+def limited(pid: int, what: int, soft: int) -> Iterator[None]:
+    """Give PID a lower soft limit (resource.RLIMIT_*) for a while."""
+    before = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, what, before)
+
+
+@contextlib.contextmanager
+def many_descriptors() -> Iterator[None]:
+    """For this process: as many as it may have."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
