@@ -50,6 +50,9 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/answer.h \
 	%D%/client.c \
 	%D%/client.h \
+	%D%/client_internal.h \
+	%D%/client_read.c \
+	%D%/client_write.c \
 	%D%/container.h \
 	%D%/deadline.c \
 	%D%/deadline.h \
@@ -73,6 +76,8 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/settings.h \
 	%D%/upstream.c \
 	%D%/upstream.h \
+	%D%/upstream_internal.h \
+	%D%/upstream_jobs.c \
 	%D%/uplink.c \
 	%D%/uplink.h \
 	%D%/worker_lines.c \

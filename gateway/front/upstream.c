@@ -1,7 +1,6 @@
-#include "gateway/front/upstream.h"
+#include "gateway/front/upstream_internal.h"
 
 #include "gateway/front/container.h"
-#include "gateway/log.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -15,54 +14,23 @@
 #define HANDSHAKE_MS 10000
 #define GRACE_MS     1000
 
-/* Bytes of bodies that are queued in a session before more are taken from the spool. */
-#define BODY_AHEAD 65536
-/* Of them, what is taken at a time: half a record. */
-#define BODY_PIECE 32768
-
-enum state {
-	CONNECTED,
-	OPEN,
-	LEAVING,
-	LOST,
-};
-
-struct pst_upstream {
-	enum state state;
-	int fd;
-	struct pst_loop *loop;
-	struct pst_session *session;
-	struct event *readable;
-	struct event *writable; /* pending only while the socket is full */
-	struct pst_task flush;
-	struct pst_upstream_deadlines *deadlines;
-	struct pst_deadline handshake;
-	struct pst_job_list jobs;
-	unsigned capacity; /* of the answer to GET_VALUES */
-	bool multiplexes; /* FCGI_MPXS_CONNS */
-	unsigned paused; /* jobs that take no output */
-	char reason[160]; /* why it was lost */
-	char worker[32];
-	const struct pst_upstream_callbacks *callbacks;
-	void *arg;
-};
-
 /* --- state --- */
 
 /* From each state, the states that may follow. */
 static const unsigned allowed[] = {
-    [CONNECTED] = 1u << OPEN | 1u << LEAVING | 1u << LOST,
-    [OPEN] = 1u << LEAVING | 1u << LOST,
-    [LEAVING] = 1u << LOST,
-    [LOST] = 0,
+    [PST_UPSTREAM_CONNECTED] =
+	1u << PST_UPSTREAM_OPEN | 1u << PST_UPSTREAM_LEAVING | 1u << PST_UPSTREAM_LOST,
+    [PST_UPSTREAM_OPEN] = 1u << PST_UPSTREAM_LEAVING | 1u << PST_UPSTREAM_LOST,
+    [PST_UPSTREAM_LEAVING] = 1u << PST_UPSTREAM_LOST,
+    [PST_UPSTREAM_LOST] = 0,
 };
 
 static void
-set_state(struct pst_upstream *up, enum state state)
+set_state(struct pst_upstream *up, enum pst_upstream_state state)
 {
 	assert(allowed[up->state] & 1u << state);
 	up->state = state;
-	if (state != CONNECTED)
+	if (state != PST_UPSTREAM_CONNECTED)
 		pst_deadline_cancel(&up->handshake);
 }
 
@@ -70,9 +38,9 @@ set_state(struct pst_upstream *up, enum state state)
 static void
 lose(struct pst_upstream *up, const char *reason)
 {
-	if (up->state == LOST)
+	if (up->state == PST_UPSTREAM_LOST)
 		return;
-	set_state(up, LOST);
+	set_state(up, PST_UPSTREAM_LOST);
 	snprintf(up->reason, sizeof(up->reason), "%s", reason);
 	event_del(up->readable);
 	event_del(up->writable);
@@ -101,56 +69,6 @@ lose_session(struct pst_upstream *up, int err)
 
 /* --- bytes out --- */
 
-/* Queue the next piece of JOB's body: false when the body is sent. */
-static bool
-feed_piece(struct pst_upstream *up, struct pst_job *job)
-{
-	unsigned char *piece = pst_loop_scratch(up->loop);
-	ssize_t n = 0;
-
-	if (job->body != NULL)
-		n = pst_spool_read(job->body, piece, BODY_PIECE);
-	if (n < 0 || pst_session_submit_data(
-			 up->session, job->id, PST_STREAM_STDIN, piece, (size_t)n) != PST_OK) {
-		pst_log_error("worker %s: %s while a request's body was sent: it is aborted",
-		    up->worker, n < 0 ? pst_spool_error_string((int)n) : "no memory");
-		job->body_sent = true;
-		pst_upstream_abort(job);
-		return false;
-	}
-	if (n > 0)
-		pst_spool_consume(job->body, (uint64_t)n);
-	else
-		job->body_sent = true;
-	return n > 0;
-}
-
-/* Keep the session supplied with bodies; each piece is sent before the next is taken. */
-static void
-feed(struct pst_upstream *up)
-{
-	struct pst_job *job;
-
-	TAILQ_FOREACH(job, &up->jobs, link)
-	{
-		while (!job->body_sent && pst_session_pending(up->session) < BODY_AHEAD)
-			feed_piece(up, job);
-	}
-}
-
-/* Bytes went out: from now on the worker may have seen every job. */
-static void
-mark_started(struct pst_upstream *up)
-{
-	struct pst_job *job;
-
-	TAILQ_FOREACH(job, &up->jobs, link)
-	{
-		if (job->state == PST_JOB_GIVEN)
-			pst_job_set_state(job, PST_JOB_STARTED);
-	}
-}
-
 static void
 flush(void *arg)
 {
@@ -159,7 +77,7 @@ flush(void *arg)
 	size_t length;
 
 	for (;;) {
-		feed(up);
+		pst_upstream_feed(up);
 		length = pst_session_send(up->session, &bytes);
 		if (length == 0)
 			return;
@@ -174,7 +92,7 @@ flush(void *arg)
 			return;
 		}
 		pst_session_sent(up->session, (size_t)n);
-		mark_started(up);
+		pst_upstream_mark_started(up);
 	}
 	/* What the worker wrote before it closed is still to be read; EOF then ends it. */
 	if (errno != EPIPE && errno != ECONNRESET)
@@ -203,7 +121,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	ssize_t n;
 
 	(void)what;
-	if (up->state == LOST || up->paused > 0)
+	if (up->state == PST_UPSTREAM_LOST || up->paused > 0)
 		return;
 	n = read(fd, bytes, PST_LOOP_SCRATCH);
 	if (n == 0) {
@@ -213,12 +131,12 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 		if (err != PST_OK)
 			lose_session(up, err);
-		else if (up->state == LEAVING)
+		else if (up->state == PST_UPSTREAM_LEAVING)
 			event_active(up->readable, EV_READ, 0);
 		else if (pst_session_want_write(up->session))
 			pst_loop_defer(up->loop, &up->flush);
 	} else if (errno == EAGAIN) {
-		if (up->state == LEAVING)
+		if (up->state == PST_UPSTREAM_LEAVING)
 			lose(up, "its process has exited");
 	} else if (errno != EINTR) {
 		lose_errno(up, "reading from it failed");
@@ -252,11 +170,11 @@ is_name(const char *name, size_t length, const char *wanted)
 static void
 on_values_end(struct pst_upstream *up)
 {
-	if (up->state != CONNECTED)
+	if (up->state != PST_UPSTREAM_CONNECTED)
 		return;
 	if (!up->multiplexes || up->capacity == 0)
 		up->capacity = 1;
-	set_state(up, OPEN);
+	set_state(up, PST_UPSTREAM_OPEN);
 	up->callbacks->open(up->arg, up->capacity);
 }
 
@@ -296,168 +214,6 @@ handshake_passed(struct pst_deadline *deadline)
 	lose(up, "it did not answer GET_VALUES in time");
 }
 
-/* --- jobs --- */
-
-static void
-on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
-{
-	struct pst_upstream *up = arg;
-	struct pst_job *job = pst_session_user(up->session, id);
-
-	if (job == NULL)
-		return;
-	if (job->state == PST_JOB_STARTED && !job->paused)
-		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
-	if (stream == PST_STREAM_STDOUT)
-		job->callbacks->output(job, bytes, n);
-	else if (n > 0)
-		job->callbacks->error(job, bytes, n);
-}
-
-/* The job has left the upstream's list; what is to be told is told by the caller. */
-static void
-detach(struct pst_upstream *up, struct pst_job *job)
-{
-	pst_deadline_cancel(&job->deadline);
-	if (job->paused) {
-		job->paused = false;
-		up->paused--;
-	}
-	TAILQ_REMOVE(&up->jobs, job, link);
-	job->upstream = NULL;
-}
-
-static void
-finish(struct pst_upstream *up, struct pst_job *job, enum pst_job_end end, uint32_t app_status,
-    const char *reason)
-{
-	pst_job_set_state(job, PST_JOB_IDLE);
-	job->callbacks->over(job, end, app_status, reason);
-	if (up->state != LOST)
-		up->callbacks->over(up->arg);
-}
-
-static void
-on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
-{
-	struct pst_upstream *up = arg;
-	struct pst_job *job = pst_session_user(up->session, id);
-
-	if (job == NULL)
-		return;
-	detach(up, job);
-	if (end == PST_END_CONNECTION && job->state == PST_JOB_GIVEN) {
-		pst_job_set_state(job, PST_JOB_QUEUED);
-		up->callbacks->unseen(up->arg, job);
-	} else if (end == PST_END_CONNECTION) {
-		finish(up, job, PST_JOB_LOST, 0,
-		    up->state == LOST ? up->reason : pst_session_reason(up->session));
-	} else if (end == PST_END_COMPLETE) {
-		finish(up, job, PST_JOB_COMPLETE, app_status, "");
-	} else {
-		finish(up, job, PST_JOB_REFUSED, 0, "it refused the request");
-	}
-}
-
-static void
-timeout_passed(struct pst_deadline *deadline)
-{
-	struct pst_job *job = PST_CONTAINER(deadline, struct pst_job, deadline);
-	struct pst_upstream *up = job->upstream;
-
-	job->callbacks->late(job, up->deadlines->timeout.after);
-	up->callbacks->late(up->arg);
-	if (job->state != PST_JOB_ABORTED)
-		pst_upstream_abort(job);
-	pst_deadline_arm(deadline, &up->deadlines->grace);
-}
-
-static void
-grace_passed(struct pst_deadline *deadline)
-{
-	struct pst_job *job = PST_CONTAINER(deadline, struct pst_job, deadline);
-
-	job->upstream->callbacks->stuck(job->upstream->arg, job);
-}
-
-/* Submit the head of JOB: what a failure leaves behind is cleaned up by an abort. */
-static int
-submit_head(struct pst_upstream *up, struct pst_job *job)
-{
-	int err;
-
-	pst_session_set_user(up->session, job->id, job);
-	err = job->callbacks->start(job, up->session, job->id, up->worker);
-	if (err == PST_OK)
-		err = pst_session_submit_params_end(up->session, job->id);
-	return err;
-}
-
-void
-pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
-{
-	int err;
-
-	assert(up->state == OPEN && job->state == PST_JOB_QUEUED);
-	pst_job_set_state(job, PST_JOB_GIVEN);
-	job->upstream = up;
-	job->body_sent = false;
-	if (job->body != NULL)
-		pst_spool_rewind(job->body);
-	TAILQ_INSERT_TAIL(&up->jobs, job, link);
-	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
-	err = pst_session_submit_begin(up->session, PST_ROLE_RESPONDER, true, &job->id);
-	if (err != PST_OK) {
-		detach(up, job);
-		finish(up, job, PST_JOB_REFUSED, 0, pst_error_string(err));
-		return;
-	}
-	if (submit_head(up, job) != PST_OK)
-		pst_upstream_abort(job);
-	pst_loop_defer(up->loop, &up->flush);
-}
-
-void
-pst_upstream_abort(struct pst_job *job)
-{
-	struct pst_upstream *up = job->upstream;
-
-	if (job->state == PST_JOB_ABORTED)
-		return;
-	pst_job_set_state(job, PST_JOB_ABORTED);
-	pst_upstream_resume(job);
-	job->body_sent = true;
-	if (pst_session_submit_abort(up->session, job->id) == PST_OK)
-		pst_loop_defer(up->loop, &up->flush);
-}
-
-void
-pst_upstream_pause(struct pst_job *job)
-{
-	if (job->paused || job->state == PST_JOB_ABORTED)
-		return;
-	job->paused = true;
-	pst_deadline_cancel(&job->deadline);
-	if (job->upstream->paused++ == 0)
-		event_del(job->upstream->readable);
-}
-
-void
-pst_upstream_resume(struct pst_job *job)
-{
-	struct pst_upstream *up = job->upstream;
-
-	if (!job->paused)
-		return;
-	job->paused = false;
-	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
-	if (--up->paused > 0)
-		return;
-	event_add(up->readable, NULL);
-	if (up->state == LEAVING)
-		event_active(up->readable, EV_READ, 0);
-}
-
 /* --- life --- */
 
 int
@@ -467,8 +223,10 @@ pst_upstream_deadlines_init(
 	memset(deadlines, 0, sizeof(*deadlines));
 	if (pst_deadline_list_init(&deadlines->handshake, loop, HANDSHAKE_MS, handshake_passed) ==
 		0 &&
-	    pst_deadline_list_init(&deadlines->timeout, loop, timeout, timeout_passed) == 0 &&
-	    pst_deadline_list_init(&deadlines->grace, loop, GRACE_MS, grace_passed) == 0)
+	    pst_deadline_list_init(
+		&deadlines->timeout, loop, timeout, pst_upstream_timeout_passed) == 0 &&
+	    pst_deadline_list_init(&deadlines->grace, loop, GRACE_MS, pst_upstream_grace_passed) ==
+		0)
 		return 0;
 	pst_upstream_deadlines_free(deadlines);
 	return -1;
@@ -511,7 +269,7 @@ static int
 set_up(struct pst_upstream *up)
 {
 	static const struct pst_session_callbacks callbacks = {
-	    .data = on_data, .end = on_end, .value = on_value};
+	    .data = pst_upstream_on_data, .end = pst_upstream_on_end, .value = on_value};
 	struct event_base *base = pst_loop_base(up->loop);
 	struct pst_session_limits limits = PST_SESSION_DEFAULT_LIMITS;
 
@@ -535,7 +293,7 @@ pst_upstream_new(struct pst_loop *loop, struct pst_upstream_deadlines *deadlines
 
 	if (up == NULL)
 		return NULL;
-	up->state = CONNECTED;
+	up->state = PST_UPSTREAM_CONNECTED;
 	up->loop = loop;
 	up->deadlines = deadlines;
 	up->callbacks = callbacks;
@@ -576,9 +334,9 @@ pst_upstream_free(struct pst_upstream *up)
 void
 pst_upstream_leave(struct pst_upstream *up)
 {
-	if (up->state == LEAVING || up->state == LOST)
+	if (up->state == PST_UPSTREAM_LEAVING || up->state == PST_UPSTREAM_LOST)
 		return;
-	set_state(up, LEAVING);
+	set_state(up, PST_UPSTREAM_LEAVING);
 	event_active(up->readable, EV_READ, 0);
 }
 

@@ -1,0 +1,219 @@
+#include "gateway/front/upstream_internal.h"
+
+#include "gateway/front/container.h"
+#include "gateway/log.h"
+
+#include <assert.h>
+
+/* Bytes of bodies that are queued in a session before more are taken from the spool. */
+#define BODY_AHEAD 65536
+/* Of them, what is taken at a time: half a record. */
+#define BODY_PIECE 32768
+
+/* Queue the next piece of JOB's body: false when the body is sent. */
+static bool
+feed_piece(struct pst_upstream *up, struct pst_job *job)
+{
+	unsigned char *piece = pst_loop_scratch(up->loop);
+	ssize_t n = 0;
+
+	if (job->body != NULL)
+		n = pst_spool_read(job->body, piece, BODY_PIECE);
+	if (n < 0 || pst_session_submit_data(
+			 up->session, job->id, PST_STREAM_STDIN, piece, (size_t)n) != PST_OK) {
+		pst_log_error("worker %s: %s while a request's body was sent: it is aborted",
+		    up->worker, n < 0 ? pst_spool_error_string((int)n) : "no memory");
+		job->body_sent = true;
+		pst_upstream_abort(job);
+		return false;
+	}
+	if (n > 0)
+		pst_spool_consume(job->body, (uint64_t)n);
+	else
+		job->body_sent = true;
+	return n > 0;
+}
+
+void
+pst_upstream_feed(struct pst_upstream *up)
+{
+	struct pst_job *job;
+
+	TAILQ_FOREACH(job, &up->jobs, link)
+	{
+		while (!job->body_sent && pst_session_pending(up->session) < BODY_AHEAD)
+			feed_piece(up, job);
+	}
+}
+
+void
+pst_upstream_mark_started(struct pst_upstream *up)
+{
+	struct pst_job *job;
+
+	TAILQ_FOREACH(job, &up->jobs, link)
+	{
+		if (job->state == PST_JOB_GIVEN)
+			pst_job_set_state(job, PST_JOB_STARTED);
+	}
+}
+
+void
+pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	if (job == NULL)
+		return;
+	if (job->state == PST_JOB_STARTED && !job->paused)
+		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	if (stream == PST_STREAM_STDOUT)
+		job->callbacks->output(job, bytes, n);
+	else if (n > 0)
+		job->callbacks->error(job, bytes, n);
+}
+
+/* The job has left the upstream's list; what is to be told is told by the caller. */
+static void
+detach(struct pst_upstream *up, struct pst_job *job)
+{
+	pst_deadline_cancel(&job->deadline);
+	if (job->paused) {
+		job->paused = false;
+		up->paused--;
+	}
+	TAILQ_REMOVE(&up->jobs, job, link);
+	job->upstream = NULL;
+}
+
+static void
+finish(struct pst_upstream *up, struct pst_job *job, enum pst_job_end end, uint32_t app_status,
+    const char *reason)
+{
+	pst_job_set_state(job, PST_JOB_IDLE);
+	job->callbacks->over(job, end, app_status, reason);
+	if (up->state != PST_UPSTREAM_LOST)
+		up->callbacks->over(up->arg);
+}
+
+void
+pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	if (job == NULL)
+		return;
+	detach(up, job);
+	if (end == PST_END_CONNECTION && job->state == PST_JOB_GIVEN) {
+		pst_job_set_state(job, PST_JOB_QUEUED);
+		up->callbacks->unseen(up->arg, job);
+	} else if (end == PST_END_CONNECTION) {
+		finish(up, job, PST_JOB_LOST, 0,
+		    up->state == PST_UPSTREAM_LOST ? up->reason : pst_session_reason(up->session));
+	} else if (end == PST_END_COMPLETE) {
+		finish(up, job, PST_JOB_COMPLETE, app_status, "");
+	} else {
+		finish(up, job, PST_JOB_REFUSED, 0, "it refused the request");
+	}
+}
+
+void
+pst_upstream_timeout_passed(struct pst_deadline *deadline)
+{
+	struct pst_job *job = PST_CONTAINER(deadline, struct pst_job, deadline);
+	struct pst_upstream *up = job->upstream;
+
+	job->callbacks->late(job, up->deadlines->timeout.after);
+	up->callbacks->late(up->arg);
+	if (job->state != PST_JOB_ABORTED)
+		pst_upstream_abort(job);
+	pst_deadline_arm(deadline, &up->deadlines->grace);
+}
+
+void
+pst_upstream_grace_passed(struct pst_deadline *deadline)
+{
+	struct pst_job *job = PST_CONTAINER(deadline, struct pst_job, deadline);
+
+	job->upstream->callbacks->stuck(job->upstream->arg, job);
+}
+
+/* Submit the head of JOB: what a failure leaves behind is cleaned up by an abort. */
+static int
+submit_head(struct pst_upstream *up, struct pst_job *job)
+{
+	int err;
+
+	pst_session_set_user(up->session, job->id, job);
+	err = job->callbacks->start(job, up->session, job->id, up->worker);
+	if (err == PST_OK)
+		err = pst_session_submit_params_end(up->session, job->id);
+	return err;
+}
+
+void
+pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
+{
+	int err;
+
+	assert(up->state == PST_UPSTREAM_OPEN && job->state == PST_JOB_QUEUED);
+	pst_job_set_state(job, PST_JOB_GIVEN);
+	job->upstream = up;
+	job->body_sent = false;
+	if (job->body != NULL)
+		pst_spool_rewind(job->body);
+	TAILQ_INSERT_TAIL(&up->jobs, job, link);
+	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	err = pst_session_submit_begin(up->session, PST_ROLE_RESPONDER, true, &job->id);
+	if (err != PST_OK) {
+		detach(up, job);
+		finish(up, job, PST_JOB_REFUSED, 0, pst_error_string(err));
+		return;
+	}
+	if (submit_head(up, job) != PST_OK)
+		pst_upstream_abort(job);
+	pst_loop_defer(up->loop, &up->flush);
+}
+
+void
+pst_upstream_abort(struct pst_job *job)
+{
+	struct pst_upstream *up = job->upstream;
+
+	if (job->state == PST_JOB_ABORTED)
+		return;
+	pst_job_set_state(job, PST_JOB_ABORTED);
+	pst_upstream_resume(job);
+	job->body_sent = true;
+	if (pst_session_submit_abort(up->session, job->id) == PST_OK)
+		pst_loop_defer(up->loop, &up->flush);
+}
+
+void
+pst_upstream_pause(struct pst_job *job)
+{
+	if (job->paused || job->state == PST_JOB_ABORTED)
+		return;
+	job->paused = true;
+	pst_deadline_cancel(&job->deadline);
+	if (job->upstream->paused++ == 0)
+		event_del(job->upstream->readable);
+}
+
+void
+pst_upstream_resume(struct pst_job *job)
+{
+	struct pst_upstream *up = job->upstream;
+
+	if (!job->paused)
+		return;
+	job->paused = false;
+	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	if (--up->paused > 0)
+		return;
+	event_add(up->readable, NULL);
+	if (up->state == PST_UPSTREAM_LEAVING)
+		event_active(up->readable, EV_READ, 0);
+}
