@@ -51,7 +51,8 @@ on_crash(int signo)
 	const struct pst_plugin_lifecycle *lifecycle = atomic_load(&crash_lifecycle);
 	void *app = atomic_load(&crash_app);
 
-	say("critical: this worker dies by ");
+	pst_log_raw_begin(2, PST_LOG_CRITICAL);
+	say("this worker dies by ");
 	say(signal_name(signo));
 	if (atomic_load(&crash_running))
 		say_request();

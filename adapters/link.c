@@ -96,7 +96,7 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 	request->carrier = &carrier;
 	request->link = link;
 	request->id = id;
-	request->interim = link->penstock;
+	request->penstock = link->penstock;
 	link->request = request;
 }
 

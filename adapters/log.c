@@ -14,14 +14,15 @@ struct line {
 	size_t n;
 };
 
-static const char *log_prefix = "";
+static const char *log_name = "";
 
 static const char *const level_names[] = {"debug: ", "", "warning: ", "error: ", "critical: "};
+static const char *const level_numbers[] = {"<7>", "<6>", "<4>", "<3>", "<2>"};
 
 void
-pst_log_begin(const char *prefix)
+pst_log_begin(const char *name)
 {
-	log_prefix = prefix;
+	log_name = name;
 }
 
 static void
@@ -75,20 +76,32 @@ line_add(int fd, struct line *line, const char *text, size_t n)
 	}
 }
 
-void
-pst_log_text(enum pst_log_level level, const char *text, size_t len)
+static void
+line_begin(int fd, struct line *line, enum pst_log_level level)
 {
-	const char *name;
+	const char *const *words = log_name ? level_names : level_numbers;
+	const char *word = words[level > PST_LOG_CRITICAL ? PST_LOG_CRITICAL : level];
 
+	line->n = 0;
+	if (log_name)
+		line_add(fd, line, log_name, strlen(log_name));
+	line_add(fd, line, word, strlen(word));
+}
+
+static void
+log_lines(enum pst_log_level level, const char *title, const char *text, size_t len)
+{
 	if ((int)level < PST_LOG_INFO)
 		return;
-	name = level_names[level > PST_LOG_CRITICAL ? PST_LOG_CRITICAL : level];
 	do {
-		struct line line = {.n = 0};
+		struct line line;
 		const char *end = memchr(text, '\n', len);
 		size_t n = end ? (size_t)(end - text) : len;
-		line_add(2, &line, log_prefix, strlen(log_prefix));
-		line_add(2, &line, name, strlen(name));
+		line_begin(2, &line, level);
+		if (title) {
+			line_add(2, &line, title, strlen(title));
+			line_add(2, &line, ": ", 2);
+		}
 		line_add(2, &line, text, n);
 		line.bytes[line.n++] = '\n';
 		line_flush(2, &line);
@@ -96,6 +109,18 @@ pst_log_text(enum pst_log_level level, const char *text, size_t len)
 		text += n;
 		len -= n;
 	} while (len > 0);
+}
+
+void
+pst_log_text(enum pst_log_level level, const char *text, size_t len)
+{
+	log_lines(level, NULL, text, len);
+}
+
+void
+pst_log_titled(enum pst_log_level level, const char *title, const char *text, size_t len)
+{
+	log_lines(level, title, text, len);
 }
 
 void
@@ -111,6 +136,15 @@ pst_log(enum pst_log_level level, const char *format, ...)
 	if (n < 0)
 		return;
 	pst_log_text(level, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+}
+
+void
+pst_log_raw_begin(int fd, enum pst_log_level level)
+{
+	struct line line;
+
+	line_begin(fd, &line, level);
+	line_flush(fd, &line);
 }
 
 void

@@ -174,7 +174,7 @@ pst_request_respond(struct pst_request *request, int status, const char *reason,
 		return result;
 	if (!interim)
 		request->state = PST_RESPONSE_GATHERED;
-	else if (!request->interim || before > PST_HEAD_MAX)
+	else if (!request->penstock || before > PST_HEAD_MAX)
 		request->gather.end -= pst_buf_length(&request->gather) - before;
 	return PST_RESULT_OK;
 }
@@ -276,17 +276,37 @@ pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t 
 	return result;
 }
 
+/* Web servers cut long texts before they say which request it was: TEXT begins with TITLE. */
+static int
+submit_titled(struct pst_request *request, const char *title, const char *text, size_t len)
+{
+	struct pst_buf whole = {0};
+	int result = PST_RESULT_ERROR;
+
+	if (pst_buf_append(&whole, title, strlen(title)) == 0 &&
+	    pst_buf_append(&whole, ": ", 2) == 0 && pst_buf_append(&whole, text, len) == 0)
+		result = request->carrier->submit(request, PST_STREAM_STDERR,
+		    pst_buf_bytes(&whole), pst_buf_length(&whole));
+	pst_buf_free(&whole);
+	return result;
+}
+
 int
 pst_request_error(struct pst_request *request, const char *text, size_t len)
 {
 	int result = PST_RESULT_GONE;
+	char title[256];
 
 	if (len == 0)
 		return 0;
-	if (!request->gone)
+	pst_request_title(request, title, sizeof(title));
+	request->explained = true;
+	if (!request->gone && request->penstock)
 		result = request->carrier->submit(request, PST_STREAM_STDERR, text, len);
+	else if (!request->gone)
+		result = submit_titled(request, title, text, len);
 	if (result < 0) /* the text matters most when things go wrong */
-		pst_log_text(PST_LOG_INFO, text, len);
+		pst_log_titled(PST_LOG_ERROR, title, text, len);
 	return 0;
 }
 
@@ -348,6 +368,20 @@ param_value(const struct pst_request *request, const char *name)
 	const struct pst_field *field = pst_fields_find(&request->params, name);
 
 	return field ? field->value : "";
+}
+
+const char *
+pst_request_title(const struct pst_request *request, char *text, size_t n)
+{
+	struct pst_request_line line;
+
+	pst_request_line(request, &line);
+	snprintf(text, n, "%.40s %.*s%.*s", line.method, (int)strcspn(line.path[0], "?"),
+	    line.path[0], (int)strcspn(line.path[1], "?"), line.path[1]);
+	for (char *at = text; *at; at++)
+		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+			*at = '?';
+	return text;
 }
 
 void

@@ -55,8 +55,10 @@ struct pst_request {
 	const struct pst_carrier *carrier;
 	void *link;   /* the carrier's */
 	uint16_t id;  /* in its session */
-	bool interim; /* the client knows interim responses */
+	bool penstock; /* the client is a gateway of ours: it knows interim responses, and names the
+	                  request with what STDERR carries */
 	bool gone;    /* nobody wants the answer: aborted, or the connection was lost */
+	bool explained; /* something was sent on STDERR, or logged in its place */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
 	struct pst_fields params;
@@ -122,7 +124,13 @@ void pst_request_answer(struct pst_request *request, int status);
  */
 enum pst_outcome pst_request_finish(struct pst_request *request, int result);
 
-/* "GET /path" for a log line, without the query: what the client sent is not escaped. Valid until
+/*
+ * Write "GET /path" to TEXT, N bytes at most with the NUL, without the query (it may hold secrets)
+ * and without control characters. Returns TEXT.
+ */
+const char *pst_request_title(const struct pst_request *request, char *text, size_t n);
+
+/* The same, without the query: what the client sent is not escaped. Valid until
  * the request is reset. PATH may be in two parts (SCRIPT_NAME and PATH_INFO). */
 struct pst_request_line {
 	const char *method;

@@ -5,16 +5,29 @@
 
 #include <string.h>
 
-/* Say WHAT happened to REQUEST. The query is left out: it may hold secrets. */
+/* Say WHAT happened to REQUEST. */
 static void
 log_request(const struct pst_request *request, const char *what)
 {
-	struct pst_request_line line;
+	char title[256];
 
-	pst_request_line(request, &line);
-	pst_log(PST_LOG_ERROR, "%.40s %.*s%.*s: %s", line.method,
-	    (int)strcspn(line.path[0], "?"), line.path[0], (int)strcspn(line.path[1], "?"),
-	    line.path[1], what);
+	pst_log_titled(
+	    PST_LOG_ERROR, pst_request_title(request, title, sizeof(title)), what, strlen(what));
+}
+
+/* Say what the plugin did not: that its RESULT and the response's STATE are not well. */
+static void
+explain(const struct pst_request *request, enum pst_response_state state, int result)
+{
+	if (state == PST_RESPONSE_NONE && result == 0)
+		log_request(request, "the application ended without a response: answered 500");
+	else if (result == 0 || request->explained)
+		return;
+	else if (state == PST_RESPONSE_SENT)
+		log_request(request, "the application failed after the head of its response "
+				     "was sent: the client sees it cut off");
+	else
+		log_request(request, "the application failed: answered 500");
 }
 
 static enum pst_outcome
@@ -37,14 +50,7 @@ pst_serve(struct pst_app *app, struct pst_request *request)
 	result = app->loaded.blocking.handle(app->app, request);
 	pst_crash_request(NULL);
 	state = request->state;
-	if (!request->gone) {
-		if (state == PST_RESPONSE_SENT && result != 0)
-			log_request(request, "the application failed after the head of its response "
-					     "was sent: the client sees it cut off");
-		else if (state == PST_RESPONSE_NONE && result == 0)
-			log_request(request, "the application ended without a response: answered 500");
-		else if (result != 0)
-			log_request(request, "the application failed: answered 500");
-	}
+	if (!request->gone)
+		explain(request, state, result);
 	return pst_request_finish(request, result);
 }

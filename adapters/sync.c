@@ -182,7 +182,7 @@ main(int argc, char **argv)
 	case PST_OPTIONS_SERVE: break;
 	}
 	if (sync->options.worker_id)
-		pst_log_begin("");
+		pst_log_begin(NULL);
 	status = serve(sync);
 	/* The control thread may still ask for a drain: what it uses is left to the process's end. */
 	return status;

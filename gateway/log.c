@@ -180,11 +180,12 @@ pst_log(enum pst_log_level level, const char *format, ...)
 }
 
 void
-pst_log_worker(pid_t pid, const char *worker, const char *text, size_t n)
+pst_log_worker(
+    pid_t pid, const char *worker, enum pst_log_level level, const char *text, size_t n)
 {
 	char line[PST_LOG_LINE];
 	int saved = errno, id;
-	size_t length = make_prefix(line, sizeof(line), pid, PST_LOG_INFO);
+	size_t length = make_prefix(line, sizeof(line), pid, level);
 
 	id = snprintf(line + length, 64, "worker %s: ", worker);
 	assert(id > 0 && id < 64);

@@ -59,11 +59,12 @@ void pst_log(enum pst_log_level level, const char *format, ...)
 #define pst_log_debug(...)    pst_log(PST_LOG_DEBUG, __VA_ARGS__)
 
 /*
- * A line that worker WORKER ("3.17"), process PID, printed: "[time] [PID] [INFO] worker 3.17:
+ * A line that worker WORKER ("3.17"), process PID, printed: "[time] [PID] [LEVEL] worker 3.17:
  * line". N bytes without the LF; escaped and cut as above. Written at every level setting: what an
  * application prints to stderr is not ours to hide.
  */
-void pst_log_worker(pid_t pid, const char *worker, const char *text, size_t n);
+void pst_log_worker(
+    pid_t pid, const char *worker, enum pst_log_level level, const char *text, size_t n);
 
 /* The descriptor that is logged to (for a child's fds 1 and 2); 2 before pst_log_open(). */
 int pst_log_fd(void);

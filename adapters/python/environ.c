@@ -93,13 +93,13 @@ make_names(void)
 
 /* PEP 3333's variables, with what an environ holds when the host has no parameter for one. */
 static PyObject *
-make_base(bool multithread, PyObject *file_wrapper)
+make_base(bool multithread, bool multiprocess, PyObject *file_wrapper)
 {
 	PyObject *base = Py_BuildValue(
 	    "{s(ii) ss sO sO sO sO sO sO sO ss ss ss ss ss ss ss ss}",
 	    "wsgi.version", 1, 0, "wsgi.url_scheme", "http", "wsgi.input", Py_None, "wsgi.errors",
 	    Py_None, "wsgi.multithread", multithread ? Py_True : Py_False, "wsgi.multiprocess",
-	    Py_True, "wsgi.run_once", Py_False, "wsgi.file_wrapper", file_wrapper,
+	    multiprocess ? Py_True : Py_False, "wsgi.run_once", Py_False, "wsgi.file_wrapper", file_wrapper,
 	    "wsgi.input_terminated", Py_True, "REQUEST_METHOD", "GET", "SCRIPT_NAME", "",
 	    "PATH_INFO", "", "QUERY_STRING", "", "SERVER_NAME", "localhost", "SERVER_PORT", "80",
 	    "SERVER_PROTOCOL", "HTTP/1.0", "SERVER_SOFTWARE", "penstock");
@@ -121,7 +121,7 @@ make_base(bool multithread, PyObject *file_wrapper)
 }
 
 struct pst_environ *
-pst_environ_new(bool multithread, PyObject *file_wrapper)
+pst_environ_new(bool multithread, bool multiprocess, PyObject *file_wrapper)
 {
 	struct pst_environ *env = calloc(1, sizeof *env);
 
@@ -130,7 +130,7 @@ pst_environ_new(bool multithread, PyObject *file_wrapper)
 		return NULL;
 	}
 	env->names = make_names();
-	env->base = make_base(multithread, file_wrapper);
+	env->base = make_base(multithread, multiprocess, file_wrapper);
 	env->input = PyUnicode_InternFromString("wsgi.input");
 	env->errors = PyUnicode_InternFromString("wsgi.errors");
 	env->scheme = PyUnicode_InternFromString("wsgi.url_scheme");

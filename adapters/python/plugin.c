@@ -6,9 +6,12 @@
 #include "adapters/python/app.h"
 #include "adapters/python/dump.h"
 #include "adapters/python/interp.h"
+#include "adapters/python/option.h"
 #include "adapters/python/wsgi.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What open() returns. */
 struct plugin {
@@ -16,6 +19,18 @@ struct plugin {
 	PyThreadState *thread; /* the main thread's, while it does not run Python */
 	struct pst_wsgi *wsgi;
 };
+
+/*
+ * Whether other processes may run the application at the same time: whoever starts the workers says
+ * how many there are; nobody does to one that was started by hand, which may have siblings.
+ */
+static bool
+is_multiprocess(const struct pst_app_config *config)
+{
+	const char *workers = pst_option_value(config, "workers", 0);
+
+	return workers == NULL || strcmp(workers, "1") != 0;
+}
 
 /* Load the application into a running interpreter: 0 or -1. */
 static int
@@ -25,8 +40,8 @@ load(struct plugin *plugin, const struct pst_app_config *config)
 
 	if (callable == NULL)
 		return -1;
-	plugin->wsgi =
-	    pst_wsgi_new(plugin->host, callable, config->model == PST_MODEL_THREADED);
+	plugin->wsgi = pst_wsgi_new(plugin->host, callable, config->model == PST_MODEL_THREADED,
+	    is_multiprocess(config));
 	Py_DECREF(callable);
 	if (plugin->wsgi != NULL)
 		return 0;

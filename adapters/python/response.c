@@ -1,5 +1,6 @@
 #include "adapters/python/response.h"
 
+#include "adapters/python/errors.h"
 #include "adapters/python/handle.h"
 
 #include <errno.h>
@@ -167,17 +168,19 @@ int
 pst_response_end(struct pst_call *call)
 {
 	char message[160];
+	int n;
 
 	pst_call_lock(call);
 	if (ready(call) < 0)
 		return leave(call, -1);
 	if (is_whole(call))
 		return leave(call, 0);
-	snprintf(message, sizeof message,
-	    "the application sent %lld bytes of body, its Content-Length said %lld; "
-	    "the response is broken off", call->written, call->head.content_length);
-	pst_call_log(call, PST_LOG_ERROR, message);
+	n = snprintf(message, sizeof message,
+	    "the application sent %lld bytes of body, its Content-Length said %lld: "
+	    "the response is broken off\n", call->written, call->head.content_length);
 	pst_call_unlock(call);
+	pst_errors_flush(call);
+	pst_errors_add(call, message, (size_t)n);
 	return -1;
 }
 

@@ -6,9 +6,9 @@
 
 /*
  * Take the exception that is set and return it as the interpreter would print it (UTF-8 in a bytes
- * object), or NULL when even that failed. No exception is set afterwards. SystemExit is one like
- * any other: nothing exits.
+ * object), or NULL when even that failed. *SUMMARY receives its type and message on one line, in
+ * the same way. No exception is set afterwards. SystemExit is one like any other: nothing exits.
  */
-PyObject *pst_traceback_take(void);
+PyObject *pst_traceback_take(PyObject **summary);
 
 #endif

@@ -24,7 +24,8 @@ struct pst_wsgi {
 };
 
 struct pst_wsgi *
-pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread)
+pst_wsgi_new(
+    const struct pst_host *host, PyObject *callable, bool multithread, bool multiprocess)
 {
 	struct pst_wsgi *wsgi = calloc(1, sizeof *wsgi);
 
@@ -41,8 +42,8 @@ pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread)
 	wsgi->file_wrapper_type = pst_file_wrapper_type();
 	wsgi->close = PyUnicode_InternFromString("close");
 	if (!PyErr_Occurred())
-		wsgi->environ =
-		    pst_environ_new(multithread, (PyObject *)wsgi->file_wrapper_type);
+		wsgi->environ = pst_environ_new(
+		    multithread, multiprocess, (PyObject *)wsgi->file_wrapper_type);
 	if (PyErr_Occurred()) {
 		pst_wsgi_free(wsgi);
 		return NULL;
@@ -66,28 +67,49 @@ pst_wsgi_free(struct pst_wsgi *wsgi)
 
 /* --- What went wrong ------------------------------------------------------------------- */
 
-/* For report(): what an exception does to the response. */
+/* Where an exception came from and what it does to the response. */
 static const char *
 effect(const struct pst_call *call, bool whole)
 {
 	if (whole)
-		return ", in close(), after a whole response";
-	return call->stage == PST_CALL_SENT ? ", whose response had begun and is broken off" : "";
+		return "in close(), after a whole response";
+	return call->stage == PST_CALL_SENT ? "the response had begun and is broken off" :
+	    "answered 500";
 }
 
-/* "error while handling GET /path" and the exception that is set, which is taken. */
+/* The exception that is set, which is taken: a line that says it all, and its traceback. */
 static PyObject *
 describe(struct pst_call *call, bool whole)
 {
-	char title[256];
-	PyObject *traceback = pst_traceback_take();
-	PyObject *text = PyBytes_FromFormat("error while handling %s%s\n%s",
-	    pst_call_title(call, title, sizeof title), effect(call, whole),
+	PyObject *summary;
+	PyObject *traceback = pst_traceback_take(&summary);
+	PyObject *text = PyBytes_FromFormat("the application raised %s: %s\n%s",
+	    summary != NULL ? PyBytes_AS_STRING(summary) : "an exception", effect(call, whole),
 	    traceback != NULL ? PyBytes_AS_STRING(traceback) : "no memory for its traceback\n");
 
+	Py_XDECREF(summary);
 	Py_XDECREF(traceback);
 	PyErr_Clear();
 	return text;
+}
+
+/* Log TEXT in the worker's log, with the request's name on its first line. */
+static void
+log_titled(struct pst_call *call, PyObject *text)
+{
+	char title[256];
+	PyObject *titled = PyBytes_FromFormat(
+	    "%s: %s", pst_call_title(call, title, sizeof title), PyBytes_AS_STRING(text));
+
+	if (titled == NULL) {
+		PyErr_Clear();
+		return;
+	}
+	Py_BEGIN_ALLOW_THREADS
+	call->host->log(
+	    PST_LOG_ERROR, PyBytes_AS_STRING(titled), (size_t)PyBytes_GET_SIZE(titled));
+	Py_END_ALLOW_THREADS
+	Py_DECREF(titled);
 }
 
 /*
@@ -107,14 +129,10 @@ report(struct pst_call *call, bool whole)
 	}
 	text = describe(call, whole);
 	pst_errors_flush(call);
-	if (text != NULL && !whole) {
+	if (text != NULL && !whole)
 		pst_errors_add(call, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
-	} else if (text != NULL) {
-		Py_BEGIN_ALLOW_THREADS
-		call->host->log(
-		    PST_LOG_ERROR, PyBytes_AS_STRING(text), (size_t)PyBytes_GET_SIZE(text));
-		Py_END_ALLOW_THREADS
-	}
+	else if (text != NULL)
+		log_titled(call, text);
 	Py_XDECREF(text);
 	return -1;
 }

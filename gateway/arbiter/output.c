@@ -20,6 +20,9 @@ struct pst_output {
 	bool finished; /* the worker has exited: nobody points here */
 	pid_t pid;
 	char id[PST_OUTPUT_ID];
+	bool continued; /* a piece of the line that has not ended was logged, as LEVEL */
+	bool hidden;    /* the log does not want LEVEL */
+	enum pst_log_level level;
 	size_t length; /* of the line that has not ended */
 	char line[PST_OUTPUT_LINE];
 };
@@ -36,10 +39,32 @@ output_free(struct pst_output *output)
 	free(output);
 }
 
-static void
-log_piece(struct pst_output *output, size_t n)
+/* Take the level that the line of N bytes at TEXT says, if it does: the length of that. */
+static size_t
+take_level(struct pst_output *output, const char *text, size_t n)
 {
-	pst_log_worker(output->pid, output->id, output->line, n);
+	static const enum pst_log_level levels[] = {PST_LOG_CRITICAL, PST_LOG_CRITICAL,
+	    PST_LOG_CRITICAL, PST_LOG_ERROR, PST_LOG_WARNING, PST_LOG_INFO, PST_LOG_INFO,
+	    PST_LOG_DEBUG};
+
+	output->level = PST_LOG_INFO;
+	output->hidden = false;
+	if (n < 3 || text[0] != '<' || text[1] < '0' || text[1] > '7' || text[2] != '>')
+		return 0;
+	output->level = levels[text[1] - '0'];
+	output->hidden = !pst_log_enabled(output->level);
+	return 3;
+}
+
+/* Log N bytes of a line; ENDS: they are its last. */
+static void
+log_piece(struct pst_output *output, const char *text, size_t n, bool ends)
+{
+	size_t said = output->continued ? 0 : take_level(output, text, n);
+
+	if (!output->hidden)
+		pst_log_worker(output->pid, output->id, output->level, text + said, n - said);
+	output->continued = !ends;
 }
 
 /* Log every whole line, and the rest when it fills the buffer. */
@@ -49,13 +74,13 @@ take_lines(struct pst_output *output)
 	char *start = output->line, *end = output->line + output->length, *lf;
 
 	while ((lf = memchr(start, '\n', (size_t)(end - start)))) {
-		pst_log_worker(output->pid, output->id, start, (size_t)(lf - start));
+		log_piece(output, start, (size_t)(lf - start), true);
 		start = lf + 1;
 	}
 	output->length = (size_t)(end - start);
 	memmove(output->line, start, output->length);
 	if (output->length == sizeof(output->line)) {
-		log_piece(output, output->length);
+		log_piece(output, output->line, output->length, false);
 		output->length = 0;
 	}
 }
@@ -79,7 +104,7 @@ static void
 log_rest(struct pst_output *output)
 {
 	if (output->length > 0)
-		log_piece(output, output->length);
+		log_piece(output, output->line, output->length, true);
 	output->length = 0;
 }
 

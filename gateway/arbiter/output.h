@@ -2,6 +2,10 @@
  * What a worker prints: its stdout and stderr are a pipe, read here line by line into the error
  * log, each line framed with the worker's id.
  *
+ * A line may begin with its level, as sd-daemon(3) has it: "<3>" is an error. It is cut off, and
+ * such a line obeys the log's level. Without one the line is INFO and is always written. Whatever
+ * a line says it is framed as its worker's.
+ *
  * An output lives on its own: subprocesses of the worker may hold the pipe after the worker has
  * exited, so it ends with the last writer. A worker that floods costs PST_OUTPUT_LINE bytes
  * and a turn of the loop at a time; what the log cannot take it drops and counts.

@@ -40,6 +40,7 @@ on_retry(void *owner)
 
 struct command {
 	char title[128];
+	char workers[32]; /* "workers=4" */
 	char **argv;
 	size_t count;
 };
@@ -68,7 +69,7 @@ add_options(struct command *command, const struct pst_conf *conf, char (*names)[
 static size_t
 count_words(const struct pst_conf *conf)
 {
-	size_t count = 6; /* title, --worker-id, ID, --, APP, NULL */
+	size_t count = 8; /* title, --worker-id, ID, --option, workers=N, --, APP, NULL */
 
 	for (int id = 0; id < PST_OPT_COUNT; id++)
 		if (pst_options[id].to == PST_TO_WORKER)
@@ -107,6 +108,10 @@ execute(struct pst_worker *worker, int output)
 	add_word(&command, command.title);
 	add_word(&command, "--worker-id");
 	add_word(&command, worker->id);
+	snprintf(command.workers, sizeof(command.workers), "workers=%lu",
+	    pst_conf_number(conf, PST_OPT_WORKERS));
+	add_word(&command, "--option");
+	add_word(&command, command.workers);
 	add_options(&command, conf, names);
 	add_word(&command, "--");
 	add_word(&command, pst_conf_app(conf));

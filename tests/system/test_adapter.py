@@ -386,7 +386,9 @@ def test_interim_responses_go_to_penstock_only(adapter: Adapter) -> None:
 def test_the_error_stream(adapter: Adapter) -> None:
     with fcgi.Connection(adapter.path) as connection:
         response = connection.ask("/error")
-    assert (response.stderr, response.body) == (b"one error\n", b"told\n")
+        assert (response.stderr, response.body) == (b"GET /error: one error\n", b"told\n")
+        connection.values(b"PENSTOCK_VERSION")
+        assert connection.ask("/error").stderr == b"one error\n"
 
 
 def test_files(adapter: Adapter) -> None:

@@ -132,8 +132,9 @@ END_TEST
 START_TEST(test_worker)
 {
 	pst_log_set_level(PST_LOG_CRITICAL);
-	pst_log_worker(4711, "3.17", "ZeroDivisionError\0\nx", 20);
-	ck_assert_ptr_nonnull(strstr(logged(), "] [4711] [INFO] worker 3.17: ZeroDivisionError\\x00\\nx\n"));
+	pst_log_worker(4711, "3.17", PST_LOG_ERROR, "ZeroDivisionError\0\nx", 20);
+	ck_assert_ptr_nonnull(
+	    strstr(logged(), "] [4711] [ERROR] worker 3.17: ZeroDivisionError\\x00\\nx\n"));
 }
 END_TEST
 

@@ -158,6 +158,54 @@ START_TEST(test_no_forged_lines)
 }
 END_TEST
 
+#define LEVEL(level) "[42] [" level "] worker 3.17: "
+
+START_TEST(test_levels)
+{
+	print("<0>a\n<2>b\n<3>c\n<4>d\n<5>e\n<6>f\n<7>hidden\n");
+	turn();
+	ck_assert_str_eq(logged(),
+	    LEVEL("CRITICAL") "a\n" LEVEL("CRITICAL") "b\n" LEVEL("ERROR") "c\n"
+	    LEVEL("WARNING") "d\n" LEVEL("INFO") "e\n" LEVEL("INFO") "f\n");
+}
+END_TEST
+
+START_TEST(test_what_is_no_level)
+{
+	print("<8>a\n<3\n<33>b\n <3>c\n<>\n<\nx<3>\n<3>\n");
+	turn();
+	ck_assert_str_eq(logged(), FRAME "<8>a\n" FRAME "<3\n" FRAME "<33>b\n" FRAME " <3>c\n"
+	    FRAME "<>\n" FRAME "<\n" FRAME "x<3>\n" LEVEL("ERROR") "\n");
+}
+END_TEST
+
+START_TEST(test_a_levels_setting_hides_only_what_says_its_level)
+{
+	pst_log_set_level(PST_LOG_ERROR);
+	print("<6>hidden\n<4>hidden\nplain\n<3>shown\n");
+	turn();
+	ck_assert_str_eq(logged(), FRAME "plain\n" LEVEL("ERROR") "shown\n");
+}
+END_TEST
+
+START_TEST(test_the_pieces_of_a_line_have_one_level)
+{
+	char text[PST_OUTPUT_LINE + 8], expect[2 * PST_OUTPUT_LINE];
+
+	memcpy(text, "<3>", 3);
+	memset(text + 3, 'x', sizeof(text) - 3);
+	memcpy(text + PST_OUTPUT_LINE, "<6>\n", 5);
+	print(text);
+	turn();
+	snprintf(expect, sizeof(expect), LEVEL("ERROR") "%.*s\n" LEVEL("ERROR") "<6>\n",
+	    PST_OUTPUT_LINE - 3, text + 3);
+	ck_assert_str_eq(logged(), expect);
+	print("next\n");
+	turn();
+	ck_assert_ptr_nonnull(strstr(logged(), FRAME "next\n"));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -173,6 +221,10 @@ main(void)
 	tcase_add_test(lines, test_a_worker_that_closed_its_output_before_it_exits);
 	tcase_add_test(lines, test_a_long_line_comes_in_pieces);
 	tcase_add_test(lines, test_no_forged_lines);
+	tcase_add_test(lines, test_levels);
+	tcase_add_test(lines, test_what_is_no_level);
+	tcase_add_test(lines, test_a_levels_setting_hides_only_what_says_its_level);
+	tcase_add_test(lines, test_the_pieces_of_a_line_have_one_level);
 	suite_add_tcase(suite, lines);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

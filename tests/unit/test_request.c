@@ -171,7 +171,7 @@ START_TEST(test_interim)
 	ck_assert_int_eq(respond(103), 0); /* to a client that knows none */
 	pst_request_flush(request);
 	assert_sent("");
-	request->interim = true;
+	request->penstock = true;
 	ck_assert_int_eq(respond(103), 0);
 	ck_assert_int_eq(respond(102), 0);
 	pst_request_flush(request);
@@ -187,7 +187,7 @@ END_TEST
 /* An application that gives no end of interim heads costs bounded memory. */
 START_TEST(test_interim_without_end)
 {
-	request->interim = true;
+	request->penstock = true;
 	for (int i = 0; i < 100000; i++)
 		ck_assert_int_eq(respond(103), 0);
 	ck_assert_uint_lt(pst_buf_length(&request->gather), 100000);

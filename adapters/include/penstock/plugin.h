@@ -126,7 +126,8 @@ struct pst_host {
 	 */
 	int (*send_file)(struct pst_request *request, int fd, off_t offset, size_t length);
 
-	/* Add text to the request's error stream (wsgi.errors): it is logged with the request. */
+	/* Add text to the request's error stream (wsgi.errors): it is logged with the request, whose
+	 * method and path the text need not say. */
 	int (*error)(struct pst_request *request, const char *text, size_t len);
 
 	/*
@@ -172,7 +173,8 @@ struct pst_plugin_blocking {
 	/*
 	 * Handle one request: 0 when the response is complete. -1 says that it is not: the host
 	 * answers 500 when nothing was sent, and otherwise makes the gateway break the connection,
-	 * so that nobody takes the body for whole.
+	 * so that nobody takes the body for whole. Say why by error(); the host logs a failure
+	 * that was not explained.
 	 */
 	int (*handle)(void *app, struct pst_request *request);
 };
