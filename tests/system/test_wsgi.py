@@ -300,8 +300,9 @@ def test_an_exception_ends_that_request_only(server: Server, path: str, line: st
     assert server.get(path)[0] == 500
     wait_for(lambda: server.errors()[before:].count(line) >= 2, "the end of its traceback")
     logged = server.errors()[before:]
-    assert logged.count("Traceback (most recent call last)") == 1
-    assert logged.count("the application ") == 1
+    prefix = "" if isinstance(server, Nginx) else f"GET {path}: "
+    assert logged.count(prefix + "Traceback (most recent call last)") == 1
+    assert logged.count(f"GET {path}: the application ") == 1
     assert f"GET {path}: the application raised {line}" in logged
 
 

@@ -320,8 +320,18 @@ START_TEST(test_send_file)
 }
 END_TEST
 
+/* A gateway of ours names the request itself. */
 START_TEST(test_error)
 {
+	pst_request_on_param(request, "REQUEST_METHOD", 14, "GET", 3);
+	pst_request_on_param(request, "REQUEST_URI", 11, "/a\x1b\r\nb?secret", 13);
+	pst_request_on_ready(request);
+	ck_assert(!request->explained);
+	ck_assert_int_eq(pst_request_error(request, "oh", 2), 0);
+	ck_assert_str_eq(client.errors, "GET /a???b: oh");
+	ck_assert(request->explained);
+	memset(client.errors, 0, sizeof(client.errors));
+	request->penstock = true;
 	ck_assert_int_eq(pst_request_error(request, "oh", 2), 0);
 	ck_assert_str_eq(client.errors, "oh");
 }
