@@ -70,17 +70,38 @@ def test_environ_has_every_variable_with_its_exact_type(server: Server) -> None:
 
 
 def test_paths_are_latin1_strings_of_their_bytes(server: Server) -> None:
-    environ = json.loads(server.request("/%65nviron?%C3%A9")[1])
-    assert environ["PATH_INFO"][1] == "/environ"
+    environ = json.loads(server.request("/%65nviron/caf%C3%A9/%FF%20x?%C3%A9")[1])
+    assert environ["PATH_INFO"][1] == "/environ/caf\xc3\xa9/\xff x"
     assert environ["QUERY_STRING"][1] == "%C3%A9"
 
 
 def test_each_request_has_a_fresh_environ(server: Server) -> None:
+    before = json.loads(server.get("/environ")[1])
     for _ in range(5):
         assert server.get("/fresh") == (200, b"false")
-    environ = json.loads(server.get("/environ")[1])
-    assert "wsgi.version" in environ
-    assert environ["SERVER_NAME"][1] != "changed"
+    after = json.loads(server.get("/environ")[1])
+    assert after.keys() == before.keys()
+    assert not [name for name in after if after[name][1] == "changed"]
+    for name in ("wsgi.version", "wsgi.file_wrapper", "SERVER_NAME", "REQUEST_METHOD"):
+        assert after[name] == before[name]
+
+
+def test_fields_of_one_name_are_joined(tmp_path: Path) -> None:
+    with serving("rules", "penstock", tmp_path) as server:
+        connection = server.connect()
+        connection.putrequest("GET", "/environ")
+        for name, value in (("X-A", "1"), ("Cookie", "a=1"), ("x-a", "2"), ("Cookie", "b=2")):
+            connection.putheader(name, value)
+        connection.endheaders()
+        environ = json.loads(connection.getresponse().read())
+        connection.close()
+    assert environ["HTTP_X_A"] == ["str", "1, 2"]
+    assert environ["HTTP_COOKIE"] == ["str", "a=1; b=2"]
+
+
+def test_multiprocess_is_true_with_several_workers(tmp_path: Path) -> None:
+    with serving("rules", "penstock", tmp_path, "-w", "2") as server:
+        assert json.loads(server.get("/environ")[1])["wsgi.multiprocess"] == ["bool", True]
 
 
 def test_values_and_names_follow_each_request(server: Server) -> None:
@@ -174,6 +195,19 @@ def test_start_response_may_be_called_by_the_iterable(server: Server) -> None:
 
 def test_write_comes_before_the_iterable(server: Server) -> None:
     assert server.get("/written") == (200, b"one two three")
+    assert server.get("/written-past-length") == (200, b"one two")
+    assert events(server) == ["body closed"]
+
+
+def test_write_and_the_iterable_are_held_against_one_length(server: Server) -> None:
+    assert_breaks(server, "/written-short")
+    assert events(server) == ["body closed"]
+    server.wait_logged("GET /written-short: the application sent 7 bytes of body")
+
+
+def test_lengths_have_64_bits(server: Server) -> None:
+    response, _ = server.request("/huge-length", "HEAD")
+    assert response.getheader("Content-Length") == str(5 * 2**30)
 
 
 @pytest.mark.parametrize(
@@ -287,6 +321,15 @@ def test_a_client_that_leaves_ends_the_response(
     assert "Traceback" not in server.errors()[before:]
 
 
+def test_close_is_called_when_the_client_left_before_the_answer(server: Server) -> None:
+    connection = server.connect()
+    connection.request("GET", "/deserted")
+    wait_for((server.directory / "entered").exists, "the application's call")
+    connection.close()
+    (server.directory / "left").touch()
+    assert events(server) == ["deserted closed"]
+
+
 # --- exceptions ----------------------------------------------------------------------------
 
 
@@ -373,27 +416,29 @@ def test_stdout_and_stderr_are_the_workers(server: Server) -> None:
     [("plain", 0, "sent"), ("unbuffered", 11, "sent"), ("buffered", 10, "sent"),
      ("exact", 13, None), ("seeked", 1000, "sent"), ("at-end", 260000, "read"),
      ("random", 7, None), ("bytes", 0, "read"), ("read-only", 0, None), ("gzip", 0, None),
-     ("gzip-wrapped", 0, None)],
+     ("gzip-wrapped", 0, None), ("huge", 5, None)],
 )  # fmt: skip
 def test_files_are_sent_from_where_they_stand(
     server: Server, name: str, offset: int, how: str | None
 ) -> None:
     response, body = server.request(f"/file?{name}")
     assert response.status == 200
-    assert body == rules.CONTENT[offset:]
+    assert body == (b"last words" if name == "huge" else rules.CONTENT)[offset:]
     assert events(server) == ([how] if how else [])
 
 
-@pytest.mark.parametrize("name", ["plain", "bytes", "exact"])
-def test_files_end_at_content_length(server: Server, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "offset"), [("plain", 0), ("bytes", 0), ("exact", 13), ("buffered", 10)]
+)
+def test_files_end_at_content_length(server: Server, name: str, offset: int) -> None:
     response, body = server.request(f"/file?{name}&1000")
-    offset = 13 if name == "exact" else 0
     assert response.getheader("Content-Length") == "1000"
     assert body == rules.CONTENT[offset : offset + 1000]
 
 
-def test_a_file_shorter_than_content_length_is_not_whole(server: Server) -> None:
-    assert_breaks(server, "/file?plain&1000000")
+@pytest.mark.parametrize("name", ["plain", "buffered"])
+def test_a_file_shorter_than_content_length_is_not_whole(server: Server, name: str) -> None:
+    assert_breaks(server, f"/file?{name}&1000000")
     assert events(server) == ["sent"]
 
 

@@ -25,7 +25,8 @@ def app(function):
 
 
 def application(environ, start_response):
-    return APPS[environ["PATH_INFO"]](environ, start_response)
+    first = "/" + environ["PATH_INFO"].split("/")[1]
+    return APPS[first](environ, start_response)
 
 
 def answer(start_response, value) -> list[bytes]:
@@ -78,6 +79,8 @@ def fresh(environ, start_response):
     environ["left.behind"] = "yes"
     environ["SERVER_NAME"] = "changed"
     del environ["wsgi.version"]
+    for name in environ:
+        environ[name] = "changed"
     return answer(start_response, polluted)
 
 
@@ -272,8 +275,29 @@ def written(environ, start_response):
 
 
 @app
+def written_past_length(environ, start_response):
+    """write() and the iterable fill one Content-Length."""
+    write = start_response("200 OK", [("Content-Length", "7")])
+    write(b"one ")
+    return Body([b"two ", b"three"])
+
+
+@app
+def written_short(environ, start_response):
+    write = start_response("200 OK", [("Content-Length", "10")])
+    write(b"one ")
+    return Body([b"two"])
+
+
+@app
 def write_text(environ, start_response):
     start_response("200 OK", TEXT)("text")
+    return []
+
+
+@app
+def huge_length(environ, start_response):
+    start_response("200 OK", [("Content-Length", str(5 * 2**30))])
     return []
 
 
@@ -421,6 +445,18 @@ def endless_write(environ, start_response):
     except OSError as error:
         events.append("write raised " + type(error).__name__)
         raise
+
+
+@app
+def deserted(environ, start_response):
+    """Begins to answer when the client has left."""
+    (SCRATCH / "entered").touch()
+    deadline = time.monotonic() + 30
+    while not (SCRATCH / "left").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    start_response("200 OK", TEXT)
+    return Body([b"x" * 65536] * 100, "deserted")
 
 
 @app
@@ -697,7 +733,17 @@ def sparse():
     return file
 
 
+def huge():
+    """More than 4 GiB before its last words."""
+    file = tempfile.TemporaryFile()
+    file.seek(5 * 2**30)
+    file.write(b"last words")
+    file.seek(5 * 2**30 + 5)
+    return file
+
+
 FILES = {
+    "huge": huge,
     "plain": lambda: Counted(content_file()),
     "unbuffered": lambda: Counted(positioned(content_file(buffering=0), seek=11)),
     "buffered": lambda: Counted(positioned(content_file(), read=10)),
