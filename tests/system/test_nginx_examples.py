@@ -351,7 +351,7 @@ def test_connections_are_kept(name: str, tmp_path: Path) -> None:
     """After twenty requests, one after the other, there is one connection, and it is open."""
     with ExitStack() as stack:
         bind = "127.0.0.1:0" if name == "tcp.conf" else f"unix:{tmp_path}/http.sock"
-        server = stack.enter_context(gateway(tmp_path, commands(name)[0], bind))
+        server = stack.enter_context(gateway(tmp_path, commands(name)[0], bind, "-w", "1"))
         changes = {"127.0.0.1:8000": f"127.0.0.1:{server.port}"} if name == "tcp.conf" else {
             "/run/shop/": f"{tmp_path}/"}  # fmt: skip
         site = stack.enter_context(Example(tmp_path, name, changes))
@@ -365,8 +365,9 @@ def test_connections_are_kept(name: str, tmp_path: Path) -> None:
 def test_a_stuck_request_is_penstocks_504(tmp_path: Path) -> None:
     """nginx waits longer than --timeout, so the answer and the log line are Penstock's."""
     command = commands("unix.conf")[0]
+    bind = f"unix:{tmp_path}/http.sock"
     with (
-        gateway(tmp_path, command, f"unix:{tmp_path}/http.sock", "--timeout", "1") as server,
+        gateway(tmp_path, command, bind, "-w", "2", "--timeout", "1") as server,
         Example(tmp_path, "unix.conf", {"/run/shop/": f"{tmp_path}/"}) as site,
     ):
         response, body = site.ask("/slow/30")
