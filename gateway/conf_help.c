@@ -32,7 +32,8 @@ pst_conf_print_help(FILE *out)
 		print_option(out, &pst_options[id]);
 	fputs("\n"
 	      "PENSTOCK_CMD_ARGS holds options, too; the command line overrides them.\n"
-	      "WEB_CONCURRENCY is a default for --workers, PORT for --bind (0.0.0.0:PORT).\n"
+	      "WEB_CONCURRENCY is a default for --workers, PORT for --bind (0.0.0.0:PORT),\n"
+	      "FORWARDED_ALLOW_IPS for --forwarded-allow-ips.\n"
 	      "Signals: TERM finishes requests, then ends; INT and QUIT end at once.\n"
 	      "Exit status: 0; 1 listener, plugin, runtime; 2 usage; 3 APP did not load.\n"
 	      "\n"
@@ -49,10 +50,13 @@ pst_conf_print_version(FILE *out)
 #else
 	fprintf(out, "Python:     no\n");
 #endif
+#ifdef __clang__
 	fprintf(out, "compiler:   %s\n", __VERSION__);
-#ifdef PST_SANITIZERS
-	fprintf(out, "sanitizers: %s\n", PST_SANITIZERS);
+#else
+	fprintf(out, "compiler:   gcc %s\n", __VERSION__);
 #endif
+	fprintf(out, "CFLAGS:     %s\n", PST_BUILD_CFLAGS);
+	fprintf(out, "options:    %s\n", PST_BUILD_OPTIONS);
 	fprintf(out, "programs:   %s\n", PST_LIBEXECDIR);
 	fprintf(out, "plugins:    %s\n", PST_PLUGINDIR);
 }

@@ -17,6 +17,18 @@ AC_ARG_WITH([sanitizer],
 AS_CASE([$with_sanitizer],
 	[yes], [AC_MSG_ERROR([--with-sanitizer needs a list: address,undefined or thread])])
 AM_CONDITIONAL([FUZZING], [test "$enable_fuzzing" = yes])
+pst_options=
+AS_IF([test "$enable_werror" = yes], [pst_options="$pst_options werror"])
+AS_IF([test "$enable_coverage" = yes], [pst_options="$pst_options coverage"])
+AS_IF([test "$enable_fuzzing" = yes], [pst_options="$pst_options fuzzing"])
+AS_IF([test "$with_sanitizer" != no], [pst_options="$pst_options sanitizer=$with_sanitizer"])
+pst_options=${pst_options:- none}
+pst_options=${pst_options# }
+AC_DEFINE_UNQUOTED([PST_BUILD_OPTIONS], ["$pst_options"],
+	[What was given to configure that makes another kind of build.])
+# As a C string.
+pst_shown_cflags=`AS_ECHO(["$CFLAGS"]) | sed 's/[[\\"]]/\\\\&/g'`
+AC_DEFINE_UNQUOTED([PST_BUILD_CFLAGS], ["$pst_shown_cflags"], [CFLAGS of configure.])
 ])
 
 # PST_TRY_FLAG(FLAG, VARIABLE): add FLAG to VARIABLE if the compiler knows it.
@@ -81,16 +93,11 @@ AC_SUBST([PST_FUZZ_LDFLAGS])
 
 # PST_SUMMARY: what configure found, for people.
 AC_DEFUN([PST_SUMMARY], [
-pst_options=
-AS_IF([test "$enable_werror" = yes], [pst_options="$pst_options werror"])
-AS_IF([test "$enable_coverage" = yes], [pst_options="$pst_options coverage"])
-AS_IF([test "$enable_fuzzing" = yes], [pst_options="$pst_options fuzzing"])
-AS_IF([test "$with_sanitizer" != no], [pst_options="$pst_options sanitizer=$with_sanitizer"])
 AS_ECHO(["
 $PACKAGE_NAME $PACKAGE_VERSION
   prefix     $prefix
   compiler   $CC $CFLAGS
-  options   ${pst_options:- none}
+  options    $pst_options
   libevent   $pst_libevent
   libfcgi    $pst_fastcgi
   check      $pst_check
