@@ -1,7 +1,7 @@
 /*
  * Log lines of an adapter: to fd 2, one write() for each line. Under the arbiter fd 2 is a pipe,
- * each line begins with its level as sd-daemon(3) has it ("<3>"), and the arbiter adds time, process
- * id and worker; started by hand, each line begins with the program's name.
+ * each line begins with its level as sd-daemon(3) has it ("<3>"), and the arbiter adds time,
+ * process id and worker; started by hand, each line begins with the program's name.
  */
 #ifndef PST_ADAPTERS_LOG_H
 #define PST_ADAPTERS_LOG_H

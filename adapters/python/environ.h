@@ -21,8 +21,8 @@ struct pst_environ;
 
 /*
  * What does not change from one request to the next. NULL with an exception.
- * MULTITHREAD and MULTIPROCESS: whether other threads or processes may run the application at the same
- * time.
+ * MULTITHREAD and MULTIPROCESS: whether other threads or processes may run the application at the
+ * same time.
  * FILE_WRAPPER is the callable of wsgi.file_wrapper; a reference is taken.
  */
 struct pst_environ *pst_environ_new(bool multithread, bool multiprocess, PyObject *file_wrapper);

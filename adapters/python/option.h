@@ -1,6 +1,6 @@
 /*
- * The options of the command line that concern Python: --python, --pythonpath, and --option workers=N,
- * by which penstock says how many workers there are.
+ * The options of the command line that concern Python: --python, --pythonpath, and --option
+ * workers=N, by which penstock says how many workers there are.
  */
 #ifndef PST_PYTHON_OPTION_H
 #define PST_PYTHON_OPTION_H

@@ -10,8 +10,8 @@
 
 struct pst_wsgi;
 
-/* What serves CALLABLE (a reference is taken); NULL with an exception. MULTITHREAD and MULTIPROCESS are
- * what the environ says. */
+/* What serves CALLABLE (a reference is taken); NULL with an exception. MULTITHREAD and MULTIPROCESS
+ * are what the environ says. */
 struct pst_wsgi *pst_wsgi_new(
     const struct pst_host *host, PyObject *callable, bool multithread, bool multiprocess);
 void pst_wsgi_free(struct pst_wsgi *wsgi);

@@ -167,8 +167,8 @@ def test_the_admin_refuses_a_form_without_token(admin: Browser) -> None:
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("/static/admin/css/base.css", "text/css"), ("/static/admin/img/icon-yes.svg", "image/svg+xml"),
-     ("/static/books/style.css", "text/css")],
+    [("/static/admin/css/base.css", "text/css"), ("/static/books/style.css", "text/css"),
+     ("/static/admin/img/icon-yes.svg", "image/svg+xml")],
 )  # fmt: skip
 def test_static_files(shop: Penstock, path: str, kind: str) -> None:
     answer = shop.get(path)

@@ -297,8 +297,9 @@ def test_an_error_after_the_head_breaks_the_response(server: Server) -> None:
 def test_an_error_in_close_spoils_nothing(server: Server) -> None:
     assert server.get("/close-fails") == (200, b"whole")
     assert events(server) == ["body closed"]
+    level = "error: " if isinstance(server, Nginx) else "[ERROR] worker 1.1: "
     server.wait_logged(
-        "GET /close-fails: the application raised RuntimeError: close failed: "
+        level + "GET /close-fails: the application raised RuntimeError: close failed: "
         "in close(), after a whole response"
     )
 
@@ -406,6 +407,13 @@ def test_errors_takes_text_of_any_kind(server: Server) -> None:
 def test_stdout_and_stderr_are_the_workers(server: Server) -> None:
     server.get("/printed")
     server.wait_logged("on stdout\n", "on stderr\n")
+    if isinstance(server, Nginx):
+        return
+    server.wait_logged(
+        "[INFO] worker 1.1: on stdout\n",
+        "[WARNING] worker 1.1: with a level\n",
+        "[ERROR] worker 1.1: \\r[2026-01-01 00:00:00 +0000] [1] [INFO] worker 9.9: forged\n",
+    )
 
 
 # --- files ---------------------------------------------------------------------------------

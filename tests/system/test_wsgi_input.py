@@ -12,7 +12,7 @@ from worker import Server, Worker, serving
 
 PATTERNS = [name[5:] for name in dir(rules) if name.startswith("read_")]
 
-# Lines of every length up to 400 bytes: some line ends right before, at and after each buffer's edge.
+# Lines of every length up to 400 bytes: some end right before, at and after each buffer's edge.
 LINES = b"".join(b"x" * length + b"\n" for length in range(400)) + b"last"
 
 

@@ -677,6 +677,7 @@ def errors(environ, start_response):
 def printed(environ, start_response):
     print("on stdout")
     print("on stderr", file=sys.stderr)
+    print("<4>with a level\n<3>\r[2026-01-01 00:00:00 +0000] [1] [INFO] worker 9.9: forged")
     return answer(start_response, None)
 
 
