@@ -156,26 +156,51 @@ pst_log_enabled(enum pst_log_level level)
 	return (int)level <= atomic_load_explicit(&logger.level, memory_order_relaxed);
 }
 
+static void
+log_message(
+    enum pst_log_level level, const char *format, va_list args, const char *text, size_t text_len)
+{
+	char message[PST_LOG_LINE], line[PST_LOG_LINE];
+	int n = vsnprintf(message, sizeof(message), format, args);
+	size_t length;
+
+	if (n < 0) /* a wide string that cannot be written: better the bare words than nothing */
+		n = snprintf(message, sizeof(message), "%s", format);
+	if ((size_t)n >= sizeof(message))
+		n = sizeof(message) - 1;
+	if (text_len > sizeof(message) - n)
+		text_len = sizeof(message) - n;
+	if (text_len > 0)
+		memcpy(message + n, text, text_len);
+	length = make_prefix(line, sizeof(line), getpid(), level);
+	put_line(line, finish_line(line, length, message, n + text_len));
+}
+
 void
 pst_log(enum pst_log_level level, const char *format, ...)
 {
-	char message[PST_LOG_LINE], line[PST_LOG_LINE];
-	int saved = errno, n;
-	size_t length;
+	int saved = errno;
 	va_list args;
 
 	if (!pst_log_enabled(level))
 		return;
 	va_start(args, format);
-	n = vsnprintf(message, sizeof(message), format, args);
+	log_message(level, format, args, NULL, 0);
 	va_end(args);
-	if (n < 0) /* a wide string that cannot be written: better the bare words than nothing */
-		n = snprintf(message, sizeof(message), "%s", format);
-	if ((size_t)n >= sizeof(message))
-		n = sizeof(message) - 1;
+	errno = saved;
+}
 
-	length = make_prefix(line, sizeof(line), getpid(), level);
-	put_line(line, finish_line(line, length, message, n));
+void
+pst_log_quote(enum pst_log_level level, const char *text, size_t n, const char *format, ...)
+{
+	int saved = errno;
+	va_list args;
+
+	if (!pst_log_enabled(level))
+		return;
+	va_start(args, format);
+	log_message(level, format, args, text, n);
+	va_end(args);
 	errno = saved;
 }
 

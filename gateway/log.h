@@ -58,6 +58,10 @@ void pst_log(enum pst_log_level level, const char *format, ...)
 #define pst_log_info(...)     pst_log(PST_LOG_INFO, __VA_ARGS__)
 #define pst_log_debug(...)    pst_log(PST_LOG_DEBUG, __VA_ARGS__)
 
+/* The same, with N bytes of TEXT, which may have NULs, after the message. */
+void pst_log_quote(enum pst_log_level level, const char *text, size_t n, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
 /*
  * A line that worker WORKER ("3.17"), process PID, printed: "[time] [PID] [LEVEL] worker 3.17:
  * line". N bytes without the LF; escaped and cut as above. Written at every level setting: what an

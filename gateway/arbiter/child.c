@@ -58,6 +58,11 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		signal_child(child, SIGKILL);
 		break;
 	case PST_SLOT_STARTING:
+		if (!child->suspicion[0]) {
+			child->events->late(child->owner);
+			break;
+		}
+		/* fallthrough */
 	case PST_SLOT_READY:
 	case PST_SLOT_USABLE:
 		pst_log_error("%s (pid %ld) is ended: %s", child->name, (long)child->pid,
@@ -158,6 +163,22 @@ failed:
 	child->channel = NULL;
 	child->pid = 0;
 	return -1;
+}
+
+void
+pst_child_limit_start(struct pst_child *child, unsigned ms)
+{
+	assert(child->slot.state == PST_SLOT_STARTING);
+	set_timer(child, ms);
+}
+
+void
+pst_child_ready(struct pst_child *child, enum pst_slot_state state)
+{
+	/* A suspect's time goes on. */
+	if (!child->suspicion[0])
+		event_del(child->timer);
+	enter(child, state);
 }
 
 void

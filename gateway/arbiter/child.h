@@ -17,6 +17,8 @@
 struct pst_child_events {
 	/* A control line came. */
 	void (*line)(void *owner, const struct pst_control *line);
+	/* It did not get ready in the time that pst_child_limit_start() gave it. */
+	void (*late)(void *owner);
 	/* The wait of PST_SLOT_BACKOFF is over. */
 	void (*retry)(void *owner);
 };
@@ -44,6 +46,15 @@ void pst_child_close(struct pst_child *child);
  * state is starting only after success.
  */
 int pst_child_start(struct pst_child *child, struct pst_spawn *spawn, const char *name);
+
+/*
+ * Just started: unless its state has changed after MS milliseconds, late() is called. Once it has,
+ * pst_child_ready() ends that.
+ */
+void pst_child_limit_start(struct pst_child *child, unsigned ms);
+
+/* It said READY: enter STATE. */
+void pst_child_ready(struct pst_child *child, enum pst_slot_state state);
 
 /* Ask it to finish and exit; after GRACE milliseconds it is killed. */
 void pst_child_drain(struct pst_child *child, unsigned grace);

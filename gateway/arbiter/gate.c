@@ -122,7 +122,7 @@ on_line(void *owner, const struct pst_control *line)
 	} else if (pst_control_is(line, "READY")) {
 		if (gate->child.slot.state != PST_SLOT_STARTING)
 			return;
-		pst_slot_enter(&gate->child.slot, PST_SLOT_USABLE, pst_clock_ms());
+		pst_child_ready(&gate->child, PST_SLOT_USABLE);
 		gate->was_usable = true;
 		pst_log_debug("gateway ready (pid %ld)", (long)gate->child.pid);
 	} else if (!pst_control_is(line, "PONG")) {

@@ -134,7 +134,11 @@ retry(struct pst_child *child, const char *name, long pid, int wait_status)
 	char words[128];
 
 	pst_child_describe(wait_status, words, sizeof(words));
-	if (pid)
+	/* A line before said why it was ended. */
+	if (child->slot.state == PST_SLOT_DYING)
+		pst_log_info("%s (pid %ld) is gone; another is started in %u.%u s", name, pid,
+		    delay / 1000, delay % 1000 / 100);
+	else if (pid)
 		pst_log_error("%s (pid %ld) %s; another is started in %u.%u s", name, pid, words,
 		    delay / 1000, delay % 1000 / 100);
 	else

@@ -13,6 +13,20 @@
 /* Between SIGABRT, at which a worker dumps its stacks, and SIGKILL. */
 #define DUMP_MS 1000
 
+/* As in gunicorn --timeout limits the start, too, but who sets a short one means requests. */
+#define START_LEAST_S 30
+
+/* Seconds that a worker may take to load its application; 0: no limit. */
+static unsigned
+start_limit(const struct pst_conf *conf)
+{
+	unsigned long timeout = pst_conf_number(conf, PST_OPT_TIMEOUT);
+
+	if (timeout > 0 && timeout < START_LEAST_S)
+		return START_LEAST_S;
+	return (unsigned)(timeout > 86400 ? 86400 : timeout);
+}
+
 /* ---- what it says ---- */
 
 static void
@@ -23,11 +37,23 @@ on_line(void *owner, const struct pst_control *line)
 	if (pst_control_is(line, "READY")) {
 		if (worker->child.slot.state != PST_SLOT_STARTING)
 			return;
-		pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
+		pst_child_ready(&worker->child, PST_SLOT_READY);
 		pst_gate_announce(&worker->arbiter->gate, worker);
 	} else if (!pst_control_is(line, "PONG")) {
 		pst_child_unknown_line(&worker->child, line);
 	}
+}
+
+static void
+on_late_start(void *owner)
+{
+	struct pst_worker *worker = owner;
+
+	pst_log_error("worker %s (pid %ld): '%s' is still not loaded after %u s (the limit "
+		      "is --timeout, or %d s if that is longer): the worker dumps its stacks, is killed and replaced",
+	    worker->id, (long)worker->child.pid, pst_conf_app(worker->arbiter->conf),
+	    start_limit(worker->arbiter->conf), START_LEAST_S);
+	pst_child_end(&worker->child, SIGABRT, DUMP_MS);
 }
 
 static void
@@ -160,15 +186,19 @@ try_to_start(struct pst_worker *worker)
 	}
 	result = execute(worker, output);
 	close(output);
-	if (result == 0)
-		pst_output_set_pid(worker->output, worker->child.pid);
-	return result;
+	if (result < 0)
+		return -1;
+	pst_output_set_pid(worker->output, worker->child.pid);
+	if (start_limit(worker->arbiter->conf) > 0)
+		pst_child_limit_start(&worker->child, start_limit(worker->arbiter->conf) * 1000);
+	return 0;
 }
 
 int
 pst_worker_init(struct pst_worker *worker, struct pst_arbiter *arbiter, unsigned number)
 {
-	static const struct pst_child_events events = {.line = on_line, .retry = on_retry};
+	static const struct pst_child_events events = {
+	    .line = on_line, .late = on_late_start, .retry = on_retry};
 
 	worker->arbiter = arbiter;
 	worker->number = number;

@@ -46,7 +46,7 @@ void pst_exchange_refuse(
     struct pst_exchange *exchange, unsigned status, const char *detail, unsigned retry_after);
 
 /* The worker's answer failed for REASON: answer with STATUS if nothing was sent, else break the
- * client's connection; one error line. */
+ * client's connection; one error line. A worker that still makes it is told to stop. */
 void pst_exchange_fail(struct pst_exchange *exchange, unsigned status, const char *reason);
 
 /* The status that tells the client why a body was not stored. */

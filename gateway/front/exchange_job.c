@@ -18,6 +18,7 @@ exchange_of(struct pst_job *job)
 void
 pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 {
+	struct pst_pool *pool = x->context->pool;
 	bool begun = pst_answer_begun(&x->answer);
 	char name[256];
 
@@ -31,14 +32,14 @@ pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 		pst_log_error("worker %s: %s: %s: answered %u", x->worker, name, reason, status);
 		pst_exchange_refuse(x, status, NULL, 0);
 	}
+	/* Nothing more of it is wanted. */
+	pst_pool_withdraw(pool, &x->job);
 }
 
-/* What the worker sent is no response, or there is no room for it: ERR says which. Nothing more of
- * it is wanted. */
+/* What the worker sent is no response, or there is no room for it: ERR says which. */
 static void
 reject(struct pst_exchange *x, int err)
 {
-	struct pst_pool *pool = x->context->pool;
 	bool ours = err != PST_ERR_PROTOCOL && err != PST_ERR_LIMIT;
 	char text[512];
 
@@ -49,7 +50,6 @@ reject(struct pst_exchange *x, int err)
 		snprintf(
 		    text, sizeof(text), "it sent no valid response: %s", x->answer.reason);
 	pst_exchange_fail(x, ours ? pst_exchange_status_of(err) : 502, text);
-	pst_pool_withdraw(pool, &x->job);
 }
 
 /* --- the job's callbacks --- */
@@ -170,8 +170,9 @@ on_late(struct pst_job *job, uint64_t after_ms)
 		return;
 	}
 	pst_exchange_name(x, name, sizeof(name));
-	pst_log_error("worker %s: %s: it still runs, although nobody waits for it: %s", x->worker,
-	    name, reason);
+	pst_log_warning("worker %s: %s: nobody waits for its answer any more, but it does not end "
+			"the request: %s",
+	    x->worker, name, reason);
 }
 
 /* END_REQUEST came. Without the end of STDOUT before it the answer is whole only if the application
@@ -181,11 +182,14 @@ on_complete(struct pst_exchange *x, uint32_t app_status)
 {
 	char reason[64];
 
-	snprintf(reason, sizeof(reason), "it ended with status %" PRIu32, app_status);
-	if (wants_output(x) && (app_status == 0 || x->answer.state == PST_ANSWER_HEAD))
+	if (!wants_output(x))
+		return;
+	if (app_status == 0) {
 		end_answer(x);
-	else if (wants_output(x))
-		pst_exchange_fail(x, 502, reason);
+		return;
+	}
+	snprintf(reason, sizeof(reason), "it failed, with application status %" PRIu32, app_status);
+	pst_exchange_fail(x, 502, reason);
 }
 
 static void

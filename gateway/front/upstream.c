@@ -59,12 +59,22 @@ lose_errno(struct pst_upstream *up, const char *what)
 	lose(up, reason);
 }
 
-static void
-lose_session(struct pst_upstream *up, int err)
+const char *
+pst_upstream_session_reason(const struct pst_upstream *up, int err, char *text, size_t size)
 {
 	const char *reason = pst_session_reason(up->session);
 
-	lose(up, *reason != '\0' ? reason : pst_error_string(err));
+	snprintf(text, size, "its FastCGI session failed: %s",
+	    *reason != '\0' ? reason : pst_error_string(err));
+	return text;
+}
+
+static void
+lose_session(struct pst_upstream *up, int err)
+{
+	char reason[sizeof(up->reason)];
+
+	lose(up, pst_upstream_session_reason(up, err, reason, sizeof(reason)));
 }
 
 /* --- bytes out --- */

@@ -32,6 +32,12 @@ struct pst_upstream {
 	void *arg;
 };
 
+/* --- upstream.c --- */
+
+/* Why the session ended, ERR if it does not say, into TEXT, which is returned. */
+const char *pst_upstream_session_reason(
+    const struct pst_upstream *upstream, int err, char *text, size_t size);
+
 /* --- upstream_jobs.c --- */
 
 /* Keep the session supplied with bodies; each piece is sent before the next is taken. */

@@ -66,12 +66,15 @@ pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void 
 
 	if (job == NULL)
 		return;
+	if (stream == PST_STREAM_STDERR) {
+		if (n > 0)
+			job->callbacks->error(job, bytes, n);
+		return;
+	}
+	/* What it says on STDERR is no progress: nobody waits for that. */
 	if (job->state == PST_JOB_STARTED && !job->paused)
 		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
-	if (stream == PST_STREAM_STDOUT)
-		job->callbacks->output(job, bytes, n);
-	else if (n > 0)
-		job->callbacks->error(job, bytes, n);
+	job->callbacks->output(job, bytes, n);
 }
 
 /* The job has left the upstream's list; what is to be told is told by the caller. */
@@ -102,6 +105,7 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 {
 	struct pst_upstream *up = arg;
 	struct pst_job *job = pst_session_user(up->session, id);
+	char text[sizeof(up->reason)];
 
 	if (job == NULL)
 		return;
@@ -111,7 +115,9 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 		up->callbacks->unseen(up->arg, job);
 	} else if (end == PST_END_CONNECTION) {
 		finish(up, job, PST_JOB_LOST, 0,
-		    up->state == PST_UPSTREAM_LOST ? up->reason : pst_session_reason(up->session));
+		    up->state == PST_UPSTREAM_LOST ? up->reason
+						   : pst_upstream_session_reason(up,
+							 PST_ERR_CLOSED, text, sizeof(text)));
 	} else if (end == PST_END_COMPLETE) {
 		finish(up, job, PST_JOB_COMPLETE, app_status, "");
 	} else {

@@ -14,7 +14,7 @@ put(struct pst_worker_lines *lines, const char *worker, const char *request, con
 		return;
 	}
 	lines->logged++;
-	pst_log_error("worker %s: %s: %.*s", worker, request, (int)n, line);
+	pst_log_quote(PST_LOG_ERROR, line, n, "worker %s: stderr: %s: ", worker, request);
 }
 
 static void

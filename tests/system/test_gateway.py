@@ -289,8 +289,8 @@ def test_stderr_is_framed_and_bounded(gateway: Gateway) -> None:
     with gateway.client() as client:
         assert client.ask("/says").status == 200
     gateway.wait_log("more of its STDERR were dropped")
-    assert "worker 1.1: GET /says: one line\n" in gateway.log
-    assert "worker 1.1: GET /says: half\n" in gateway.log
+    assert "worker 1.1: stderr: GET /says: one line\n" in gateway.log
+    assert "worker 1.1: stderr: GET /says: half\n" in gateway.log
     assert "\x1b" not in gateway.log
     assert gateway.log.count("flood") < 1100
 

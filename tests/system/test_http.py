@@ -265,5 +265,5 @@ def test_access_log(server: Penstock, client: Client) -> None:
 
 def test_what_a_worker_says_names_worker_and_request(server: Penstock, client: Client) -> None:
     client.ask("/says?something")
-    server.wait_for(r"\[ERROR\] worker \d+\.\d+: GET /says: something$")
+    server.wait_for(r"\[ERROR\] worker \d+\.\d+: stderr: GET /says: something$")
     assert "\x1b" not in server.log
