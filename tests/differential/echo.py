@@ -1,4 +1,4 @@
-"""What an application sees of a request: "METHOD target host length-of-body"."""
+"""What an application sees of a request: "METHOD target host length-of-body"; see servers.py."""
 
 
 def application(environ, start_response):
@@ -8,5 +8,8 @@ def application(environ, start_response):
         environ.get("HTTP_HOST", ""),
         str(len(environ["wsgi.input"].read())),
     ]).encode("latin-1")
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(seen)))])
+    fields = [("Content-Type", "text/plain"), ("Content-Length", str(len(seen)))]
+    if environ["REQUEST_METHOD"] == "HEAD":
+        fields.append(("X-Seen", seen.decode("latin-1") + "."))
+    start_response("200 OK", fields)
     return [seen]

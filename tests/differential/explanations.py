@@ -22,6 +22,12 @@ _HOST = ("both", SERVED, "Host is not well-formed: RFC 9112, 3.2 asks for 400")
 _NODE_HOST = ("node", SERVED, "Node does not look into the authority of an absolute target")
 _LEADING = ("both", SERVED, "RFC 9112, 2.2 asks to ignore one empty line (CRLF); others skip any CR and LF")
 
+# What Node 20 refuses as we do, its elder brother in Debian 12 still served.
+_OLD_LF = ("node", SERVED, "Node 18 takes LF alone for a line end; RFC 9112, 2.2 allows that, we refuse it")
+_OLD_FIELD = ("node", SERVED, "Node 18 takes field lines that are not valid (RFC 9112, 5.1)")
+_OLD_TARGET = ("node", SERVED, "Node 18 takes any byte in a target (RFC 3986, 2 has ASCII characters only)")
+_OLD_CHUNK = ("node", SERVED, "Node 18 does not look at the two bytes behind a chunk")
+
 EXPLANATIONS: dict[str, list[Explanation]] = {
     "method: lower case": [("both", REFUSED, "methods are tokens with case (RFC 9110, 9.1): the application judges")],
     "method: unknown token": [("both", REFUSED, "any token is a method (RFC 9110, 9.1): the application judges")],
@@ -33,13 +39,13 @@ EXPLANATIONS: dict[str, list[Explanation]] = {
     "version: too many digits": [("nginx", SERVED, "a version has one digit on each side (RFC 9112, 2.3)")],
     "version: whitespace behind": [("nginx", SERVED, "the parts of a request line are separated by one space (RFC 9112, 3)")],
     "line: two spaces": [("both", SERVED, "the parts of a request line are separated by one space (RFC 9112, 3)")],
-    "line: ends with LF": [_LF],
+    "line: ends with LF": [_LF, _OLD_LF],
     "line: several empty lines before": [_LEADING],
     "line: LF before": [_LEADING],
     "line: CR before": [_LEADING],
     "field: ends with LF": [_LF],
     "field: ends with CR CR LF": [_CR],
-    "head: ends with LF": [_LF],
+    "head: ends with LF": [_LF, _OLD_LF],
     "target: absolute form": [("node", OTHER, "Node ignores that the authority replaces Host (RFC 9112, 3.2.2)")],
     "target: absolute form without a path": [("node", OTHER, "Node ignores that the authority replaces Host (RFC 9112, 3.2.2)")],
     "target: userinfo": [_NODE_HOST],
@@ -48,7 +54,7 @@ EXPLANATIONS: dict[str, list[Explanation]] = {
     "target: another scheme": [("both", SERVED, "we serve http and https only")],
     "target: asterisk": [("node", SERVED, "* is a target of OPTIONS only (RFC 9112, 3.2.4)")],
     "target: fragment": [("both", SERVED, "a target has no fragment (RFC 9112, 3.2)")],
-    "target: byte above 0x7f": [("nginx", SERVED, "a URI has ASCII characters only (RFC 3986, 2)")],
+    "target: byte above 0x7f": [("nginx", SERVED, "a URI has ASCII characters only (RFC 3986, 2)"), _OLD_TARGET],
     "target: malformed percent-encoding": [("node", SERVED, "Node does not decode targets; PATH_INFO must be decoded")],
     "target: %00": [("node", SERVED, "Node does not decode targets; no path has a NUL")],
     "target: dot segments above the root": [("nginx", REFUSED, "nginx resolves dot segments to choose a location; we keep them")],
@@ -63,7 +69,7 @@ EXPLANATIONS: dict[str, list[Explanation]] = {
     "host: list": [_HOST],
     "host: byte above 0x7f": [_HOST],
     "field: no colon": [("nginx", SERVED, "nginx leaves out field lines that are not valid (ignore_invalid_headers)")],
-    "field: name not a token": [("nginx", SERVED, "nginx leaves out field lines that are not valid (ignore_invalid_headers)")],
+    "field: name not a token": [("nginx", SERVED, "nginx leaves out field lines that are not valid (ignore_invalid_headers)"), _OLD_FIELD],
     "field: rare token characters": [("node", REFUSED, "any token is a field name (RFC 9110, 5.1)")],
     "field: control character in a value": [("nginx", SERVED, "nginx hands on control characters (RFC 9110, 5.5 calls them invalid)")],
     "field: more than 100": [("both", SERVED, "--limit-request-fields")],
@@ -87,11 +93,11 @@ EXPLANATIONS: dict[str, list[Explanation]] = {
     "chunk: size ends with LF": [_LF],
     "chunk: data end with LF": [_LF],
     "chunk: longer or shorter than its size": [("nginx", SERVED, "nginx takes LF alone for the end of a chunk whose data ate the CR")],
-    "chunk: last one ends with LF": [_LF],
+    "chunk: last one ends with LF": [_LF, _OLD_LF],
     "trailer: framing field": [("node", REFUSED, "trailers are checked and forgotten, whatever they are called")],
-    "trailer: malformed": [("nginx", SERVED, "nginx skips trailers unread")],
-    "trailer: folded": [("nginx", SERVED, "nginx skips trailers unread")],
-    "trailer: ends with LF": [_LF],
+    "trailer: malformed": [("nginx", SERVED, "nginx skips trailers unread"), _OLD_FIELD],
+    "trailer: folded": [("nginx", SERVED, "nginx skips trailers unread"), _OLD_FIELD],
+    "trailer: ends with LF": [_LF, _OLD_LF],
     "trailer: control character": [("nginx", SERVED, "nginx skips trailers unread")],
     "connection: close": [
         _TAIL,
@@ -101,4 +107,11 @@ EXPLANATIONS: dict[str, list[Explanation]] = {
     "expect: something else": [("both", SERVED, "an unknown expectation is 417 (RFC 9110, 10.1.1)")],
     "upgrade: websocket": [_UPGRADE, ("node", NUMBER, "Node takes what follows a request for an upgrade for the other protocol's")],
     "upgrade: h2c": [_UPGRADE, ("node", NUMBER, "Node takes what follows a request for an upgrade for the other protocol's")],
+    "field: empty name": [_OLD_FIELD],
+    "field: whitespace before the first": [_OLD_FIELD],
+    "field: space before the colon": [_OLD_FIELD],
+    "target: control character": [_OLD_TARGET],
+    "chunk: data end with CR or nothing": [_OLD_CHUNK],
+    "host: none": [("node", SERVED, "Node 18 serves 1.1 without Host; RFC 9112, 3.2 asks for 400")],
+    "coding: empty": [("node", SERVED, "Node 18 takes an empty Transfer-Encoding for none; a field that frames must say how")],
 }

@@ -107,6 +107,7 @@ def _coding(name: str, values: list[list[bytes]]) -> None:
     MUTATIONS[name] = apply
 
 
+_choices("method: HEAD", "method", [b"HEAD"])
 _choices("method: lower case", "method", [b"get", b"Get"])
 _choices("method: unknown token", "method", [b"BREW", b"M-SEARCH", b"A1"])
 _choices("method: rare token characters", "method", [b"A!", b"B'C", b"X|Y", b"Q~", b"G.T", b"A^"])
@@ -222,6 +223,14 @@ _length("length: CR within", [[b" 5\r5"], [b"\r5"]])
 _length("length: shorter than the body", [[b" 0"], [b" 3"]])
 _length("length: longer than the body", [[b" 1000"]])
 
+
+
+@mutation("method: HEAD with a body")
+def _head_with_body(request: Request, rng: random.Random) -> None:
+    MUTATIONS[rng.choice(["length: plain", "chunk: plain"])](request, rng)
+    request.method = b"HEAD"
+
+
 _coding("coding: chunked", [[b" chunked"], [b"chunked"], [b"  chunked "]])
 _coding("coding: tabs around", [[b"\tchunked"], [b" chunked\t"]])
 _coding("coding: other case", [[b" Chunked"], [b" CHUNKED"]])
@@ -310,7 +319,7 @@ _fields("upgrade: h2c", [[b"Upgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings\
 
 def _base(rng: random.Random) -> Request:
     request = Request()
-    kind = rng.randrange(4)
+    kind = rng.randrange(5)
     if kind == 1:
         MUTATIONS["length: plain"](request, rng)
     elif kind == 2:
@@ -318,6 +327,8 @@ def _base(rng: random.Random) -> Request:
     elif kind == 3:
         request.version = b"HTTP/1.0"
         request.fields.append(b"Connection: keep-alive")
+    elif kind == 4:
+        request.method = b"HEAD"
     return request
 
 

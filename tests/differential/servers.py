@@ -1,6 +1,7 @@
 """The servers that are compared, each answering with what it took a request to be.
 
-An answer's body is "METHOD target host length-of-body". All are real and listen on loopback.
+An answer's body is "METHOD target host length-of-body"; the answer to HEAD, which has none, says it
+in a field X-Seen instead, with a full stop behind it. All are real and listen on loopback.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ const server = require('http').createServer((request, response) => {
     const seen = Buffer.from(
       `${request.method} ${request.url} ${request.headers.host ?? ''} ${length}`, 'latin1');
     response.setHeader('Content-Length', seen.length);
+    if (request.method === 'HEAD') response.setHeader('X-Seen', seen.toString('latin1') + '.');
     response.end(seen);
   });
 });
@@ -60,7 +62,12 @@ http {{
   }}
   server {{
     listen unix:{folder}/echo.sock;
-    location / {{ return 200 "$request_method $request_uri $http_x_host $content_length"; }}
+    location / {{
+      if ($request_method = HEAD) {{
+        add_header X-Seen "$request_method $request_uri $http_x_host $content_length.";
+      }}
+      return 200 "$request_method $request_uri $http_x_host $content_length";
+    }}
   }}
 }}
 """
@@ -113,11 +120,14 @@ def _responses(received: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while match := _RESPONSE.match(received, at):
         status, head = int(match[1]), match[2].lower()
+        seen = re.search(rb"(?im)^x-seen: *([^\r]*)\.\r", match[2])
         at = match.end()
         if status < 200:
             continue
         body = b""
-        if length := re.search(rb"content-length: *(\d+)", head):
+        if seen:
+            body = seen[1]
+        elif length := re.search(rb"content-length: *(\d+)", head):
             body = received[at:at + int(length[1])]
             at += int(length[1])
         elif b"transfer-encoding: chunked" in head:
