@@ -193,4 +193,4 @@ def test_the_error_stream_reaches_the_log_of_nginx(adapter: Adapter, tmp_path: P
     (tmp_path / "server").mkdir()
     with Nginx(tmp_path / "server", f"fastcgi_pass unix:{adapter.path};") as nginx:
         assert nginx.curl(path="/error") == (0, b"told\n")
-        assert 'FastCGI sent in stderr: "one error' in nginx.error_log  # type: ignore[attr-defined]
+        assert 'FastCGI sent in stderr: "GET /error: one error' in nginx.error_log  # type: ignore[attr-defined]
