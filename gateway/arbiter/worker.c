@@ -50,7 +50,8 @@ on_late_start(void *owner)
 	struct pst_worker *worker = owner;
 
 	pst_log_error("worker %s (pid %ld): '%s' is still not loaded after %u s (the limit "
-		      "is --timeout, or %d s if that is longer): the worker dumps its stacks, is killed and replaced",
+		      "is --timeout, or %d s if that is longer): the worker dumps its stacks, is "
+		      "killed and replaced",
 	    worker->id, (long)worker->child.pid, pst_conf_app(worker->arbiter->conf),
 	    start_limit(worker->arbiter->conf), START_LEAST_S);
 	pst_child_end(&worker->child, SIGABRT, DUMP_MS);
