@@ -22,13 +22,16 @@ enum { PRIORITY_LIFE, PRIORITY_OUTPUT, PRIORITIES };
 static void
 reaped(struct pst_arbiter *arbiter, pid_t pid, int wait_status)
 {
+	struct pst_worker *worker;
+
 	if (pid == arbiter->gate.child.pid) {
 		pst_arbiter_gate_gone(arbiter, wait_status);
 		return;
 	}
-	for (size_t i = 0; i < arbiter->worker_count; i++) {
-		if (pid == arbiter->workers[i].child.pid) {
-			pst_arbiter_worker_gone(arbiter, &arbiter->workers[i], wait_status);
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	{
+		if (pid == worker->child.pid) {
+			pst_arbiter_worker_gone(arbiter, worker, wait_status);
 			return;
 		}
 	}
@@ -79,6 +82,19 @@ on_quick(struct pst_arbiter *arbiter, int number, unsigned sender)
 }
 
 static void
+on_hup(struct pst_arbiter *arbiter, unsigned sender)
+{
+	if (arbiter->phase >= PST_PHASE_DRAINING) {
+		pst_log_warning("SIGHUP from pid %u is ignored: all ends", sender);
+		return;
+	}
+	pst_log_info("SIGHUP from pid %u: every worker is replaced by one that loads the "
+		     "application anew%s",
+	    sender, arbiter->reload_begun ? ", also those that this reload has replaced" : "");
+	pst_turnover_reload(arbiter);
+}
+
+static void
 on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 {
 	int number = (int)info->ssi_signo;
@@ -93,6 +109,7 @@ on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 		break;
 	case SIGINT:
 	case SIGQUIT: on_quick(arbiter, number, info->ssi_pid); break;
+	case SIGHUP: on_hup(arbiter, info->ssi_pid); break;
 	default:
 		pst_log_warning("SIG%s from pid %u is ignored: this version of Penstock has no "
 				"use for it yet", sigabbrev_np(number), info->ssi_pid);
@@ -155,21 +172,26 @@ close_signals(struct pst_arbiter *arbiter)
 	event_free(arbiter->signals);
 }
 
+static void
+on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	pst_workers_sweep(arg);
+}
+
 static int
 make_children(struct pst_arbiter *arbiter)
 {
-	size_t count = pst_conf_number(arbiter->conf, PST_OPT_WORKERS);
+	unsigned count = (unsigned)pst_conf_number(arbiter->conf, PST_OPT_WORKERS);
 
-	arbiter->workers = calloc(count, sizeof(*arbiter->workers));
-	if (!arbiter->workers || pst_gate_init(&arbiter->gate, arbiter) < 0)
+	if (pst_gate_init(&arbiter->gate, arbiter) < 0)
 		return -1;
-	for (; arbiter->worker_count < count; arbiter->worker_count++) {
-		size_t i = arbiter->worker_count;
-
-		if (pst_worker_init(&arbiter->workers[i], arbiter, (unsigned)i + 1) < 0)
+	for (unsigned number = 1; number <= count; number++)
+		if (!pst_worker_new(arbiter, number, PST_WORKER_HOLDER))
 			return -1;
-	}
-	return 0;
+	arbiter->sweep = event_new(arbiter->base, -1, 0, on_sweep, arbiter);
+	return arbiter->sweep ? 0 : -1;
 }
 
 /* The event loop and what hangs on it: 0, or -1 after a line was logged. */
@@ -195,10 +217,10 @@ failed:
 static void
 close_machinery(struct pst_arbiter *arbiter)
 {
-	for (size_t i = 0; i < arbiter->worker_count; i++)
-		pst_child_close(&arbiter->workers[i].child);
+	pst_workers_free(arbiter);
 	pst_child_close(&arbiter->gate.child);
-	free(arbiter->workers);
+	if (arbiter->sweep)
+		event_free(arbiter->sweep);
 	pst_outputs_close(&arbiter->outputs);
 	close_signals(arbiter);
 	if (arbiter->base)
@@ -210,9 +232,15 @@ close_machinery(struct pst_arbiter *arbiter)
 static void
 start_children(struct pst_arbiter *arbiter)
 {
+	struct pst_worker *worker;
+
 	pst_gate_start(&arbiter->gate);
-	for (size_t i = 0; i < arbiter->worker_count && arbiter->phase == PST_PHASE_STARTING; i++)
-		pst_worker_start(&arbiter->workers[i]);
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	{
+		if (arbiter->phase != PST_PHASE_STARTING)
+			break;
+		pst_worker_start(worker);
+	}
 }
 
 static void
@@ -272,6 +300,7 @@ pst_arbiter_run(const struct pst_conf *conf, const struct pst_identity *identity
 	    .null = -1,
 	};
 
+	TAILQ_INIT(&arbiter.workers);
 	switch (pst_listeners_open(&arbiter.listeners, conf, identity)) {
 	case PST_LISTENERS_FAILED: return PST_EXIT_FAILED;
 	case PST_LISTENERS_INTERRUPTED: return PST_EXIT_OK;

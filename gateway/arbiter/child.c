@@ -39,6 +39,14 @@ signal_child(struct pst_child *child, int number)
 }
 
 static void
+end_suspect(struct pst_child *child)
+{
+	pst_log_error(
+	    "%s (pid %ld) is ended: %s", child->name, (long)child->pid, child->suspicion);
+	pst_child_end(child, SIGTERM, PST_CHILD_GRACE);
+}
+
+static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct pst_child *child = arg;
@@ -49,6 +57,12 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	case PST_SLOT_BACKOFF:
 		child->events->retry(child->owner);
 		break;
+	case PST_SLOT_RETIRING:
+		if (child->suspicion[0]) {
+			end_suspect(child);
+			break;
+		}
+		/* fallthrough */
 	case PST_SLOT_DRAINING:
 		pst_log_warning("%s (pid %ld) did not finish in time: killing it", child->name,
 		    (long)child->pid);
@@ -65,9 +79,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		/* fallthrough */
 	case PST_SLOT_READY:
 	case PST_SLOT_USABLE:
-		pst_log_error("%s (pid %ld) is ended: %s", child->name, (long)child->pid,
-		    child->suspicion);
-		pst_child_end(child, SIGTERM, PST_CHILD_GRACE);
+		end_suspect(child);
 		break;
 	case PST_SLOT_EMPTY:
 	case PST_SLOT_STATES:
@@ -182,6 +194,14 @@ pst_child_ready(struct pst_child *child, enum pst_slot_state state)
 }
 
 void
+pst_child_retire(struct pst_child *child, unsigned grace)
+{
+	enter(child, PST_SLOT_RETIRING);
+	if (!child->suspicion[0])
+		set_timer(child, grace);
+}
+
+void
 pst_child_drain(struct pst_child *child, unsigned grace)
 {
 	enter(child, PST_SLOT_DRAINING);
@@ -221,6 +241,13 @@ pst_child_retry_later(struct pst_child *child, unsigned delay)
 {
 	enter(child, PST_SLOT_BACKOFF);
 	set_timer(child, delay);
+}
+
+void
+pst_child_give_up(struct pst_child *child)
+{
+	event_del(child->timer);
+	enter(child, PST_SLOT_EMPTY);
 }
 
 void

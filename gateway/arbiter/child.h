@@ -56,6 +56,10 @@ void pst_child_limit_start(struct pst_child *child, unsigned ms);
 /* It said READY: enter STATE. */
 void pst_child_ready(struct pst_child *child, enum pst_slot_state state);
 
+/* Others see that it gets nothing more; unless it is drained before, it is killed after GRACE
+ * milliseconds. */
+void pst_child_retire(struct pst_child *child, unsigned grace);
+
 /* Ask it to finish and exit; after GRACE milliseconds it is killed. */
 void pst_child_drain(struct pst_child *child, unsigned grace);
 
@@ -73,6 +77,9 @@ void pst_child_reaped(struct pst_child *child);
 
 /* Enter backoff; retry() comes after DELAY milliseconds. */
 void pst_child_retry_later(struct pst_child *child, unsigned delay);
+
+/* It is in backoff: do not try again, it is empty. */
+void pst_child_give_up(struct pst_child *child);
 
 /* Log a line that nobody knows, once for each process. */
 void pst_child_unknown_line(struct pst_child *child, const struct pst_control *line);

@@ -52,15 +52,24 @@ pst_gate_withdraw(struct pst_gate *gate, struct pst_worker *worker)
 	pst_channel_send(gate->child.channel, "SLOT", "down", worker->id, NULL);
 }
 
+int
+pst_gate_drain(struct pst_gate *gate, struct pst_worker *worker)
+{
+	if (!gate->child.channel || !worker->announced)
+		return -1;
+	pst_channel_send(gate->child.channel, "SLOT", "drain", worker->id, NULL);
+	return 0;
+}
+
 /* Whatever the last gateway thought of the workers, this one has to find out. */
 static void
 announce_workers(struct pst_gate *gate)
 {
 	struct pst_arbiter *arbiter = gate->arbiter;
+	struct pst_worker *worker;
 
-	for (size_t i = 0; i < arbiter->worker_count; i++) {
-		struct pst_worker *worker = &arbiter->workers[i];
-
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	{
 		worker->announced = false;
 		if (worker->child.slot.state == PST_SLOT_USABLE)
 			pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
@@ -74,9 +83,10 @@ announce_workers(struct pst_gate *gate)
 static struct pst_worker *
 find_worker(struct pst_arbiter *arbiter, const char *id)
 {
-	for (size_t i = 0; i < arbiter->worker_count; i++) {
-		struct pst_worker *worker = &arbiter->workers[i];
+	struct pst_worker *worker;
 
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	{
 		if (worker->announced && strcmp(worker->id, id) == 0)
 			return worker;
 	}
@@ -92,7 +102,10 @@ on_usable(struct pst_gate *gate, struct pst_worker *worker)
 	pst_arbiter_worker_usable(gate->arbiter, worker);
 }
 
-/* SLOT usable ID, SLOT late ID REQUEST, SLOT broken ID REASON. A worker may be gone by now. */
+/*
+ * SLOT usable ID, SLOT drained ID, SLOT late ID REQUEST, SLOT broken ID REASON. A worker may be
+ * gone by now.
+ */
 static void
 on_slot(struct pst_gate *gate, const struct pst_control *line)
 {
@@ -104,6 +117,8 @@ on_slot(struct pst_gate *gate, const struct pst_control *line)
 		return;
 	if (pst_control_is(line, "SLOT usable"))
 		on_usable(gate, worker);
+	else if (pst_control_is(line, "SLOT drained"))
+		pst_worker_drained(worker);
 	else if (pst_control_is(line, "SLOT late"))
 		pst_worker_late(worker, more);
 	else if (pst_control_is(line, "SLOT broken"))

@@ -39,4 +39,5 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/spawn.c \
 	%D%/spawn.h \
 	%D%/state.h \
+	%D%/turnover.c \
 	%D%/worker.c

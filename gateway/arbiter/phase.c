@@ -30,10 +30,12 @@ enter_phase(struct pst_arbiter *arbiter, enum pst_phase phase)
 static void
 stop_when_empty(struct pst_arbiter *arbiter)
 {
+	const struct pst_worker *worker;
+
 	if (arbiter->phase < PST_PHASE_RETIRING || pst_slot_has_process(&arbiter->gate.child.slot))
 		return;
-	for (size_t i = 0; i < arbiter->worker_count; i++)
-		if (pst_slot_has_process(&arbiter->workers[i].child.slot))
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+		if (pst_slot_has_process(&worker->child.slot))
 			return;
 	arbiter->finished = true;
 	event_base_loopbreak(arbiter->base);
@@ -43,10 +45,8 @@ stop_when_empty(struct pst_arbiter *arbiter)
 static void
 give_up_slot(struct pst_child *child)
 {
-	if (child->slot.state != PST_SLOT_BACKOFF)
-		return;
-	event_del(child->timer);
-	pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
+	if (child->slot.state == PST_SLOT_BACKOFF)
+		pst_child_give_up(child);
 }
 
 static void
@@ -61,11 +61,13 @@ end_child(struct pst_child *child, int number)
 void
 pst_arbiter_end(struct pst_arbiter *arbiter, int number)
 {
+	struct pst_worker *worker;
+
 	if (arbiter->phase != PST_PHASE_ENDING)
 		enter_phase(arbiter, PST_PHASE_ENDING);
 	end_child(&arbiter->gate.child, number);
-	for (size_t i = 0; i < arbiter->worker_count; i++)
-		end_child(&arbiter->workers[i].child, number);
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+		end_child(&worker->child, number);
 	stop_when_empty(arbiter);
 }
 
@@ -87,7 +89,8 @@ retire_worker(struct pst_child *child)
 		pst_child_end(child, SIGTERM, PST_CHILD_GRACE);
 		break;
 	case PST_SLOT_READY:
-	case PST_SLOT_USABLE: pst_child_drain(child, WORKER_DRAIN_MS); break;
+	case PST_SLOT_USABLE:
+	case PST_SLOT_RETIRING: pst_child_drain(child, WORKER_DRAIN_MS); break;
 	default: break;
 	}
 }
@@ -95,20 +98,33 @@ retire_worker(struct pst_child *child)
 static void
 retire(struct pst_arbiter *arbiter)
 {
+	struct pst_worker *worker;
+
 	enter_phase(arbiter, PST_PHASE_RETIRING);
-	for (size_t i = 0; i < arbiter->worker_count; i++)
-		retire_worker(&arbiter->workers[i].child);
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+		retire_worker(&worker->child);
 	stop_when_empty(arbiter);
+}
+
+unsigned
+pst_arbiter_grace(const struct pst_arbiter *arbiter)
+{
+	unsigned long seconds = pst_conf_number(arbiter->conf, PST_OPT_GRACEFUL_TIMEOUT);
+
+	return (unsigned)(seconds > 86400 ? 86400 : seconds) * 1000;
 }
 
 void
 pst_arbiter_drain(struct pst_arbiter *arbiter)
 {
 	struct pst_child *gate = &arbiter->gate.child;
-	unsigned long seconds = pst_conf_number(arbiter->conf, PST_OPT_GRACEFUL_TIMEOUT);
-	unsigned grace = (unsigned)(seconds > 86400 ? 86400 : seconds) * 1000;
+	unsigned grace = pst_arbiter_grace(arbiter);
+	struct pst_worker *worker;
 
 	enter_phase(arbiter, PST_PHASE_DRAINING);
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+		if (worker->role == PST_WORKER_HEIR)
+			pst_worker_leave(worker);
 	give_up_slot(gate);
 	if (pst_slot_is_wanted(&gate->slot))
 		pst_child_drain(gate, grace + GATEWAY_MARGIN_MS);
@@ -151,11 +167,14 @@ void
 pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status)
 {
 	struct pst_child *child = &arbiter->gate.child;
+	struct pst_worker *worker;
 	long pid = child->pid;
 	char words[128];
 	int code;
 
 	pst_child_reaped(child);
+	TAILQ_FOREACH(worker, &arbiter->workers, link)
+		pst_worker_drained(worker);
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (arbiter->phase >= PST_PHASE_DRAINING) {
 		if (child->slot.state == PST_SLOT_DRAINING && wait_status != 0)
@@ -199,6 +218,25 @@ give_up_start(
 	fail(arbiter, code == PST_EXIT_APP ? PST_EXIT_APP : PST_EXIT_FAILED);
 }
 
+/* One that was not needed any more has exited. */
+static void
+worker_left(struct pst_worker *worker, long pid, int wait_status)
+{
+	struct pst_child *child = &worker->child;
+	char words[128];
+
+	pst_child_describe(wait_status, words, sizeof(words));
+	if (wait_status != 0 && pst_slot_is_wanted(&child->slot))
+		pst_log_error("worker %s (pid %ld) %s before it had finished its requests: those "
+			      "are lost", worker->id, pid, words);
+	else
+		pst_log_info("worker %s (pid %ld) has left: it %s", worker->id, pid, words);
+	if (child->slot.state != PST_SLOT_EMPTY)
+		pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
+	pst_worker_set_role(worker, PST_WORKER_GONE);
+	pst_turnover_next(worker->arbiter);
+}
+
 void
 pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, int wait_status)
 {
@@ -214,6 +252,15 @@ pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, 
 		stop_when_empty(arbiter);
 		return;
 	}
+	if (worker->role == PST_WORKER_LEAVING) {
+		worker_left(worker, pid, wait_status);
+		return;
+	}
+	if (worker->role == PST_WORKER_HEIR) {
+		pst_turnover_failed(worker, pid, wait_status);
+		return;
+	}
+	worker->due = PST_DUE_NOT; /* whoever comes next loads what is there now */
 	if (worker->late) {
 		pst_log_info("worker %s (pid %ld) is gone; another is started", worker->id, pid);
 		pst_child_retry_later(child, 0);
@@ -247,8 +294,13 @@ void
 pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker)
 {
 	pst_log_info("worker %s ready (pid %ld)", worker->id, (long)worker->child.pid);
-	if (arbiter->phase != PST_PHASE_STARTING)
-		return;
-	enter_phase(arbiter, PST_PHASE_SERVING);
-	pst_arbiter_log_addresses(arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
+	if (arbiter->phase == PST_PHASE_STARTING) {
+		enter_phase(arbiter, PST_PHASE_SERVING);
+		pst_arbiter_log_addresses(
+		    arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
+	}
+	if (worker->role == PST_WORKER_HEIR)
+		pst_turnover_usable(worker);
+	else
+		pst_turnover_next(arbiter);
 }

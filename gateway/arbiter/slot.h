@@ -3,12 +3,12 @@
  * states, the one function that changes them, and when to start again. Times are milliseconds
  * of a monotonic clock.
  *
- *	empty ──► starting ──► ready ◄──► usable
- *	  ▲  ▲       │           │          │        draining: was asked to finish and exit
- *	  │  │       └───────────┴──────────┤        dying: was signalled, SIGKILL follows
- *	  │  │                              ▼        backoff: has exited, starts again later
- *	  │  └────────────── draining ──► dying
- *	  └── backoff ◄─── any with a process
+ *	empty ──► starting ──► ready ◄──► usable     retiring: gets nothing more, was told nothing yet
+ *	  ▲  ▲       │           ├─ retiring ┤        draining: was asked to finish and exit
+ *	  │  │       └───────────┴──────┬────┤        dying: was signalled, SIGKILL follows
+ *	  │  │                          ▼    ▼        backoff: has exited, starts again later
+ *	  │  └─────────────────── draining ► dying
+ *	  └── backoff ◄─── any with a process but retiring
  */
 #ifndef PST_ARBITER_SLOT_H
 #define PST_ARBITER_SLOT_H
@@ -21,6 +21,7 @@ enum pst_slot_state {
 	PST_SLOT_STARTING, /* has a process that did not say READY yet */
 	PST_SLOT_READY,    /* a worker that said READY; the gateway was told, or will be */
 	PST_SLOT_USABLE,   /* serves: the gateway said so of a worker, itself by READY */
+	PST_SLOT_RETIRING, /* a worker: the gateway was told, and finishes its requests */
 	PST_SLOT_DRAINING,
 	PST_SLOT_DYING,
 	PST_SLOT_BACKOFF,

@@ -2,6 +2,7 @@
 #include "gateway/arbiter/state.h"
 #include "gateway/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* What a worker without requests gets to clean up and exit, at least. */
+#define EXIT_MS 5000
 /* Between SIGABRT, at which a worker dumps its stacks, and SIGKILL. */
 #define DUMP_MS 1000
 
@@ -195,16 +198,72 @@ try_to_start(struct pst_worker *worker)
 	return 0;
 }
 
-int
-pst_worker_init(struct pst_worker *worker, struct pst_arbiter *arbiter, unsigned number)
+/* ---- its life ---- */
+
+struct pst_worker *
+pst_worker_new(struct pst_arbiter *arbiter, unsigned number, enum pst_worker_role role)
 {
 	static const struct pst_child_events events = {
 	    .line = on_line, .late = on_late_start, .retry = on_retry};
+	struct pst_worker *worker = calloc(1, sizeof(*worker));
 
+	if (!worker)
+		return NULL;
 	worker->arbiter = arbiter;
+	worker->role = role;
 	worker->number = number;
 	worker->listener = -1;
-	return pst_child_init(&worker->child, arbiter->base, &events, worker);
+	if (pst_child_init(&worker->child, arbiter->base, &events, worker) < 0) {
+		free(worker);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&arbiter->workers, worker, link);
+	return worker;
+}
+
+static void
+free_worker(struct pst_worker *worker)
+{
+	TAILQ_REMOVE(&worker->arbiter->workers, worker, link);
+	pst_child_close(&worker->child);
+	free(worker);
+}
+
+void
+pst_workers_sweep(struct pst_arbiter *arbiter)
+{
+	struct pst_worker *worker, *next;
+
+	for (worker = TAILQ_FIRST(&arbiter->workers); worker; worker = next) {
+		next = TAILQ_NEXT(worker, link);
+		if (worker->role == PST_WORKER_GONE)
+			free_worker(worker);
+	}
+}
+
+void
+pst_workers_free(struct pst_arbiter *arbiter)
+{
+	while (!TAILQ_EMPTY(&arbiter->workers))
+		free_worker(TAILQ_FIRST(&arbiter->workers));
+}
+
+void
+pst_worker_set_role(struct pst_worker *worker, enum pst_worker_role role)
+{
+	static const unsigned next[] = {
+		[PST_WORKER_HOLDER] = 1u << PST_WORKER_LEAVING,
+		[PST_WORKER_HEIR] = 1u << PST_WORKER_HOLDER | 1u << PST_WORKER_LEAVING,
+		[PST_WORKER_LEAVING] = 1u << PST_WORKER_GONE,
+		[PST_WORKER_GONE] = 0,
+	};
+
+	assert(next[worker->role] & (1u << role));
+	worker->role = role;
+	if (role != PST_WORKER_GONE)
+		return;
+	assert(!pst_slot_has_process(&worker->child.slot));
+	event_active(worker->arbiter->sweep, EV_TIMEOUT, 0);
 }
 
 void
@@ -214,6 +273,7 @@ pst_worker_start(struct pst_worker *worker)
 	    ++worker->arbiter->serial);
 	worker->announced = false;
 	worker->late = false;
+	worker->due = PST_DUE_NOT;
 	if (try_to_start(worker) == 0)
 		return;
 	pst_worker_reaped(worker);
@@ -245,4 +305,44 @@ pst_worker_late(struct pst_worker *worker, const char *request)
 	    worker->id, (long)worker->child.pid, request,
 	    pst_conf_text(worker->arbiter->conf, PST_OPT_TIMEOUT));
 	pst_child_end(&worker->child, SIGABRT, DUMP_MS);
+}
+
+/* ---- its leave ---- */
+
+static void
+drain(struct pst_worker *worker)
+{
+	unsigned grace = pst_arbiter_grace(worker->arbiter);
+
+	pst_child_drain(&worker->child, grace > EXIT_MS ? grace : EXIT_MS);
+}
+
+void
+pst_worker_leave(struct pst_worker *worker)
+{
+	struct pst_child *child = &worker->child;
+
+	pst_worker_set_role(worker, PST_WORKER_LEAVING);
+	switch (child->slot.state) {
+	case PST_SLOT_BACKOFF: pst_child_give_up(child); /* fallthrough */
+	case PST_SLOT_EMPTY: pst_worker_set_role(worker, PST_WORKER_GONE); break;
+	case PST_SLOT_STARTING: /* it loads its application and hears nothing else */
+		pst_child_end(child, SIGTERM, PST_CHILD_GRACE);
+		break;
+	case PST_SLOT_READY:
+	case PST_SLOT_USABLE:
+		if (pst_gate_drain(&worker->arbiter->gate, worker) == 0)
+			pst_child_retire(child, pst_arbiter_grace(worker->arbiter));
+		else
+			drain(worker);
+		break;
+	default: break; /* it is on its way out */
+	}
+}
+
+void
+pst_worker_drained(struct pst_worker *worker)
+{
+	if (worker->child.slot.state == PST_SLOT_RETIRING)
+		drain(worker);
 }

@@ -145,6 +145,14 @@ on_slot_usable(void *arg, const char *worker)
 }
 
 static void
+on_slot_drained(void *arg, const char *worker)
+{
+	struct front *front = arg;
+
+	pst_uplink_send(front->uplink, "SLOT", "drained", worker, NULL);
+}
+
+static void
 on_slot_late(void *arg, const char *worker, const char *request)
 {
 	struct front *front = arg;
@@ -290,6 +298,7 @@ on_start(struct front *front)
 {
 	static const struct pst_pool_events events = {
 	    .usable = on_slot_usable,
+	    .drained = on_slot_drained,
 	    .late = on_slot_late,
 	    .broken = on_slot_broken,
 	};
@@ -333,6 +342,8 @@ on_line(void *arg, const struct pst_control *line)
 		on_start(front);
 	else if (pool != NULL && is(line, "SLOT up", 4))
 		pst_pool_slot_up(pool, line->words[2], line->words[3]);
+	else if (pool != NULL && is(line, "SLOT drain", 3))
+		pst_pool_slot_drain(pool, line->words[2]);
 	else if (pool != NULL && is(line, "SLOT down", 3))
 		pst_pool_slot_down(pool, line->words[2]);
 	else if (is(line, "DRAIN", 1))

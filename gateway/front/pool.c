@@ -22,13 +22,18 @@
  *	                                     ▼
  *	                                 CONDEMNED
  *
- * From everywhere to DEAD: the process exited, or the connection is lost.
+ * When the arbiter retires it: BUSY and DRAINING become RETIRING, which is given nothing more and
+ * becomes RETIRED with its last job; STARTING and IDLE are RETIRED at once. A RETIRING one whose
+ * job outlasts deadline and grace is CONDEMNED. From everywhere to DEAD: the process exited, or
+ * the connection is lost.
  */
 enum slot_state {
 	STARTING,
 	IDLE,
 	BUSY,
 	DRAINING,
+	RETIRING,
+	RETIRED, /* the arbiter was told */
 	CONDEMNED,
 	DEAD,
 };
@@ -61,10 +66,12 @@ struct pst_pool {
 /* --- slots --- */
 
 static const unsigned allowed[] = {
-    [STARTING] = 1u << IDLE | 1u << DEAD,
-    [IDLE] = 1u << BUSY | 1u << DEAD,
-    [BUSY] = 1u << IDLE | 1u << BUSY | 1u << DRAINING | 1u << DEAD,
-    [DRAINING] = 1u << IDLE | 1u << DRAINING | 1u << CONDEMNED | 1u << DEAD,
+    [STARTING] = 1u << IDLE | 1u << RETIRED | 1u << DEAD,
+    [IDLE] = 1u << BUSY | 1u << RETIRED | 1u << DEAD,
+    [BUSY] = 1u << IDLE | 1u << BUSY | 1u << DRAINING | 1u << RETIRING | 1u << DEAD,
+    [DRAINING] = 1u << IDLE | 1u << DRAINING | 1u << RETIRING | 1u << CONDEMNED | 1u << DEAD,
+    [RETIRING] = 1u << RETIRING | 1u << RETIRED | 1u << CONDEMNED | 1u << DEAD,
+    [RETIRED] = 1u << DEAD,
     [CONDEMNED] = 1u << DEAD,
     [DEAD] = 0,
 };
@@ -110,8 +117,19 @@ on_open(void *arg, unsigned capacity)
 	/* Until a worker tells that it serves many at once on purpose, one at a time. */
 	(void)capacity;
 	slot->capacity = 1;
+	if (slot->state != STARTING)
+		return;
 	set_state(slot, IDLE, 0);
 	slot->pool->events->usable(slot->pool->arg, pst_upstream_worker(slot->upstream));
+}
+
+/* Nothing more is given to it, and LOAD jobs are left. */
+static void
+retire(struct slot *slot, unsigned load)
+{
+	set_state(slot, load == 0 ? RETIRED : RETIRING, load);
+	if (load == 0)
+		slot->pool->events->drained(slot->pool->arg, pst_upstream_worker(slot->upstream));
 }
 
 static void
@@ -122,6 +140,8 @@ on_over(void *arg)
 
 	if (slot->state == BUSY || slot->state == DRAINING)
 		set_state(slot, load == 0 ? IDLE : slot->state, load);
+	else if (slot->state == RETIRING)
+		retire(slot, load);
 	else
 		slot->load = load;
 }
@@ -153,7 +173,7 @@ on_stuck(void *arg, struct pst_job *job)
 	struct slot *slot = arg;
 	char name[256];
 
-	if (slot->state != DRAINING)
+	if (slot->state != DRAINING && slot->state != RETIRING)
 		return;
 	set_state(slot, CONDEMNED, slot->load);
 	job->callbacks->name(job, name, sizeof(name));
@@ -267,6 +287,25 @@ pst_pool_slot_down(struct pst_pool *pool, const char *worker)
 		return;
 	set_state(slot, DEAD, slot->load);
 	pst_upstream_leave(slot->upstream);
+}
+
+void
+pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
+{
+	struct slot *slot = find(pool, worker);
+
+	if (slot == NULL)
+		return;
+	switch (slot->state) {
+	case STARTING:
+	case IDLE:
+	case BUSY:
+	case DRAINING: retire(slot, slot->load); break;
+	case RETIRING:
+	case RETIRED:
+	case CONDEMNED:
+	case DEAD: break;
+	}
 }
 
 /* --- the queue --- */

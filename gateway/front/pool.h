@@ -11,6 +11,7 @@
 /* What the arbiter is to be told; see "Control lines" in docs/architecture.md. */
 struct pst_pool_events {
 	void (*usable)(void *arg, const char *worker);
+	void (*drained)(void *arg, const char *worker);
 	void (*late)(void *arg, const char *worker, const char *request);
 	void (*broken)(void *arg, const char *worker, const char *reason);
 };
@@ -27,6 +28,11 @@ void pst_pool_free(struct pst_pool *pool);
 void pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path);
 /* Its process has exited. An id that is not known (any more) is ignored. */
 void pst_pool_slot_down(struct pst_pool *pool, const char *worker);
+/*
+ * Give it no more jobs; drained() comes when it has none left, maybe from within this call. An id
+ * that is not known (any more), or whose worker is lost or about to be killed, is ignored.
+ */
+void pst_pool_slot_drain(struct pst_pool *pool, const char *worker);
 
 /* Queue an IDLE job: 0, or -1 when the queue is full. */
 int pst_pool_submit(struct pst_pool *pool, struct pst_job *job);
