@@ -120,8 +120,8 @@ def servers(
 class Case:
     name: str
     expect: str
-    """"ADDRESS PORT SCHEME SERVER_NAME SERVER_PORT HTTP_HOST", in which "own" is what the connection
-    itself has and - is nothing; or "400 REASON"."""
+    """ADDRESS PORT SCHEME SERVER_NAME SERVER_PORT HTTP_HOST, in which "own" is what the connection
+    itself has and - is nothing; or 400 REASON."""
     fields: str = ""
     trust: str | None = None
     listener: str = "tcp"
@@ -318,6 +318,32 @@ def test_each_request_of_a_connection_is_judged(servers: dict[str | None, Served
         environ = server.environ_of(body)
         seen.append((environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]))
     assert seen == [("198.51.100.1", "https"), ("127.0.0.1", "http"), ("198.51.100.2", "http")]
+
+
+@pytest.mark.parametrize("bind, client", [
+    ("[::]:0", "127.0.0.1"), ("[::]:0", "::1"), ("0.0.0.0:0", "127.0.0.1"),
+])  # fmt: skip
+def test_all_addresses(tmp_path: Path, bind: str, client: str) -> None:
+    """IPv4 on a socket of IPv6 is IPv4, also where the proxy is trusted by its address."""
+    server = Penstock(
+        tmp_path, "rules:application", "--python", sys.executable, "--forwarded-allow-ips", client,
+        cwd=APPS, bind=bind,
+    ).wait_ready()  # fmt: skip
+    try:
+        seen = []
+        for fields in (b"", b"X-Forwarded-For: 198.51.100.1\r\n"):
+            with socket.create_connection((client, server.port), 30) as sock:
+                sock.sendall(b"GET /environ HTTP/1.0\r\n" + fields + b"\r\n")
+                answer = b"".join(iter(lambda: sock.recv(65536), b""))
+            environ = json.loads(answer.partition(b"\r\n\r\n")[2])
+            seen += [(environ["REMOTE_ADDR"][1], environ["SERVER_ADDR"][1])]
+            name = f"[{client}]" if ":" in client else client
+            asked = (environ["SERVER_NAME"][1], environ["SERVER_PORT"][1])
+            assert asked == (name, str(server.port))
+        assert seen == [(client, client), ("198.51.100.1", client)]
+        assert server.stop() == 0
+    finally:
+        server.clean_up()
 
 
 # --- whom to trust, as an operator says it ---

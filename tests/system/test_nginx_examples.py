@@ -470,3 +470,32 @@ def test_the_command_of_the_service(tmp_path: Path, activated: bool) -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def test_connections_wait_through_a_restart(tmp_path: Path) -> None:
+    """A socket that somebody else holds, as systemd does, refuses nobody while Penstock is away."""
+    with socket.socket(socket.AF_UNIX) as held, socket.socket(socket.AF_UNIX) as early:
+        held.bind(str(tmp_path / "shop.sock"))
+        held.listen()
+
+        @contextmanager
+        def service(name: str) -> Iterator[Penstock]:
+            directory = tmp_path / name
+            directory.mkdir()
+            server = Penstock(
+                directory, "shop.wsgi:application", "--python", sys.executable, cwd=APPS,
+                bind=f"fd://{held.fileno()}", pass_fds=[held.fileno()],
+            )  # fmt: skip
+            try:
+                yield server.wait_ready()
+                assert server.stop() == 0, server.log
+            finally:
+                server.clean_up()
+
+        with service("first"):
+            assert b"Hello, world" in ask_unix(tmp_path / "shop.sock")
+        early.settimeout(PATIENCE)
+        early.connect(str(tmp_path / "shop.sock"))
+        early.sendall(b"GET /hello HTTP/1.0\r\nHost: shop.example\r\n\r\n")
+        with service("second"):
+            assert b"Hello, world" in b"".join(iter(lambda: early.recv(65536), b""))
