@@ -2,12 +2,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import resource
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import installed
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -25,6 +29,18 @@ def rss_kib(pid: int) -> int:
 def peak_rss_kib(pid: int) -> int:
     """The most that it ever had."""
     return _status(pid, "VmHWM")
+
+
+@functools.cache
+def _quarantine_kib() -> int:
+    version = subprocess.run([installed.PENSTOCK, "--version"], stdout=subprocess.PIPE, text=True)
+    return 640 << 10 if "sanitizer=" in version.stdout else 0
+
+
+def at_most_mib(mib: int) -> int:
+    """A bound in KiB for memory; AddressSanitizer keeps what was freed, up to 256 MiB, and shadows
+    all of it."""
+    return (mib << 10) + _quarantine_kib()
 
 
 def descriptors(pid: int) -> int:

@@ -144,7 +144,7 @@ def test_the_time_of_the_application_is_not_the_clients(
 
 
 def test_two_thousand_slow_clients(start: Callable[..., Penstock]) -> None:
-    server = start("-w", "2", "--backlog", "4096")
+    server = start("--backlog", "4096")
     gateway = server.gateway_pid
     assert server.get().status == 200
     at_rest = process.descriptors(gateway)
@@ -170,7 +170,7 @@ def test_two_thousand_slow_clients(start: Callable[..., Penstock]) -> None:
         assert server.request("POST", "/digest", body).body.startswith(b"100000 ")
         assert process.descriptors(gateway) >= at_rest + 2000
         # What each holds at most: 64 KiB of output and as much of its spool, which is counted.
-        assert process.rss_kib(gateway) < 160 << 10
+        assert process.rss_kib(gateway) < process.at_most_mib(160)
         assert not process.spins(gateway)
         assert "WARNING" not in server.log and "ERROR" not in server.log
     eventually(lambda: process.descriptors(gateway) <= at_rest, "their descriptors to be closed")

@@ -149,7 +149,7 @@ def test_large_bodies_pass_in_bounded_memory(
         grown = process.peak_rss_kib(pid) - before[name]
         record_property(f"{name}_grown_kib", grown)
         print(f"{way.__name__} of {LARGE // MIB} MiB: {name} {before[name]} KiB, at most {grown} more")
-        assert grown < 16 << 10
+        assert grown < process.at_most_mib(16)
 
 
 def test_an_answer_that_is_never_read_costs_bounded_memory(server: Penstock) -> None:
@@ -160,7 +160,7 @@ def test_an_answer_that_is_never_read_costs_bounded_memory(server: Penstock) -> 
     with connect(server, receive_buffer=4096) as client:
         client.get(f"/made?{LARGE}")
         assert server.get().body == b"hello\n"  # the worker has got rid of it
-        assert process.peak_rss_kib(gateway) - before < 16 << 10
+        assert process.peak_rss_kib(gateway) - before < process.at_most_mib(16)
         assert not process.spins(gateway)
     eventually(lambda: process.descriptors(gateway) <= descriptors, "connection and file closed")
 
