@@ -247,6 +247,7 @@ parse_field(struct pst_http_request *request, struct pst_http_text line)
 	if (pst_http_field_parse(field, line, &reason) != 0)
 		return refuse(request, 400, reason);
 	if (!is_unwelcome(field, request->limits->map)) {
+		request->fields = request->table;
 		request->field_count++;
 		return 0;
 	}
@@ -452,7 +453,6 @@ settle(struct pst_http_request *request)
 		request->expect_continue = false;
 	if (request->minor > 0 && govern.switches && govern.upgrade != NULL)
 		request->upgrade = govern.upgrade->value;
-	request->fields = request->table;
 	request->stage = PST_HTTP_STAGE_DONE;
 	return 1;
 }

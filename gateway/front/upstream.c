@@ -329,7 +329,9 @@ pst_upstream_free(struct pst_upstream *up)
 {
 	if (up == NULL)
 		return;
-	pst_deadline_cancel(&up->handshake);
+	/* Nobody is told any more, except the owners of jobs. */
+	if (up->state != PST_UPSTREAM_LOST)
+		set_state(up, PST_UPSTREAM_LOST);
 	pst_task_cancel(&up->flush);
 	pst_session_free(up->session);
 	if (up->readable != NULL)

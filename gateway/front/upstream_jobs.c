@@ -66,6 +66,9 @@ pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void 
 
 	if (job == NULL)
 		return;
+	/* A worker may speak before it was written to: it will not be asked a second time. */
+	if (job->state == PST_JOB_GIVEN)
+		pst_job_set_state(job, PST_JOB_STARTED);
 	if (stream == PST_STREAM_STDERR) {
 		if (n > 0)
 			job->callbacks->error(job, bytes, n);

@@ -44,6 +44,20 @@ class Held:
         exchange.answer()
 
 
+# --- the access log ------------------------------------------------------------------------
+
+
+def test_requests_that_never_came_whole_are_logged(gateway: Gateway) -> None:
+    fields = "Host: a\r\nReferer: here\r\n"
+    with gateway.client() as refused, gateway.client() as left:
+        refused.send(f"GET /two HTTP/1.1\r\n{fields}Host: b\r\n\r\n")
+        assert refused.response().status == 400
+        left.send(f"GET /half HTTP/1.1\r\n{fields}")
+        gateway.settle()
+    eventually(lambda: '"GET /two HTTP/1.1" 400 - "here"' in gateway.access_log, "refused")
+    eventually(lambda: '"GET /half HTTP/1.1" 499 0 "here"' in gateway.access_log, "left")
+
+
 # --- dispatch ------------------------------------------------------------------------------
 
 
@@ -354,6 +368,45 @@ def test_a_request_that_no_worker_saw_is_served_by_another(gateway: Gateway) -> 
     assert "502" not in gateway.access_log
 
 
+class Deaf(Worker):
+    """Answers the first request from its head on and reads no more; then speaks of the next one,
+    which cannot have been written to it, and ends."""
+
+    def __init__(self, directory: Path, name: str, handle: Callable[[Exchange], None]) -> None:
+        super().__init__(directory, name, handle)
+        self.go = threading.Event()
+
+    def _records(self, connection: fcgi.Connection) -> None:
+        for kind, request_id, content in connection.records():
+            if kind == fcgi.GET_VALUES:
+                connection.send(self.greet(content))
+            elif kind == fcgi.STDIN:
+                break
+        exchange = Exchange(connection, request_id, b"")
+        exchange.answer()
+        assert self.go.wait(60)
+        self.handle(exchange)
+        connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_worker_that_answers_what_it_has_not_read(gateway: Gateway) -> None:
+    def half(exchange: Exchange) -> None:
+        exchange.out(b"Content-Length: 9\r\n\r\nhalf")
+
+    deaf = gateway.announce("1.1", half, Deaf)
+    gateway.wait_line("SLOT usable 1.1")
+    with gateway.client() as first, gateway.client() as second:
+        first.get("/upload", "Content-Length: 900000", method="POST")
+        first.send(b"u" * 900000)
+        assert first.response().status == 200
+        second.get("/next")
+        gateway.settle()
+        deaf.go.set()
+        gateway.worker("2.2", answer)
+        assert not second.response().whole
+    assert "worker 1.1: GET /next: " in gateway.log
+
+
 # --- deadlines -----------------------------------------------------------------------------
 
 
@@ -469,6 +522,7 @@ def test_drain_finishes_what_is_in_progress(gateway: Gateway) -> None:
 def test_the_end_of_the_graceful_timeout(tmp_path: Path) -> None:
     with Gateway(tmp_path, graceful_timeout="1") as gateway:
         gateway.worker("1.1", lambda exchange: None)
+        gateway.worker("2.2", lambda exchange: None)
         with gateway.client() as one, gateway.client() as two:
             one.get("/stuck")
             two.get("/stuck")
