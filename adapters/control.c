@@ -11,10 +11,16 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+/* After the grace: for the application to clean up, and for an abort to write the stacks. */
+#define CLEAN_UP_SECONDS 2
+#define DUMP_SECONDS     1
 
 /* One for each process, as fd 3 is. Set before the thread starts. */
 static struct {
 	int fd;
+	unsigned grace;
 	pst_control_drain_fn *drain;
 	void *arg;
 	bool told; /* drain() was called; the thread's */
@@ -67,6 +73,26 @@ obey_all(struct pst_buf *in)
 	return result;
 }
 
+static void
+wait_seconds(unsigned seconds)
+{
+	while (seconds > 0)
+		seconds = sleep(seconds);
+}
+
+/* The main thread exits when it is done. SIGABRT is blocked here, so it finds another thread. */
+static void
+end_by_force(void)
+{
+	wait_seconds(control.grace);
+	wait_seconds(CLEAN_UP_SECONDS);
+	pst_log(PST_LOG_ERROR, "the control channel has ended, and this worker has not within the "
+			       "graceful timeout of %u s: it is aborted", control.grace);
+	kill(getpid(), SIGABRT);
+	wait_seconds(DUMP_SECONDS);
+	kill(getpid(), SIGKILL);
+}
+
 static void *
 serve(void *unused)
 {
@@ -89,11 +115,12 @@ serve(void *unused)
 				       "finishes what it has and exits", pst_error_string(result));
 	pst_buf_free(&in);
 	tell_drain();
+	end_by_force();
 	return NULL;
 }
 
 int
-pst_control_begin(int fd, pst_control_drain_fn *drain, void *arg)
+pst_control_begin(int fd, unsigned grace, pst_control_drain_fn *drain, void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -101,6 +128,7 @@ pst_control_begin(int fd, pst_control_drain_fn *drain, void *arg)
 	int err;
 
 	control.fd = fd;
+	control.grace = grace;
 	control.drain = drain;
 	control.arg = arg;
 	sigfillset(&all);

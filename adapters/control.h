@@ -10,10 +10,11 @@
 typedef void pst_control_drain_fn(void *arg);
 
 /*
- * Serve FD, a socket, for the rest of the process's life. 0, or -1 after the reason was logged.
- * At most once in a process.
+ * Serve FD, a socket, for the rest of the process's life. When it ends, nobody is left to kill a
+ * worker that does not finish: GRACE seconds and a little later the process aborts, which says
+ * what it was doing. 0, or -1 after the reason was logged. At most once in a process.
  */
-int pst_control_begin(int fd, pst_control_drain_fn *drain, void *arg);
+int pst_control_begin(int fd, unsigned grace, pst_control_drain_fn *drain, void *arg);
 
 /* Tell the arbiter that the application is loaded. Nothing happens without a channel. */
 void pst_control_ready(void);

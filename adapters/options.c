@@ -2,7 +2,9 @@
 
 #include "adapters/log.h"
 
+#include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +16,12 @@ enum {
 	OPTION_PYTHON,
 	OPTION_PYTHONPATH,
 	OPTION_OPTION,
+	OPTION_GRACEFUL_TIMEOUT,
 };
+
+/* As penstock's own, for an arbiter that does not say. */
+#define GRACEFUL_TIMEOUT 30
+
 
 static const struct option long_options[] = {
 	{"help", no_argument, NULL, OPTION_HELP},
@@ -23,6 +30,7 @@ static const struct option long_options[] = {
 	{"python", required_argument, NULL, OPTION_PYTHON},
 	{"pythonpath", required_argument, NULL, OPTION_PYTHONPATH},
 	{"option", required_argument, NULL, OPTION_OPTION},
+	{"graceful-timeout", required_argument, NULL, OPTION_GRACEFUL_TIMEOUT},
 	{NULL, 0, NULL, 0},
 };
 
@@ -38,11 +46,13 @@ print_help(const char *program)
 	       "  --python FILE        the Python interpreter whose packages are used\n"
 	       "  --pythonpath DIR     search DIR for modules; may be repeated\n"
 	       "  --option NAME=VALUE  an option of the plugin; may be repeated\n"
+	       "  --graceful-timeout SECONDS\n"
+	       "                       what a request gets to finish when penstock has died (%d)\n"
 	       "  --worker-id ID       set by penstock: the lines on stderr are framed there\n"
 	       "  --help, --version\n"
 	       "\n"
 	       "By hand: spawn-fcgi -n -s app.sock -- %s/%s APP\n",
-	    program, PST_LIBEXECDIR, program);
+	    program, GRACEFUL_TIMEOUT, PST_LIBEXECDIR, program);
 }
 
 static int
@@ -83,6 +93,23 @@ add_named(struct pst_options *options, const char *text)
 }
 
 static int
+take_graceful_timeout(struct pst_options *options, const char *text)
+{
+	unsigned long seconds;
+
+	errno = 0;
+	seconds = strtoul(text, NULL, 10);
+	if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0' || errno != 0 ||
+	    seconds > INT_MAX) {
+		pst_log(PST_LOG_CRITICAL, "--graceful-timeout %s: a number of seconds is wanted",
+		    text);
+		return -1;
+	}
+	options->graceful_timeout = (unsigned)seconds;
+	return 0;
+}
+
+static int
 take_option(struct pst_options *options, int option, const char *value)
 {
 	switch (option) {
@@ -96,6 +123,8 @@ take_option(struct pst_options *options, int option, const char *value)
 		return add(options, strdup("pythonpath"), value);
 	case OPTION_OPTION:
 		return add_named(options, value);
+	case OPTION_GRACEFUL_TIMEOUT:
+		return take_graceful_timeout(options, value);
 	default: /* getopt_long() has said what is wrong */
 		return -1;
 	}
@@ -146,6 +175,7 @@ pst_options_parse(struct pst_options *options, const char *program, int argc, ch
 	enum pst_options_action action;
 
 	memset(options, 0, sizeof(*options));
+	options->graceful_timeout = GRACEFUL_TIMEOUT;
 	options->plugin = calloc((size_t)argc + 1, sizeof(*options->plugin)); /* argc at most */
 	if (!options->plugin) {
 		pst_log(PST_LOG_CRITICAL, "memory is short");

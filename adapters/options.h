@@ -1,7 +1,8 @@
 /*
  * The command line of an adapter:
  *
- *	sync [--worker-id 3.17] [--pythonpath DIR]... [--python FILE] [--option NAME=VALUE]... APP
+ *	sync [--worker-id 3.17] [--pythonpath DIR]... [--python FILE] [--option NAME=VALUE]...
+ *	    [--graceful-timeout SECONDS] APP
  */
 #ifndef PST_ADAPTERS_OPTIONS_H
 #define PST_ADAPTERS_OPTIONS_H
@@ -15,6 +16,7 @@ struct pst_options {
 	const char *app;
 	const char *worker_id; /* NULL: not started by the arbiter */
 	const char *python;    /* NULL: not given */
+	unsigned graceful_timeout; /* seconds: what a request gets once the arbiter is gone */
 	struct pst_option *plugin; /* what the plugin is given: --pythonpath, --python, --option */
 	size_t plugin_count;
 };

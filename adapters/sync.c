@@ -146,7 +146,8 @@ prepare(struct sync *sync)
 	if (!sync->server)
 		return EXIT_USAGE;
 	if (sync->inherited.control >= 0 &&
-	    pst_control_begin(sync->inherited.control, on_control_drain, sync) < 0)
+	    pst_control_begin(sync->inherited.control, sync->options.graceful_timeout,
+		on_control_drain, sync) < 0)
 		return EXIT_RUNTIME;
 	return 0;
 }

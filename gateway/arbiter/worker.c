@@ -99,7 +99,8 @@ add_options(struct command *command, const struct pst_conf *conf, char (*names)[
 static size_t
 count_words(const struct pst_conf *conf)
 {
-	size_t count = 8; /* title, --worker-id, ID, --option, workers=N, --, APP, NULL */
+	/* title, --worker-id, ID, --graceful-timeout, N, --option, workers=N, --, APP, NULL */
+	size_t count = 10;
 
 	for (int id = 0; id < PST_OPT_COUNT; id++)
 		if (pst_options[id].to == PST_TO_WORKER)
@@ -138,6 +139,8 @@ execute(struct pst_worker *worker, int output)
 	add_word(&command, command.title);
 	add_word(&command, "--worker-id");
 	add_word(&command, worker->id);
+	add_word(&command, "--graceful-timeout");
+	add_word(&command, pst_conf_text(conf, PST_OPT_GRACEFUL_TIMEOUT));
 	snprintf(command.workers, sizeof(command.workers), "workers=%lu",
 	    pst_conf_number(conf, PST_OPT_WORKERS));
 	add_word(&command, "--option");

@@ -538,6 +538,20 @@ def test_drain_in_a_request(controlled: Adapter, drain: Callable[[Adapter], None
     assert controlled.wait() == 0
 
 
+def test_eof_in_a_request_that_never_ends(probe: str, tmp_path: Path) -> None:
+    with (
+        Adapter(tmp_path, "--graceful-timeout", "0", probe, control=True) as adapter,
+        fcgi.Connection(adapter.path) as connection,
+    ):
+        assert adapter.line() == "READY"
+        connection.send(fcgi.request("/sleep", query="600000"))
+        adapter.wait_log("sleeping")
+        drain_by_eof(adapter)
+        assert adapter.wait() == -signal.SIGABRT
+        assert "has not within the graceful timeout of 0 s: it is aborted" in adapter.log
+        assert "dies by SIGABRT while it handled GET /sleep" in adapter.log
+
+
 def test_eof_while_idle(controlled: Adapter) -> None:
     drain_by_eof(controlled)
     assert controlled.wait() == 0

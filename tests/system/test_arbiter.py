@@ -380,6 +380,17 @@ def test_a_killed_arbiter_leaves_nothing_behind(serve: Start) -> None:
     assert not directory.exists()
 
 
+def test_a_killed_arbiter_leaves_no_stuck_worker_behind(serve: Start) -> None:
+    server = serve("-w", "1", "--graceful-timeout", "0", "--timeout", "0")
+    server.wait_for("worker 1.1 ready")
+    children = [server.gateway_pid, *server.worker_pids]
+    asked = under_way(server, "/sleep?600")
+    server.signal(signal.SIGKILL)
+    server.wait()
+    eventually(lambda: not any(map(is_alive, children)), "its children's end")
+    asked.result()
+
+
 def test_what_a_dead_arbiter_left_is_swept(serve: Start) -> None:
     server = serve()
     directory = server.runtime_directory.with_name("penstock-4194304")

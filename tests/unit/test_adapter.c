@@ -139,11 +139,13 @@ START_TEST(test_options_all)
 	struct pst_options options;
 
 	ck_assert_int_eq(parse(&options, "--worker-id 3.17 --pythonpath a --option x=1=2 "
-					 "--python=/usr/bin/python3 --option y= shop:app"),
+					 "--python=/usr/bin/python3 --option y= "
+					 "--graceful-timeout 0 shop:app"),
 	    PST_OPTIONS_SERVE);
 	ck_assert_str_eq(options.app, "shop:app");
 	ck_assert_str_eq(options.worker_id, "3.17");
 	ck_assert_str_eq(options.python, "/usr/bin/python3");
+	ck_assert_uint_eq(options.graceful_timeout, 0);
 	ck_assert_uint_eq(options.plugin_count, 4);
 	ck_assert_str_eq(options.plugin[0].name, "pythonpath");
 	ck_assert_str_eq(options.plugin[0].value, "a");
@@ -165,6 +167,7 @@ START_TEST(test_options_after_the_app)
 	ck_assert_int_eq(parse(&options, "-- --strange"), PST_OPTIONS_SERVE);
 	ck_assert_str_eq(options.app, "--strange");
 	ck_assert_ptr_null(options.worker_id);
+	ck_assert_uint_eq(options.graceful_timeout, 30);
 	pst_options_free(&options);
 }
 END_TEST
@@ -179,6 +182,10 @@ static const struct {
 	{"--option x app", "--option x: NAME=VALUE is wanted"},
 	{"--option =1 app", "--option =1: NAME=VALUE is wanted"},
 	{"--option a/b=1 app", "NAME=VALUE is wanted"},
+	{"--graceful-timeout 5s app", "--graceful-timeout 5s: a number of seconds"},
+	{"--graceful-timeout -1 app", "--graceful-timeout -1: a number of seconds"},
+	{"--graceful-timeout= app", "a number of seconds"},
+	{"--graceful-timeout 99999999999999999999 app", "a number of seconds"},
 	{"--none app", "unrecognized option '--none'"},
 	{"app --python", "requires an argument"},
 };
