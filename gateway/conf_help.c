@@ -34,8 +34,7 @@ pst_conf_print_help(FILE *out)
 	      "PENSTOCK_CMD_ARGS holds options, too; the command line overrides them.\n"
 	      "WEB_CONCURRENCY is a default for --workers, PORT for --bind (0.0.0.0:PORT),\n"
 	      "FORWARDED_ALLOW_IPS for --forwarded-allow-ips.\n"
-	      "Signals: TERM finishes requests, then ends; INT and QUIT end at once;\n"
-	      "HUP loads APP anew, in one worker after the other.\n"
+	      "Signals: TERM ends gracefully, INT and QUIT at once; HUP loads APP anew.\n"
 	      "Exit status: 0; 1 listener, plugin, runtime; 2 usage; 3 APP did not load.\n"
 	      "\n"
 	      "  penstock -b 127.0.0.1:8000 -w 4 --access-logfile - shop.wsgi:application\n", out);

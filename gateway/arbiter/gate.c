@@ -103,8 +103,8 @@ on_usable(struct pst_gate *gate, struct pst_worker *worker)
 }
 
 /*
- * SLOT usable ID, SLOT drained ID, SLOT late ID REQUEST, SLOT broken ID REASON. A worker may be
- * gone by now.
+ * SLOT usable ID, SLOT drained ID, SLOT worn ID REASON, SLOT late ID REQUEST, SLOT broken ID
+ * REASON. A worker may be gone by now.
  */
 static void
 on_slot(struct pst_gate *gate, const struct pst_control *line)
@@ -119,6 +119,8 @@ on_slot(struct pst_gate *gate, const struct pst_control *line)
 		on_usable(gate, worker);
 	else if (pst_control_is(line, "SLOT drained"))
 		pst_worker_drained(worker);
+	else if (pst_control_is(line, "SLOT worn"))
+		pst_turnover_worn(worker, more);
 	else if (pst_control_is(line, "SLOT late"))
 		pst_worker_late(worker, more);
 	else if (pst_control_is(line, "SLOT broken"))

@@ -153,6 +153,16 @@ on_slot_drained(void *arg, const char *worker)
 }
 
 static void
+on_slot_worn(void *arg, const char *worker, uint64_t served)
+{
+	struct front *front = arg;
+	char reason[64];
+
+	snprintf(reason, sizeof(reason), "has served %" PRIu64 " requests", served);
+	pst_uplink_send(front->uplink, "SLOT", "worn", worker, reason, NULL);
+}
+
+static void
 on_slot_late(void *arg, const char *worker, const char *request)
 {
 	struct front *front = arg;
@@ -299,8 +309,14 @@ on_start(struct front *front)
 	static const struct pst_pool_events events = {
 	    .usable = on_slot_usable,
 	    .drained = on_slot_drained,
+	    .worn = on_slot_worn,
 	    .late = on_slot_late,
 	    .broken = on_slot_broken,
+	};
+	const struct pst_pool_limits limits = {
+	    .timeout = front->settings.timeout,
+	    .max_requests = front->settings.max_requests,
+	    .max_requests_jitter = front->settings.max_requests_jitter,
 	};
 	struct pst_exchange_context *context = &front->context;
 
@@ -308,7 +324,7 @@ on_start(struct front *front)
 		return;
 	context->limits = front->settings.limits;
 	context->keep_alive = front->settings.keep_alive > 0;
-	context->pool = pst_pool_new(front->loop, front->settings.timeout, &events, front);
+	context->pool = pst_pool_new(front->loop, &limits, &events, front);
 	if (context->pool == NULL || start_clients(front) == -1) {
 		give_up(front, "out of memory");
 		return;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 /* Requests that wait at once. */
 #define QUEUE_LIMIT 10000
@@ -47,6 +48,8 @@ struct slot {
 	struct pst_task burial;
 	unsigned load;
 	unsigned capacity;
+	uint64_t served;
+	uint64_t wears_at; /* so many served; 0: never */
 };
 
 TAILQ_HEAD(slot_list, slot);
@@ -59,6 +62,7 @@ struct pst_pool {
 	struct slot_list others;
 	struct pst_task dispatch;
 	struct pst_upstream_deadlines deadlines;
+	struct pst_pool_limits limits;
 	const struct pst_pool_events *events;
 	void *arg; /* of the events */
 };
@@ -132,12 +136,24 @@ retire(struct slot *slot, unsigned load)
 		slot->pool->events->drained(slot->pool->arg, pst_upstream_worker(slot->upstream));
 }
 
+/* One more served: may be told of several times, as the arbiter may have failed to replace it. */
+static void
+wear(struct slot *slot)
+{
+	struct pst_pool *pool = slot->pool;
+
+	slot->served++;
+	if (slot->wears_at > 0 && slot->served % slot->wears_at == 0)
+		pool->events->worn(pool->arg, pst_upstream_worker(slot->upstream), slot->served);
+}
+
 static void
 on_over(void *arg)
 {
 	struct slot *slot = arg;
 	unsigned load = slot->load - 1;
 
+	wear(slot);
 	if (slot->state == BUSY || slot->state == DRAINING)
 		set_state(slot, load == 0 ? IDLE : slot->state, load);
 	else if (slot->state == RETIRING)
@@ -242,6 +258,19 @@ find(struct pst_pool *pool, const char *worker)
 	return NULL;
 }
 
+/* How many requests a new worker serves before it is worn; 0: no limit. */
+static uint64_t
+choose_wear(const struct pst_pool_limits *limits)
+{
+	uint64_t random = 0;
+
+	if (limits->max_requests == 0)
+		return 0;
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = pst_loop_now();
+	return limits->max_requests + random % (limits->max_requests_jitter + 1);
+}
+
 void
 pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path)
 {
@@ -274,6 +303,7 @@ pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path)
 	slot->pool = pool;
 	slot->state = STARTING;
 	slot->list = &pool->others;
+	slot->wears_at = choose_wear(&pool->limits);
 	pst_task_init(&slot->burial, bury, slot);
 	TAILQ_INSERT_TAIL(slot->list, slot, link);
 }
@@ -344,18 +374,19 @@ pst_pool_queued(const struct pst_pool *pool)
 /* --- life --- */
 
 struct pst_pool *
-pst_pool_new(
-    struct pst_loop *loop, uint64_t timeout, const struct pst_pool_events *events, void *arg)
+pst_pool_new(struct pst_loop *loop, const struct pst_pool_limits *limits,
+    const struct pst_pool_events *events, void *arg)
 {
 	struct pst_pool *pool = calloc(1, sizeof(*pool));
 
 	if (pool == NULL)
 		return NULL;
-	if (pst_upstream_deadlines_init(&pool->deadlines, loop, timeout) == -1) {
+	if (pst_upstream_deadlines_init(&pool->deadlines, loop, limits->timeout) == -1) {
 		free(pool);
 		return NULL;
 	}
 	pool->loop = loop;
+	pool->limits = *limits;
 	pool->events = events;
 	pool->arg = arg;
 	TAILQ_INIT(&pool->queue);

@@ -12,15 +12,23 @@
 struct pst_pool_events {
 	void (*usable)(void *arg, const char *worker);
 	void (*drained)(void *arg, const char *worker);
+	/* It has served as many as it shall. Told again after as many more, until it is drained. */
+	void (*worn)(void *arg, const char *worker, uint64_t served);
 	void (*late)(void *arg, const char *worker, const char *request);
 	void (*broken)(void *arg, const char *worker, const char *reason);
 };
 
+struct pst_pool_limits {
+	uint64_t timeout;      /* ms; 0: none */
+	uint64_t max_requests; /* that a worker serves before it is worn; 0: no limit */
+	uint64_t max_requests_jitter; /* for each worker up to so many more, at random */
+};
+
 struct pst_pool;
 
-/* NULL when memory is short. TIMEOUT is in milliseconds, 0: none. EVENTS must outlive the pool. */
-struct pst_pool *pst_pool_new(
-    struct pst_loop *loop, uint64_t timeout, const struct pst_pool_events *events, void *arg);
+/* NULL when memory is short. EVENTS must outlive the pool. */
+struct pst_pool *pst_pool_new(struct pst_loop *loop, const struct pst_pool_limits *limits,
+    const struct pst_pool_events *events, void *arg);
 /* No job is left in it. NULL is allowed. */
 void pst_pool_free(struct pst_pool *pool);
 

@@ -104,6 +104,8 @@ static const struct {
 #define AT(member) offsetof(struct pst_settings, member)
     {"timeout", AT(timeout), set_seconds},
     {"graceful_timeout", AT(graceful_timeout), set_seconds},
+    {"max_requests", AT(max_requests), set_bytes},
+    {"max_requests_jitter", AT(max_requests_jitter), set_bytes},
     {"keep_alive", AT(keep_alive), set_seconds},
     {"client_header_timeout", AT(client_header_timeout), set_seconds},
     {"client_body_timeout", AT(client_body_timeout), set_seconds},

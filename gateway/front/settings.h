@@ -10,6 +10,8 @@
 struct pst_settings {
 	uint64_t timeout; /* ms; 0: none */
 	uint64_t graceful_timeout; /* ms */
+	uint64_t max_requests; /* of a worker; 0: no limit */
+	uint64_t max_requests_jitter;
 	uint64_t keep_alive; /* ms; 0: every answer is its connection's last */
 	uint64_t client_header_timeout; /* ms; 0: none, as the next two */
 	uint64_t client_body_timeout;
