@@ -169,7 +169,7 @@ def test_a_plugin_that_does_not_exist_is_status_1() -> None:
     ("options", "reason"),
     [
         (["--access-logfile", "-", "--access-logformat", "%("], "--access-logformat at byte 0"),
-        (["--forwarded-allow-ips", "127.0.0.1,x"], "--forwarded-allow-ips at byte 10"),
+        (["--forwarded-allow-ips", "127.0.0.1,x"], "--forwarded-allow-ips (or FORWARDED_ALLOW_IPS) at byte 10"),
     ],
 )
 def test_what_only_the_gateway_can_judge_is_status_2(
