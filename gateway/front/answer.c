@@ -337,5 +337,6 @@ pst_answer_close(struct pst_answer *answer)
 bool
 pst_answer_full(const struct pst_answer *answer)
 {
-	return answer->spool != NULL && pst_spool_room(answer->spool) < PST_LOOP_SCRATCH;
+	/* An empty one takes a read in memory, and nothing would be sent that makes room. */
+	return !spool_is_empty(answer) && pst_spool_room(answer->spool) < PST_LOOP_SCRATCH;
 }

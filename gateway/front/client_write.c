@@ -69,8 +69,10 @@ write_once(struct pst_client *client)
 		return 0;
 	n = sendfile(client->fd, piece.fd, &piece.offset,
 	    piece.length < PST_CLIENT_TURN ? (size_t)piece.length : PST_CLIENT_TURN);
-	if (n > 0 && pst_exchange_file_sent(client->exchange, (uint64_t)n) == -1)
-		n = -1;
+	if (n > 0 && pst_exchange_file_sent(client->exchange, (uint64_t)n) == -1) {
+		errno = ENOMEM;
+		return -1;
+	}
 	if (n == 0) {
 		errno = EIO; /* the file is shorter than it was */
 		n = -1;

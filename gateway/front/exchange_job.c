@@ -99,6 +99,8 @@ end_answer(struct pst_exchange *x)
 		return;
 	}
 	pst_exchange_set_state(x, PST_EXCHANGE_FLUSHING);
+	/* END_REQUEST need not wait for the client: it brings nothing to store. */
+	pst_upstream_resume(&x->job);
 	pst_client_flush(x->client);
 }
 

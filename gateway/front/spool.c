@@ -308,12 +308,22 @@ pst_spool_append(struct pst_spool *spool, const void *bytes, size_t n)
 	return 0;
 }
 
+/* An eighth is kept back: many readers may find the same room before any of them has filled it. */
+static uint64_t
+budget_room(const struct pst_spool_budget *budget)
+{
+	uint64_t limit = budget->file_limit - budget->file_limit / 8;
+
+	return budget->file < limit ? limit - budget->file : 0;
+}
+
 uint64_t
 pst_spool_room(const struct pst_spool *spool)
 {
-	uint64_t held = file_held(spool);
+	uint64_t held = file_held(spool), all = budget_room(spool->budget);
+	uint64_t own = held < spool->file_limit ? spool->file_limit - held : 0;
 
-	return memory_room(spool) + (held < spool->file_limit ? spool->file_limit - held : 0);
+	return memory_room(spool) + (own < all ? own : all);
 }
 
 uint64_t

@@ -72,7 +72,8 @@ void pst_spool_free(struct pst_spool *spool);
  */
 int pst_spool_append(struct pst_spool *spool, const void *bytes, size_t n);
 
-/* How many bytes the spool's own limits still let in: what a reader stops at. */
+/* How many bytes its own limits and the budget's files still let in: what a reader stops at. The
+ * budget's last eighth does not count. */
 uint64_t pst_spool_room(const struct pst_spool *spool);
 /* All bytes appended since the spool was made. */
 uint64_t pst_spool_total(const struct pst_spool *spool);

@@ -2,6 +2,7 @@
 gateway with the test as its arbiter and its workers; and a whole penstock that loses parts."""
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -151,6 +152,31 @@ def test_a_slow_upload_takes_no_slot(gateway: Gateway) -> None:
         slow.send(body[2_000_000:])
         assert slow.response().status == 200
     assert bodies == [b"", b"", b"", body]
+
+
+def spooled(gateway: Gateway) -> int:
+    """Bytes in spool files."""
+    total = 0
+    for fd in Path(f"/proc/{gateway.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if str(gateway.directory) in os.readlink(fd) and "deleted" in os.readlink(fd):
+                total += fd.stat().st_size
+    return total
+
+
+def test_an_answer_waits_while_the_spool_is_full(tmp_path: Path) -> None:
+    data = b"\r\n" + bytes(range(256)) * 30_000
+    with Gateway(tmp_path, spool_size=str(4 << 20)) as gateway:
+        gateway.worker("1.1", lambda exchange: exchange.answer(b"A: b\r\n" + data))
+        gateway.worker("2.2", lambda exchange: exchange.answer(b"A: b\r\n" + data))
+        with gateway.client(4096) as one, gateway.client(4096) as two:
+            one.get("/big")
+            two.get("/big")
+            eventually(lambda: spooled(gateway) > 3 << 20, "a spool that is nearly full")
+            gateway.settle()
+            for client in (two, one):
+                response = client.response()
+                assert response.whole and response.body == data[2:]
 
 
 def test_a_slow_reader_holds_no_worker(gateway: Gateway) -> None:
