@@ -15,6 +15,9 @@
 
 #define PST_CONF_WHY 512
 
+/* What --workers may be at most. */
+#define PST_WORKERS_MOST 1024
+
 enum pst_option_id {
 	PST_OPT_BIND,
 	PST_OPT_BACKLOG,

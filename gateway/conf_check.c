@@ -62,7 +62,7 @@ pst_check_positive(const char *value, char why[PST_CONF_WHY])
 int
 pst_check_workers(const char *value, char why[PST_CONF_WHY])
 {
-	return check_range(value, 1, 1024, why);
+	return check_range(value, 1, PST_WORKERS_MOST, why);
 }
 
 int

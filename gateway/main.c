@@ -3,6 +3,7 @@
  */
 #include "gateway/arbiter/arbiter.h"
 #include "gateway/arbiter/identity.h"
+#include "gateway/arbiter/logfile.h"
 #include "gateway/conf.h"
 #include "gateway/log.h"
 
@@ -88,15 +89,14 @@ change_directory(const struct pst_conf *conf, char *why)
 static int
 open_log(const struct pst_conf *conf, enum pst_option_id id, int standard, char *why)
 {
-	const char *path = pst_conf_text(conf, id);
 	int fd;
 
-	if (strcmp(path, "-") == 0)
+	if (!pst_logfile_is_file(conf, id))
 		return standard;
-	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	fd = pst_logfile_open(conf, id);
 	if (fd < 0)
 		snprintf(why, PST_CONF_WHY, "--%s: cannot open %.200s: %s", pst_options[id].name,
-		    path, strerror(errno));
+		    pst_conf_text(conf, id), strerror(errno));
 	return fd;
 }
 

@@ -95,6 +95,24 @@ on_hup(struct pst_arbiter *arbiter, unsigned sender)
 }
 
 static void
+on_scale(struct pst_arbiter *arbiter, int number, unsigned sender)
+{
+	bool more = number == SIGTTIN;
+
+	if (arbiter->phase >= PST_PHASE_DRAINING) {
+		pst_log_warning(
+		    "SIG%s from pid %u is ignored: all ends", sigabbrev_np(number), sender);
+		return;
+	}
+	pst_log_info("SIG%s from pid %u: one worker %s", sigabbrev_np(number), sender,
+	    more ? "more" : "less");
+	if (more)
+		pst_arbiter_more(arbiter);
+	else
+		pst_arbiter_less(arbiter);
+}
+
+static void
 on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 {
 	int number = (int)info->ssi_signo;
@@ -110,6 +128,12 @@ on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 	case SIGINT:
 	case SIGQUIT: on_quick(arbiter, number, info->ssi_pid); break;
 	case SIGHUP: on_hup(arbiter, info->ssi_pid); break;
+	case SIGUSR1:
+		pst_arbiter_reopen_logs(arbiter);
+		pst_log_info("SIGUSR1 from pid %u: the log files were opened again", info->ssi_pid);
+		break;
+	case SIGTTIN:
+	case SIGTTOU: on_scale(arbiter, number, info->ssi_pid); break;
 	default:
 		pst_log_warning("SIG%s from pid %u is ignored: this version of Penstock has no "
 				"use for it yet", sigabbrev_np(number), info->ssi_pid);

@@ -27,6 +27,9 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/identity.h \
 	%D%/listener.c \
 	%D%/listener.h \
+	%D%/logfile.c \
+	%D%/logfile.h \
+	%D%/operate.c \
 	%D%/output.c \
 	%D%/output.h \
 	%D%/phase.c \

@@ -123,6 +123,14 @@ void pst_turnover_failed(struct pst_worker *heir, long pid, int wait_status);
 /* A worker has left, or something else has changed: see whether another is to be replaced. */
 void pst_turnover_next(struct pst_arbiter *arbiter);
 
+/* ---- operate.c ---- */
+
+/* USR1: open the log files again by their names. */
+void pst_arbiter_reopen_logs(struct pst_arbiter *arbiter);
+/* TTIN, TTOU: one worker more or less. */
+void pst_arbiter_more(struct pst_arbiter *arbiter);
+void pst_arbiter_less(struct pst_arbiter *arbiter);
+
 /* ---- gate.c ---- */
 
 int pst_gate_init(struct pst_gate *gate, struct pst_arbiter *arbiter);

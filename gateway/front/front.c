@@ -7,6 +7,7 @@
 #include "gateway/log.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +218,21 @@ dropped_line(void *arg, uint64_t count, char *line, size_t size)
 	return 0;
 }
 
+/* Standard error is the error log: an opened file takes its place. */
+static void
+on_error_log(struct front *front)
+{
+	int fd = pst_uplink_take_fd(front->uplink);
+
+	if (fd == -1) {
+		pst_log_error("the error log was not opened again: its descriptor is missing");
+		return;
+	}
+	if (dup2(fd, STDOUT_FILENO) == -1 || dup2(fd, STDERR_FILENO) == -1)
+		pst_log_error("the error log was not opened again: %s", strerror(errno));
+	close(fd);
+}
+
 static void
 on_access_log(struct front *front)
 {
@@ -224,6 +240,10 @@ on_access_log(struct front *front)
 
 	if (fd == -1) {
 		give_up(front, "the access log came without its descriptor");
+		return;
+	}
+	if (front->context.access_log_writer != NULL) {
+		pst_log_writer_reopen(front->context.access_log_writer, fd);
 		return;
 	}
 	front->context.access_log_writer =
@@ -352,7 +372,10 @@ on_line(void *arg, const struct pst_control *line)
 		on_set(front, line);
 	else if (setting && is(line, "LISTEN", 2))
 		on_listen(front, line);
-	else if (setting && pst_control_is(line, "ACCESS_LOG"))
+	else if (pst_control_is(line, "ERROR_LOG"))
+		on_error_log(front);
+	else if ((setting || front->context.access_log_writer != NULL) &&
+		 pst_control_is(line, "ACCESS_LOG"))
 		on_access_log(front);
 	else if (setting && is(line, "START", 1))
 		on_start(front);
