@@ -21,8 +21,12 @@ feed_piece(struct pst_upstream *up, struct pst_job *job)
 		n = pst_spool_read(job->body, piece, BODY_PIECE);
 	if (n < 0 || pst_session_submit_data(
 			 up->session, job->id, PST_STREAM_STDIN, piece, (size_t)n) != PST_OK) {
-		pst_log_error("worker %s: %s while a request's body was sent: it is aborted",
-		    up->worker, n < 0 ? pst_spool_error_string((int)n) : "no memory");
+		char name[256];
+
+		job->callbacks->name(job, name, sizeof(name));
+		pst_log_error("worker %s: %s: %s while its body was sent: it is aborted",
+		    up->worker, name,
+		    n < 0 ? pst_spool_error_string((int)n) : "out of memory");
 		job->body_sent = true;
 		pst_upstream_abort(job);
 		return false;
