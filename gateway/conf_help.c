@@ -32,8 +32,7 @@ pst_conf_print_help(FILE *out)
 		print_option(out, &pst_options[id]);
 	fputs("\n"
 	      "PENSTOCK_CMD_ARGS holds options, too; the command line overrides them.\n"
-	      "WEB_CONCURRENCY is a default for --workers, PORT for --bind (0.0.0.0:PORT),\n"
-	      "FORWARDED_ALLOW_IPS for --forwarded-allow-ips.\n"
+	      "WEB_CONCURRENCY, PORT and FORWARDED_ALLOW_IPS are defaults; see penstock(8).\n"
 	      "Signals: TERM ends gracefully, INT and QUIT at once; HUP loads APP anew.\n"
 	      "Exit status: 0; 1 listener, plugin, runtime; 2 usage; 3 APP did not load.\n"
 	      "\n"

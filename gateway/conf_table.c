@@ -21,6 +21,8 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 	    "0", "replace a worker after N; 0: never", pst_check_number},
 	[PST_OPT_MAX_REQUESTS_JITTER] = {"max-requests-jitter", NULL, 0, PST_KIND_VALUE,
 	    PST_TO_GATEWAY, "N", "0", "add 0 to N to that, at random", pst_check_number},
+	[PST_OPT_MAX_LIFETIME] = {"max-lifetime", NULL, 0, PST_KIND_VALUE, PST_TO_ARBITER,
+	    "SECONDS", "0", "replace an old worker; 0: never", pst_check_number},
 	[PST_OPT_KEEP_ALIVE] = {"keep-alive", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY,
 	    "SECONDS", "75", "an idle connection is kept", pst_check_number},
 	[PST_OPT_CLIENT_HEADER_TIMEOUT] = {"client-header-timeout", NULL, 0, PST_KIND_VALUE,

@@ -299,6 +299,7 @@ pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker
 		pst_arbiter_log_addresses(
 		    arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
 	}
+	pst_turnover_age(worker);
 	if (worker->role == PST_WORKER_HEIR)
 		pst_turnover_usable(worker);
 	else

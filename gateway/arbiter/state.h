@@ -62,6 +62,7 @@ struct pst_worker {
 	char path[PST_RUNDIR_PATH];
 	struct pst_output *output;
 	bool announced; /* the present gateway knows it */
+	struct event *age; /* until it is too old; NULL without --max-lifetime */
 	bool late;      /* is being killed for a request that passed its deadline */
 };
 
@@ -114,6 +115,8 @@ unsigned pst_arbiter_grace(const struct pst_arbiter *arbiter);
 
 /* HUP: every worker is replaced by one that loads the application anew. */
 void pst_turnover_reload(struct pst_arbiter *arbiter);
+/* WORKER became usable: --max-lifetime runs. */
+void pst_turnover_age(struct pst_worker *worker);
 /* WORKER, for the reason WHY ("has served 1000 requests"), is to be replaced. */
 void pst_turnover_worn(struct pst_worker *worker, const char *why);
 /* HEIR is usable: it holds the slot, and who held it leaves. */

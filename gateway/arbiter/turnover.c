@@ -8,6 +8,9 @@
 #include "gateway/arbiter/state.h"
 #include "gateway/log.h"
 
+#include <stdio.h>
+#include <sys/random.h>
+
 static struct pst_worker *
 find_role(const struct pst_arbiter *arbiter, enum pst_worker_role role)
 {
@@ -104,6 +107,51 @@ pst_turnover_reload(struct pst_arbiter *arbiter)
 			worker->due = PST_DUE_RELOAD;
 	}
 	pst_turnover_next(arbiter);
+}
+
+/* A tenth of SECONDS at most, at random, so that workers of one age do not end together. */
+static unsigned long
+jitter(unsigned long seconds)
+{
+	unsigned long random = 0;
+
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = (unsigned long)pst_clock_ms();
+	return random % (seconds / 10 + 1);
+}
+
+static void
+on_age(evutil_socket_t fd, short what, void *arg)
+{
+	struct pst_worker *worker = arg;
+	char why[64];
+
+	(void)fd;
+	(void)what;
+	if (worker->child.slot.state != PST_SLOT_USABLE)
+		return;
+	snprintf(why, sizeof(why), "has served for %lld s",
+	    (long long)(pst_clock_ms() - worker->child.slot.usable_since) / 1000);
+	/* Should nobody replace it, it is as old again some time. */
+	pst_turnover_age(worker);
+	pst_turnover_worn(worker, why);
+}
+
+void
+pst_turnover_age(struct pst_worker *worker)
+{
+	struct pst_arbiter *arbiter = worker->arbiter;
+	unsigned long seconds = pst_conf_number(arbiter->conf, PST_OPT_MAX_LIFETIME);
+	struct timeval wait = {.tv_sec = (time_t)(seconds + jitter(seconds))};
+
+	/* A worker becomes usable again with each new gateway, and no younger by it. */
+	if (seconds == 0 || (worker->age && event_pending(worker->age, EV_TIMEOUT, NULL)))
+		return;
+	if (!worker->age)
+		worker->age = event_new(arbiter->base, -1, 0, on_age, worker);
+	if (!worker->age || event_add(worker->age, &wait) < 0)
+		pst_log_warning("worker %s (pid %ld) is not replaced when it is old: out of memory",
+		    worker->id, (long)worker->child.pid);
 }
 
 void

@@ -229,6 +229,8 @@ free_worker(struct pst_worker *worker)
 {
 	TAILQ_REMOVE(&worker->arbiter->workers, worker, link);
 	pst_child_close(&worker->child);
+	if (worker->age)
+		event_free(worker->age);
 	free(worker);
 }
 
@@ -277,6 +279,8 @@ pst_worker_start(struct pst_worker *worker)
 	worker->announced = false;
 	worker->late = false;
 	worker->due = PST_DUE_NOT;
+	if (worker->age)
+		event_del(worker->age);
 	if (try_to_start(worker) == 0)
 		return;
 	pst_worker_reaped(worker);

@@ -69,3 +69,16 @@ def test_a_worn_worker_serves_on_while_its_replacement_fails(site) -> None:
         shop.deploy("3")
         eventually(lambda: load.versions["3"] > 5, "the mended version")
     assert load.failures == [] and load.answered == load.sent
+
+
+def test_nothing_is_lost_when_workers_grow_old(site, capsys: pytest.CaptureFixture[str]) -> None:
+    shop: Site = site("--max-lifetime", "1", workers=2)
+    census = Census(shop.server)
+    with Load(shop.server) as load:
+        shop.server.wait_for(r"worker 1\.\d+ \(pid \d+\) has served for \d+ s: another", count=2)
+        shop.server.wait_for(r"worker 2\.\d+ \(pid \d+\) has served for \d+ s: another", count=2)
+        shop.server.wait_for("has left: it exited with status 0", count=4)
+    census.stop()
+    show(capsys, f"4 old workers replaced: {load.figures}; at most {census.most} at once")
+    assert load.failures == [] and load.answered == load.sent
+    assert census.most == 3
