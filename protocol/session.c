@@ -50,9 +50,9 @@ pst_session_new_server(const struct pst_session_callbacks *callbacks,
 }
 
 static void
-free_list(struct pst_request **list)
+free_list(struct pst_session_request **list)
 {
-	struct pst_request *request;
+	struct pst_session_request *request;
 
 	while ((request = *list) != NULL) {
 		*list = request->next;
@@ -64,7 +64,7 @@ free_list(struct pst_request **list)
 static void
 end_all(struct pst_session *session)
 {
-	struct pst_request *request;
+	struct pst_session_request *request;
 
 	assert(pst_session_is_over(session));
 	while ((request = pst_session_table_any(&session->table)) != NULL)
@@ -115,7 +115,7 @@ pst_session_enter(struct pst_session *session)
 static void
 recycle(struct pst_session *session)
 {
-	struct pst_request *request;
+	struct pst_session_request *request;
 
 	while ((request = session->ended) != NULL) {
 		session->ended = request->next;
@@ -174,10 +174,10 @@ pst_session_close(struct pst_session *session)
 
 /* --- requests --- */
 
-static struct pst_request *
+static struct pst_session_request *
 request_new(struct pst_session *session)
 {
-	struct pst_request *request = session->spare;
+	struct pst_session_request *request = session->spare;
 
 	if (request == NULL)
 		return calloc(1, sizeof *request);
@@ -186,10 +186,10 @@ request_new(struct pst_session *session)
 	return request;
 }
 
-struct pst_request *
+struct pst_session_request *
 pst_session_begin(struct pst_session *session, uint16_t id, enum pst_role role, bool keep)
 {
-	struct pst_request *request = request_new(session);
+	struct pst_session_request *request = request_new(session);
 
 	if (request == NULL)
 		return NULL;
@@ -207,7 +207,7 @@ pst_session_begin(struct pst_session *session, uint16_t id, enum pst_role role, 
 
 void
 pst_session_change(
-    struct pst_session *session, struct pst_request *request, enum pst_request_state to)
+    struct pst_session *session, struct pst_session_request *request, enum pst_request_state to)
 {
 	static const bool allowed[PST_REQUEST_STATES][PST_REQUEST_STATES] = {
 	    [PST_REQUEST_PARAMS] = {[PST_REQUEST_ACTIVE] = true,
@@ -230,10 +230,10 @@ pst_session_change(
 
 /* The id is free before `end` is called, so that it may submit the next request. */
 void
-pst_session_end(struct pst_session *session, struct pst_request *request, enum pst_end end,
+pst_session_end(struct pst_session *session, struct pst_session_request *request, enum pst_end end,
     uint32_t app_status)
 {
-	struct pst_request *outer = session->ending;
+	struct pst_session_request *outer = session->ending;
 
 	pst_session_enter(session);
 	pst_session_change(session, request, PST_REQUEST_ENDED);
@@ -307,10 +307,10 @@ pst_session_reason(const struct pst_session *session)
 }
 
 /* An open request, or the one whose `end` is being called. */
-static struct pst_request *
+static struct pst_session_request *
 named(const struct pst_session *session, uint16_t id)
 {
-	struct pst_request *request = pst_session_table_find(&session->table, id);
+	struct pst_session_request *request = pst_session_table_find(&session->table, id);
 
 	if (request == NULL && session->ending != NULL && session->ending->id == id)
 		request = session->ending;
@@ -320,7 +320,7 @@ named(const struct pst_session *session, uint16_t id)
 void
 pst_session_set_user(struct pst_session *session, uint16_t id, void *user)
 {
-	struct pst_request *request = named(session, id);
+	struct pst_session_request *request = named(session, id);
 
 	if (request != NULL)
 		request->user = user;
@@ -329,7 +329,7 @@ pst_session_set_user(struct pst_session *session, uint16_t id, void *user)
 void *
 pst_session_user(const struct pst_session *session, uint16_t id)
 {
-	struct pst_request *request = named(session, id);
+	struct pst_session_request *request = named(session, id);
 
 	return request != NULL ? request->user : NULL;
 }

@@ -51,8 +51,8 @@ enum pst_stream_state {
 };
 #define PST_STREAMS 4
 
-struct pst_request {
-	struct pst_request *next; /* in its bucket, in `ended` or in `spare` */
+struct pst_session_request {
+	struct pst_session_request *next; /* in its bucket, in `ended` or in `spare` */
 	void *user;
 	struct pst_params_decoder params; /* server side */
 	enum pst_request_state state;
@@ -65,8 +65,8 @@ struct pst_request {
 
 /* Open requests by id: chains in a power of two of buckets, which grows with their number. */
 struct pst_session_table {
-	struct pst_request **buckets;
-	struct pst_request *first[PST_TABLE_FIRST]; /* the buckets of a small table */
+	struct pst_session_request **buckets;
+	struct pst_session_request *first[PST_TABLE_FIRST]; /* the buckets of a small table */
 	size_t size;
 	unsigned count;
 	uint16_t free_hint; /* no id below this one is free, 0 apart */
@@ -98,9 +98,9 @@ struct pst_session {
 	struct pst_session_input input;
 	struct pst_outbox output;
 	struct pst_session_table table;
-	struct pst_request *ended;  /* until the outermost call returns */
-	struct pst_request *spare;  /* to be used again */
-	struct pst_request *ending; /* whose `end` is being called */
+	struct pst_session_request *ended;  /* until the outermost call returns */
+	struct pst_session_request *spare;  /* to be used again */
+	struct pst_session_request *ending; /* whose `end` is being called */
 	struct pst_params_decoder values; /* of GET_VALUES or its result */
 	struct pst_buf answer;            /* to GET_VALUES */
 	size_t answers;                   /* see pst_session_reserve_answer() */
@@ -126,16 +126,16 @@ int pst_session_fail(struct pst_session *session, int err, const char *format, .
     __attribute__((format(printf, 3, 4)));
 
 /* A new request: NULL when memory is short. KEEP is what the client asked for. */
-struct pst_request *pst_session_begin(
+struct pst_session_request *pst_session_begin(
     struct pst_session *session, uint16_t id, enum pst_role role, bool keep);
 
 /* The one place where a request's state changes, but for its beginning. */
 void pst_session_change(
-    struct pst_session *session, struct pst_request *request, enum pst_request_state to);
+    struct pst_session *session, struct pst_session_request *request, enum pst_request_state to);
 
 /* Change to ENDED and call `end`. */
-void pst_session_end(struct pst_session *session, struct pst_request *request, enum pst_end end,
-    uint32_t app_status);
+void pst_session_end(struct pst_session *session, struct pst_session_request *request,
+    enum pst_end end, uint32_t app_status);
 
 /* A request that did not ask to keep the connection has ended, or was refused. */
 void pst_session_not_kept(struct pst_session *session);
@@ -145,11 +145,12 @@ void pst_session_not_kept(struct pst_session *session);
 void pst_session_table_init(struct pst_session_table *table);
 void pst_session_table_free(struct pst_session_table *table);
 /* NULL when ID is not open. */
-struct pst_request *pst_session_table_find(const struct pst_session_table *table, uint16_t id);
-void pst_session_table_add(struct pst_session_table *table, struct pst_request *request);
-void pst_session_table_remove(struct pst_session_table *table, struct pst_request *request);
+struct pst_session_request *pst_session_table_find(
+    const struct pst_session_table *table, uint16_t id);
+void pst_session_table_add(struct pst_session_table *table, struct pst_session_request *request);
+void pst_session_table_remove(struct pst_session_table *table, struct pst_session_request *request);
 /* Any open request, NULL when there is none. */
-struct pst_request *pst_session_table_any(const struct pst_session_table *table);
+struct pst_session_request *pst_session_table_any(const struct pst_session_table *table);
 /* The lowest free id; one must be free. */
 uint16_t pst_session_table_free_id(struct pst_session_table *table);
 

@@ -2,7 +2,7 @@
 
 #include <fastcgi.h>
 
-static struct pst_request *
+static struct pst_session_request *
 current(const struct pst_session *session)
 {
 	return pst_session_table_find(&session->table, session->input.record.id);
@@ -67,7 +67,7 @@ pst_recv_begin(struct pst_session *session)
 int
 pst_recv_abort(struct pst_session *session)
 {
-	struct pst_request *request = current(session);
+	struct pst_session_request *request = current(session);
 
 	if (request == NULL || request->state == PST_REQUEST_ABORTED)
 		return 0;
@@ -80,7 +80,7 @@ pst_recv_abort(struct pst_session *session)
 static void
 end_of_stream(struct pst_session *session, uint16_t id, enum pst_stream stream)
 {
-	struct pst_request *request = pst_session_table_find(&session->table, id);
+	struct pst_session_request *request = pst_session_table_find(&session->table, id);
 	bool unwanted;
 
 	if (request == NULL || request->streams[stream] == PST_STREAM_ENDED)
@@ -96,7 +96,7 @@ int
 pst_recv_end(struct pst_session *session)
 {
 	uint16_t id = session->input.record.id;
-	struct pst_request *request;
+	struct pst_session_request *request;
 	struct pst_record_end end;
 
 	pst_record_end_decode(session->input.body, &end);
@@ -147,7 +147,7 @@ refuse_params(struct pst_session *session, uint16_t id)
 int
 pst_recv_params(struct pst_session *session, const unsigned char *bytes, size_t n)
 {
-	struct pst_request *request = current(session);
+	struct pst_session_request *request = current(session);
 	uint16_t id = session->input.record.id;
 
 	if (request == NULL || request->state == PST_REQUEST_ABORTED)
@@ -170,7 +170,7 @@ pst_recv_params(struct pst_session *session, const unsigned char *bytes, size_t 
 int
 pst_recv_params_done(struct pst_session *session)
 {
-	struct pst_request *request = current(session);
+	struct pst_session_request *request = current(session);
 
 	if (session->input.record.content > 0 || request == NULL ||
 	    request->state != PST_REQUEST_PARAMS)
@@ -204,7 +204,7 @@ stream_of(uint8_t type)
 
 /* 0, or the session has failed: bytes of this stream cannot come now. */
 static int
-check_stream(struct pst_session *session, const struct pst_request *request)
+check_stream(struct pst_session *session, const struct pst_session_request *request)
 {
 	enum pst_stream stream = stream_of(session->input.record.type);
 	const char *name = pst_record_type_name(session->input.record.type);
@@ -225,7 +225,7 @@ check_stream(struct pst_session *session, const struct pst_request *request)
 int
 pst_recv_stream(struct pst_session *session, const unsigned char *bytes, size_t n)
 {
-	struct pst_request *request = current(session);
+	struct pst_session_request *request = current(session);
 	enum pst_stream stream = stream_of(session->input.record.type);
 	int err;
 
@@ -246,7 +246,7 @@ pst_recv_stream(struct pst_session *session, const unsigned char *bytes, size_t 
 int
 pst_recv_stream_done(struct pst_session *session)
 {
-	struct pst_request *request = current(session);
+	struct pst_session_request *request = current(session);
 	enum pst_stream stream = stream_of(session->input.record.type);
 	int err;
 

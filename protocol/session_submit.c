@@ -6,7 +6,7 @@
 
 /* The open request ID in *REQUEST, or the error that a submit function returns. */
 static int
-find(const struct pst_session *session, uint16_t id, struct pst_request **request)
+find(const struct pst_session *session, uint16_t id, struct pst_session_request **request)
 {
 	if (pst_session_is_over(session))
 		return PST_ERR_CLOSED;
@@ -75,7 +75,7 @@ int
 pst_session_submit_param(struct pst_session *session, uint16_t id, const char *name,
     size_t name_len, const char *value, size_t value_len)
 {
-	struct pst_request *request;
+	struct pst_session_request *request;
 	int err = find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
@@ -89,7 +89,7 @@ pst_session_submit_param(struct pst_session *session, uint16_t id, const char *n
 int
 pst_session_submit_params_end(struct pst_session *session, uint16_t id)
 {
-	struct pst_request *request;
+	struct pst_session_request *request;
 	int err = find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
@@ -107,7 +107,7 @@ pst_session_submit_params_end(struct pst_session *session, uint16_t id)
 int
 pst_session_submit_abort(struct pst_session *session, uint16_t id)
 {
-	struct pst_request *request;
+	struct pst_session_request *request;
 	int err = find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
@@ -164,7 +164,7 @@ pst_session_submit_value(struct pst_session *session, const char *name, size_t n
  * application that failed has not ended STDOUT: its end would tell the client that all is there.
  */
 static bool
-needs_end(const struct pst_request *request, enum pst_stream stream, enum pst_end end,
+needs_end(const struct pst_session_request *request, enum pst_stream stream, enum pst_end end,
     uint32_t app_status)
 {
 	if (stream == PST_STREAM_STDOUT && app_status != 0)
@@ -181,7 +181,7 @@ pst_session_submit_end(
 {
 	struct pst_record_end body = {
 	    .app_status = end == PST_END_COMPLETE ? app_status : 0, .protocol_status = (uint8_t)end};
-	struct pst_request *request;
+	struct pst_session_request *request;
 	unsigned char bytes[8];
 	int err = find(session, id, &request);
 
@@ -227,7 +227,7 @@ flows_out(const struct pst_session *session, enum pst_stream stream)
 
 /* What may not be queued: 0, or PST_ERR_STATE. */
 static int
-check_data(const struct pst_session *session, const struct pst_request *request,
+check_data(const struct pst_session *session, const struct pst_session_request *request,
     enum pst_stream stream)
 {
 	if (request->streams[stream] == PST_STREAM_NONE ||
@@ -242,7 +242,7 @@ int
 pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_stream stream,
     const void *bytes, size_t n)
 {
-	struct pst_request *request;
+	struct pst_session_request *request;
 	int err = find(session, id, &request);
 
 	assert(flows_out(session, stream));

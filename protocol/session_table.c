@@ -24,16 +24,16 @@ pst_session_table_free(struct pst_session_table *table)
 	memset(table->first, 0, sizeof table->first);
 }
 
-static struct pst_request **
+static struct pst_session_request **
 bucket(const struct pst_session_table *table, uint16_t id)
 {
 	return &table->buckets[id & (table->size - 1)];
 }
 
-struct pst_request *
+struct pst_session_request *
 pst_session_table_find(const struct pst_session_table *table, uint16_t id)
 {
-	struct pst_request *request = *bucket(table, id);
+	struct pst_session_request *request = *bucket(table, id);
 
 	while (request != NULL && request->id != id)
 		request = request->next;
@@ -41,9 +41,9 @@ pst_session_table_find(const struct pst_session_table *table, uint16_t id)
 }
 
 static void
-push(struct pst_session_table *table, struct pst_request *request)
+push(struct pst_session_table *table, struct pst_session_request *request)
 {
-	struct pst_request **head = bucket(table, request->id);
+	struct pst_session_request **head = bucket(table, request->id);
 
 	request->next = *head;
 	*head = request;
@@ -53,7 +53,7 @@ push(struct pst_session_table *table, struct pst_request *request)
 static void
 grow(struct pst_session_table *table)
 {
-	struct pst_request **old = table->buckets, **fresh, *request;
+	struct pst_session_request **old = table->buckets, **fresh, *request;
 	size_t old_size = table->size;
 
 	fresh = calloc(old_size * 2, sizeof *fresh);
@@ -72,7 +72,7 @@ grow(struct pst_session_table *table)
 }
 
 void
-pst_session_table_add(struct pst_session_table *table, struct pst_request *request)
+pst_session_table_add(struct pst_session_table *table, struct pst_session_request *request)
 {
 	if (table->count >= table->size && table->size < TABLE_MAX)
 		grow(table);
@@ -81,9 +81,9 @@ pst_session_table_add(struct pst_session_table *table, struct pst_request *reque
 }
 
 void
-pst_session_table_remove(struct pst_session_table *table, struct pst_request *request)
+pst_session_table_remove(struct pst_session_table *table, struct pst_session_request *request)
 {
-	struct pst_request **link = bucket(table, request->id);
+	struct pst_session_request **link = bucket(table, request->id);
 
 	while (*link != request)
 		link = &(*link)->next;
@@ -94,7 +94,7 @@ pst_session_table_remove(struct pst_session_table *table, struct pst_request *re
 		table->free_hint = request->id;
 }
 
-struct pst_request *
+struct pst_session_request *
 pst_session_table_any(const struct pst_session_table *table)
 {
 	for (size_t i = 0; table->count > 0 && i < table->size; i++) {
