@@ -87,7 +87,8 @@ is_reserved(const struct text *name)
 {
 	static const struct text names[] = {{"connection", 10}, {"keep-alive", 10},
 	    {"proxy-authenticate", 18}, {"proxy-authorization", 19}, {"proxy-connection", 16},
-	    {"status", 6}, {"te", 2}, {"trailers", 8}, {"transfer-encoding", 17}, {"upgrade", 7}};
+	    {"status", 6}, {"te", 2}, {"trailer", 7}, {"trailers", 8},
+	    {"transfer-encoding", 17}, {"upgrade", 7}};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (is_named(name, names[i]))

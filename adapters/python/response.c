@@ -18,17 +18,23 @@ keep_result(struct pst_call *call, int result)
 	return result < 0 ? -1 : 0;
 }
 
-/* Hand the head over if that was not done: 0 or -1. With the lock held. */
+/*
+ * Hand the head over if that was not done: 0 or -1. A head that the host refuses is not sent: the
+ * host answers 500. With the lock held.
+ */
 static int
 send_head(struct pst_call *call)
 {
 	const struct pst_head *head = &call->head;
+	int result;
 
 	if (call->stage == PST_CALL_SENT)
 		return 0;
-	call->stage = PST_CALL_SENT;
-	return keep_result(call, call->host->respond(call->request, head->status, head->reason,
-	    head->fields, head->count));
+	result = call->host->respond(call->request, head->status, head->reason, head->fields,
+	    head->count);
+	if (result == PST_RESULT_OK)
+		call->stage = PST_CALL_SENT;
+	return keep_result(call, result);
 }
 
 /* Whether bytes of body may be sent now: 0 or -1, for raise(). With the lock held. */

@@ -142,6 +142,18 @@ def test_a_bad_head_is_refused_with_500_and_a_traceback(server: Server, path: st
     )  # fmt: skip
 
 
+def test_a_head_that_is_too_large_is_answered_with_500(server: Server) -> None:
+    before = len(server.errors())
+    response, body = server.request("/huge-head")
+    assert response.status == 500
+    assert b"never sent" not in body
+    server.wait_logged(
+        "GET /huge-head: the application raised OSError: the response cannot be sent: "
+        "the head is larger than 65536 bytes: answered 500",
+        since=before,
+    )
+
+
 def test_start_response_takes_keywords(server: Server) -> None:
     response, body = server.request("/keywords")
     assert (response.status, response.reason, body) == (201, "Made", b"x")

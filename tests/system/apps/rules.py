@@ -87,6 +87,12 @@ def fresh(environ, start_response):
 # --- start_response ------------------------------------------------------------------------
 
 
+@app
+def huge_head(environ, start_response):
+    start_response("200 OK", [("X-Huge", "x" * 70000)])
+    return [b"never sent"]
+
+
 def bad_head(name, status="200 OK", headers=TEXT):
     def bad(environ, start_response):
         start_response(status, headers)
@@ -122,7 +128,7 @@ bad_head("value-escape", headers=[("X-A", "x\x1b")])
 bad_head("value-wide", headers=[("X-A", "\u20ac")])
 for hop in (
     "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailers",
-    "Transfer-Encoding", "Upgrade", "Status",
+    "Trailer", "Transfer-Encoding", "Upgrade", "Status",
 ):  # fmt: skip
     bad_head("hop-" + hop.lower(), headers=[(hop, "x")])
 bad_head("length-text", headers=[("Content-Length", "ten")])
