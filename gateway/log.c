@@ -28,8 +28,7 @@ static struct {
 	struct pst_log_writer *writer; /* set exactly in LOG_OPEN */
 	atomic_int fd;
 	atomic_int level;
-	atomic_long utc_offset; /* seconds, as of the last line: what a forked child goes by */
-	atomic_ullong dropped;  /* of a writer that is gone */
+	atomic_ullong dropped; /* of a writer that is gone */
 } logger = {
     .lock = PTHREAD_RWLOCK_INITIALIZER,
     .fd = STDERR_FILENO,
@@ -68,7 +67,6 @@ make_prefix(char *line, size_t size, pid_t pid, enum pst_log_level level)
 	int n;
 
 	localtime_r(&now, &local);
-	atomic_store(&logger.utc_offset, local.tm_gmtoff);
 	length = strftime(line, size, "[%Y-%m-%d %H:%M:%S %z] ", &local);
 	n = snprintf(line + length, size - length, "[%ld] [%s] ", (long)pid, level_names[level]);
 	assert(n > 0 && (size_t)n < size - length);
@@ -87,10 +85,10 @@ finish_line(char line[PST_LOG_LINE], size_t length, const char *text, size_t n)
 /* --- where lines go --- */
 
 static void
-write_at_once(int fd, const char *line, size_t n)
+write_at_once(const char *line, size_t n)
 {
 	while (n > 0) {
-		ssize_t written = write(fd, line, n);
+		ssize_t written = write(STDERR_FILENO, line, n);
 
 		if (written < 0 && errno != EINTR)
 			return;
@@ -108,7 +106,7 @@ put_line(const char *line, size_t n)
 	if (logger.state == LOG_OPEN)
 		pst_log_writer_put(logger.writer, line, n);
 	else if (logger.state == LOG_EARLY)
-		write_at_once(STDERR_FILENO, line, n);
+		write_at_once(line, n);
 	pthread_rwlock_unlock(&logger.lock);
 }
 
@@ -128,9 +126,7 @@ int
 pst_log_open(int fd, enum pst_log_level level)
 {
 	struct pst_log_writer *writer;
-	char line[64];
 
-	make_prefix(line, sizeof(line), getpid(), level); /* for utc_offset */
 	writer = pst_log_writer_new(fd, PST_LOG_RING, dropped_line, NULL);
 	if (!writer)
 		return -1;
@@ -272,110 +268,4 @@ pst_log_close(unsigned ms)
 		atomic_store(&logger.dropped, pst_log_writer_dropped(writer));
 	pthread_rwlock_unlock(&logger.lock);
 	return pst_log_writer_free(writer, ms);
-}
-
-/* --- between fork and exec: no lock, no allocation, no stdio --- */
-
-static char *
-add_text(char *at, const char *end, const char *text)
-{
-	while (*text && at < end)
-		*at++ = *text++;
-	return at;
-}
-
-static char *
-add_number(char *at, const char *end, long value, int width)
-{
-	char digits[24];
-	int n = sizeof(digits);
-
-	digits[--n] = '\0';
-	do {
-		digits[--n] = '0' + value % 10;
-		value /= 10;
-	} while (value > 0);
-	while ((int)sizeof(digits) - 1 - n < width)
-		digits[--n] = '0';
-	return add_text(at, end, digits + n);
-}
-
-/*
- * "2026-11-22" for a number of days since 1970; years are counted from March, so that the leap
- * day ends one.
- */
-static char *
-add_date(char *at, const char *end, long days)
-{
-	long since = days + 719468; /* since 1 March of the year 0 */
-	long era = since / 146097, day = since % 146097;
-	long year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
-	long month;
-
-	day -= 365 * year + year / 4 - year / 100;
-	month = (5 * day + 2) / 153;
-	day -= (153 * month + 2) / 5;
-	at = add_number(at, end, era * 400 + year + (month >= 10), 4);
-	at = add_text(at, end, "-");
-	at = add_number(at, end, month >= 10 ? month - 9 : month + 3, 2);
-	at = add_text(at, end, "-");
-	return add_number(at, end, day + 1, 2);
-}
-
-static char *
-add_time(char *at, const char *end, long now, long offset)
-{
-	long second = (now + offset) % 86400;
-	long magnitude = offset < 0 ? -offset : offset;
-
-	at = add_text(at, end, "[");
-	at = add_date(at, end, (now + offset) / 86400);
-	at = add_text(at, end, " ");
-	at = add_number(at, end, second / 3600, 2);
-	at = add_text(at, end, ":");
-	at = add_number(at, end, second / 60 % 60, 2);
-	at = add_text(at, end, ":");
-	at = add_number(at, end, second % 60, 2);
-	at = add_text(at, end, offset < 0 ? " -" : " +");
-	at = add_number(at, end, magnitude / 3600 * 100 + magnitude / 60 % 60, 4);
-	return add_text(at, end, "] ");
-}
-
-static const char *
-error_words(int err)
-{
-#ifdef __GLIBC__
-	const char *words = strerrordesc_np(err); /* unlike strerror() async-signal-safe */
-
-	if (words)
-		return words;
-#endif
-	(void)err;
-	return "error";
-}
-
-void
-pst_log_child(const char *what, int err)
-{
-	char line[1024];
-	const char *end = line + sizeof(line) - 128; /* the words for ERR always fit */
-	struct timespec now;
-	char *at;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	at = add_time(line, end, now.tv_sec, atomic_load(&logger.utc_offset));
-	at = add_text(at, end, "[");
-	at = add_number(at, end, getpid(), 1);
-	at = add_text(at, end, "] [CRITICAL] ");
-	at += pst_escape_line(at, end - at, what, strlen(what));
-	end = line + sizeof(line) - 1;
-	if (err) {
-		at = add_text(at, end, ": ");
-		at = add_text(at, end, error_words(err));
-		at = add_text(at, end, " (");
-		at = add_number(at, end, err, 1);
-		at = add_text(at, end, ")");
-	}
-	*at++ = '\n';
-	write_at_once(atomic_load(&logger.fd), line, at - line);
 }

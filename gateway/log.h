@@ -12,7 +12,7 @@
  * client or a worker sent can forge a line or steer a terminal. A line is at most PST_LOG_LINE
  * bytes; a longer one is cut and ends in "...".
  *
- * fork: only fork+exec. Between them the child calls pst_log_child() and nothing else.
+ * fork: a child calls nothing of this file between fork and exec.
  */
 #ifndef PST_GATEWAY_LOG_H
 #define PST_GATEWAY_LOG_H
@@ -84,13 +84,5 @@ bool pst_log_flush(unsigned ms);
 
 /* Flush and end the log; what is logged afterwards goes nowhere. False: lines were left. */
 bool pst_log_close(unsigned ms);
-
-/*
- * For the child between fork and exec; async-signal-safe, takes no lock, may block. Writes the
- * line "[time] [PID] [CRITICAL] WHAT: the words for ERR" straight to the log's descriptor, which
- * must not have been closed. WHAT should name the worker and the file, e.g. made before the fork:
- * "worker 3.17: cannot start /usr/libexec/penstock/sync". ERR 0: no words are added.
- */
-void pst_log_child(const char *what, int err);
 
 #endif

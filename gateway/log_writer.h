@@ -9,7 +9,7 @@
  * made it non-blocking the thread polls.
  *
  * fork: the thread does not live in the child, and its lock may be held there for ever. A child
- * must call nothing of this file between fork and exec; pst_log_child() in log.h is what it has.
+ * must call nothing of this file between fork and exec.
  */
 #ifndef PST_GATEWAY_LOG_WRITER_H
 #define PST_GATEWAY_LOG_WRITER_H

@@ -1,4 +1,4 @@
-/* The error log's lines: gunicorn's format, nothing that forges one, and the child of a fork. */
+/* The error log's lines: gunicorn's format, and nothing that forges one. */
 #include "gateway/escape.h"
 #include "gateway/log.h"
 
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,41 +137,6 @@ START_TEST(test_worker)
 }
 END_TEST
 
-START_TEST(test_child)
-{
-	char expected[128], date[32];
-	const char *text;
-	time_t now;
-	pid_t child;
-	int status;
-
-	pst_log_info("before");
-	logged();
-	now = time(NULL);
-	child = fork();
-	if (child == 0) {
-		pst_log_child("worker 3.17: cannot start /nonexistent\n", ENOENT);
-		_exit(127);
-	}
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_int_eq(WEXITSTATUS(status), 127);
-	text = strchr(logged(), '\n') + 1;
-	snprintf(expected, sizeof expected,
-	    "] [%ld] [CRITICAL] worker 3.17: cannot start /nonexistent\\n: No such file or directory (2)\n",
-	    (long)child);
-	ck_assert_str_eq(text + 26, expected);
-	/* The date is what strftime() says, of this second or the next ones. */
-	for (time_t end = time(NULL); now <= end; now++) {
-		struct tm local;
-
-		strftime(date, sizeof date, "[%Y-%m-%d %H:%M:%S %z]", localtime_r(&now, &local));
-		if (strncmp(text, date, strlen(date)) == 0)
-			return;
-	}
-	ck_abort_msg("the child's date is wrong: %.27s, not %s", text, date);
-}
-END_TEST
-
 START_TEST(test_reopen)
 {
 	int old = log_fd, fd;
@@ -273,7 +237,6 @@ main(void)
 	tcase_add_test(lines, test_no_forged_line);
 	tcase_add_test(lines, test_long_message);
 	tcase_add_test(lines, test_worker);
-	tcase_add_test(lines, test_child);
 	tcase_add_test(lines, test_reopen);
 	tcase_add_test(lines, test_closed);
 	suite_add_tcase(suite, lines);
