@@ -27,6 +27,8 @@ send_held(struct pst_call *call)
 {
 	struct pst_call_buffer *held = &call->errors;
 
+	if (held->end == held->start)
+		return; /* bytes may be NULL */
 	send(call, held->bytes + held->start, held->end - held->start);
 	held->start = held->end = 0;
 }
