@@ -177,7 +177,7 @@ submit_bytes(struct pair *pair, struct pst_session *session, uint16_t id, enum p
 {
 	struct flow *flow = &pair->calls[id].flows[stream];
 	size_t n = chance(pair, 40) == 0 ? 140000 : chance(pair, MAX_BYTES);
-	unsigned char *bytes = malloc(n + 1);
+	unsigned char *bytes = calloc(1, n + 1);
 
 	if (flow->sent_end) {
 		ck_assert_int_eq(
