@@ -264,6 +264,8 @@ pst_channel_send_fd(struct pst_channel *channel, int fd, const char *word, const
 	if (!parcel || copy < 0) {
 		end_later(channel, parcel ? strerror(errno) : "out of memory");
 		free(parcel);
+		if (copy >= 0)
+			close(copy);
 		return;
 	}
 	*parcel = (struct parcel){

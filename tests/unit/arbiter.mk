@@ -6,3 +6,6 @@ unit_tests += \
 	%D%/test_output \
 	%D%/test_slot \
 	%D%/test_spawn
+
+%C%_test_channel_SOURCES = %D%/test_channel.c %D%/failmalloc.c %D%/failmalloc.h
+%C%_test_channel_LDFLAGS = $(failmalloc_wrap)

@@ -2,6 +2,7 @@
  * The arbiter's end of a control channel, over a real socketpair and event loop.
  */
 #include "gateway/arbiter/channel.h"
+#include "tests/unit/failmalloc.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -298,6 +299,23 @@ START_TEST(test_free_with_descriptors_waiting)
 }
 END_TEST
 
+START_TEST(test_a_descriptor_is_not_left_when_memory_is_short)
+{
+	int before, after;
+
+	before = dup(0);
+	close(before);
+	failmalloc_at = failmalloc_count + 1;
+	pst_channel_send_fd(channel, 0, "ACCESS_LOG", NULL);
+	failmalloc_at = 0;
+	after = dup(0);
+	close(after);
+	ck_assert_int_eq(after, before);
+	turn();
+	ck_assert_str_eq(seen, "end: out of memory");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -318,6 +336,7 @@ main(void)
 	tcase_add_test(lines, test_a_peer_that_never_reads_ends_it);
 	tcase_add_test(lines, test_a_line_that_is_too_long_ends_it_later);
 	tcase_add_test(lines, test_free_with_descriptors_waiting);
+	tcase_add_test(lines, test_a_descriptor_is_not_left_when_memory_is_short);
 	suite_add_tcase(suite, lines);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
