@@ -1,7 +1,6 @@
 """HTTP/1.1 as a client sees it: an installed penstock, one sync worker, raw sockets and curl."""
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,7 +187,6 @@ def test_streamed_pieces_come_at_once(client: Client, tmp_path: Path, notes: Pat
     eventually(lambda: "closed" in notes.read_text(), "close()")
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="scripts/deps installs curl")
 def test_curl_uploads_and_downloads(server: Penstock, tmp_path: Path) -> None:
     data = bytes(range(256)) * 20_000
     (tmp_path / "data").write_bytes(data)
