@@ -42,7 +42,7 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 	[PST_OPT_LIMIT_REQUEST_FIELDS] = {"limit-request-fields", NULL, 0, PST_KIND_VALUE,
 	    PST_TO_GATEWAY, "N", "100", "header fields in a request", pst_check_number},
 	[PST_OPT_LIMIT_REQUEST_FIELD_SIZE] = {"limit-request-field_size", NULL, 0,
-	    PST_KIND_VALUE, PST_TO_GATEWAY, "BYTES", "8190", "longest field",
+	    PST_KIND_VALUE, PST_TO_GATEWAY, "N", "8190", "bytes of the longest field",
 	    pst_check_number},
 	[PST_OPT_LIMIT_REQUEST_BODY] = {"limit-request-body", NULL, 0, PST_KIND_VALUE,
 	    PST_TO_GATEWAY, "BYTES", "0", "longest body; 0: no limit", pst_check_size},

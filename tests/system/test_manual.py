@@ -125,6 +125,8 @@ def test_help_fits_a_screen() -> None:
     lines = run("--help").stdout.splitlines()
     assert len(lines) <= 50
     assert not [line for line in lines if len(line) > 80]
+    options = [line for line in lines if re.match(r"(-\w,|   ) --", line)]
+    assert not [line for line in options if line[35] != " " or line[36] == " "]
     example = shlex.split(lines[-1])
     assert run(*example[1:-1], "--version").returncode == 0
 
