@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #define PREFIX "penstock-"
-/* What comes after the parent: /penstock-PID/SLOT.SERIAL.sock. */
+/* What mkdtemp() writes over. */
+#define RANDOM "-XXXXXX"
+/* What comes after the parent: /penstock-PID-RANDOM/SLOT.SERIAL.sock. */
 #define ROOM_BELOW 48
 /* The gateway's connection, and whoever is curious. */
 #define WORKER_BACKLOG 16
@@ -40,6 +42,13 @@ remove_entries(int fd)
 	closedir(directory);
 }
 
+/* "" or "-" and what mkdtemp() chose. */
+static bool
+is_suffix(const char *text)
+{
+	return *text == '\0' || (*text == '-' && strlen(text) == strlen(RANDOM));
+}
+
 /* The pid in a directory's name; 0 for other names. */
 static pid_t
 pid_of_name(const char *name)
@@ -54,7 +63,7 @@ pid_of_name(const char *name)
 		return 0;
 	errno = 0;
 	pid = strtol(name, &end, 10);
-	return *end || errno || pid != (pid_t)pid ? 0 : (pid_t)pid;
+	return !is_suffix(end) || errno || pid != (pid_t)pid ? 0 : (pid_t)pid;
 }
 
 static bool
@@ -134,6 +143,24 @@ find_parent(void)
 	return NULL;
 }
 
+/*
+ * penstock-PID is a name that anybody can take first where anybody may write, in /tmp: then it is
+ * one that nobody can know before.
+ */
+static int
+make(struct pst_rundir *rundir, const char *parent)
+{
+	size_t size = sizeof(rundir->path);
+	int length = snprintf(rundir->path, size, "%s/" PREFIX "%ld", parent, (long)getpid());
+
+	if (mkdir(rundir->path, 0700) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -1;
+	snprintf(rundir->path + length, size - (size_t)length, RANDOM);
+	return mkdtemp(rundir->path) ? 0 : -1;
+}
+
 /* Open, lock and hand over the directory that was just made. */
 static int
 take(struct pst_rundir *rundir, const struct pst_identity *identity)
@@ -161,8 +188,7 @@ pst_rundir_make(struct pst_rundir *rundir, const struct pst_identity *identity)
 		return -1;
 	}
 	sweep(parent, identity);
-	snprintf(rundir->path, sizeof(rundir->path), "%s/" PREFIX "%ld", parent, (long)getpid());
-	if (mkdir(rundir->path, 0700) < 0) {
+	if (make(rundir, parent) < 0) {
 		pst_log_critical("cannot make the directory for the workers' sockets, %s: %s",
 		    rundir->path, strerror(errno));
 		rundir->path[0] = '\0';

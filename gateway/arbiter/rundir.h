@@ -1,5 +1,6 @@
 /*
- * The runtime directory, penstock-PID, and the workers' listening sockets in it.
+ * The runtime directory, penstock-PID (or penstock-PID-RANDOM), and the workers' listening sockets
+ * in it.
  * docs/architecture.md, "The runtime directory", says where it is and whose.
  *
  * The arbiter holds a lock (flock) on the directory as long as it lives: a directory without it,

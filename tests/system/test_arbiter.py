@@ -396,19 +396,42 @@ def test_what_a_dead_arbiter_left_is_swept(serve: Start) -> None:
     directory = server.runtime_directory.with_name("penstock-4194304")
     alive = server.runtime_directory.with_name(f"penstock-{os.getpid()}")
     foreign = server.runtime_directory.with_name("penstock-4194303")
-    for made, mode in ((directory, 0o700), (alive, 0o700), (foreign, 0o755)):
+    renamed = server.runtime_directory.with_name("penstock-4194304-x0Yz9B")
+    for made, mode in ((directory, 0o700), (renamed, 0o700), (alive, 0o700), (foreign, 0o755)):
         made.mkdir()
         made.chmod(mode)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(directory / "1.1.sock"))
     try:
         second = serve()
-        assert not directory.exists()
+        assert not directory.exists() and not renamed.exists()
         assert alive.is_dir() and foreign.is_dir()
         assert server.runtime_directory.is_dir() and second.runtime_directory.is_dir()
     finally:
         alive.rmdir()
         foreign.rmdir()
+
+
+def test_nobody_blocks_a_start_by_taking_its_directorys_name(serve: Start, tmp_path: Path) -> None:
+    parent = Path("/run") if os.geteuid() == 0 else tmp_path
+
+    def take() -> None:
+        taken = parent / f"penstock-{os.getpid()}"
+        taken.mkdir()
+        taken.chmod(0o755)
+
+    server = serve(preexec_fn=take, env={"XDG_RUNTIME_DIR": str(parent)})
+    taken = parent / f"penstock-{server.pid}"
+    try:
+        (directory,) = parent.glob(f"{taken.name}-*")
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert server.get("/who").status == 200
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert not directory.exists()
+        assert taken.is_dir() and not list(taken.iterdir())
+    finally:
+        taken.rmdir()
 
 
 def test_a_request_that_runs_too_long_is_504_and_its_worker_is_replaced(serve: Start) -> None:
