@@ -58,8 +58,16 @@ open_record(struct pst_outbox *outbox, uint8_t type, uint16_t id)
 	outbox->content = 0;
 }
 
-void
-pst_outbox_close(struct pst_outbox *outbox)
+static void
+pad(struct pst_outbox *outbox, size_t n)
+{
+	memset(outbox->buf.data + outbox->buf.end, 0, n);
+	pst_buf_commit(&outbox->buf, n);
+}
+
+/* Write the open record's header to AT; the padding that it promises. */
+static size_t
+write_header(const struct pst_outbox *outbox, unsigned char *at)
 {
 	struct pst_record record = {
 	    .version = FCGI_VERSION_1,
@@ -68,14 +76,20 @@ pst_outbox_close(struct pst_outbox *outbox)
 	    .content = (uint16_t)outbox->content,
 	    .padding = padding_for(outbox->type, outbox->content),
 	};
+
+	pst_record_encode(&record, at);
+	return record.padding;
+}
+
+void
+pst_outbox_close(struct pst_outbox *outbox)
+{
 	unsigned char *end;
 
 	if (!outbox->is_open)
 		return;
 	end = outbox->buf.data + outbox->buf.end;
-	pst_record_encode(&record, end - outbox->content - PST_RECORD_HEADER_LEN);
-	memset(end, 0, record.padding);
-	pst_buf_commit(&outbox->buf, record.padding);
+	pad(outbox, write_header(outbox, end - outbox->content - PST_RECORD_HEADER_LEN));
 	outbox->is_open = false;
 }
 
@@ -122,18 +136,40 @@ pst_outbox_empty(struct pst_outbox *outbox, uint8_t type, uint16_t id)
 	pst_outbox_close(outbox);
 }
 
+void
+pst_outbox_external(struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n)
+{
+	size_t padding;
+
+	assert(n > 0 && n <= PST_OUTBOX_CONTENT && outbox->external == 0);
+	open_record(outbox, type, id);
+	outbox->content = n;
+	padding = write_header(
+	    outbox, outbox->buf.data + outbox->buf.end - PST_RECORD_HEADER_LEN);
+	outbox->external = n;
+	outbox->before = pst_buf_length(&outbox->buf);
+	pad(outbox, padding);
+	outbox->is_open = false;
+}
+
 size_t
 pst_outbox_show(struct pst_outbox *outbox, const void **bytes)
 {
-	size_t n = pst_buf_length(&outbox->buf);
+	size_t n;
 
-	*bytes = NULL;
-	if (n == 0)
-		return 0;
 	pst_outbox_close(outbox);
-	*bytes = pst_buf_bytes(&outbox->buf);
-	outbox->shown = pst_buf_length(&outbox->buf);
-	return outbox->shown;
+	n = outbox->external > 0 ? outbox->before : pst_buf_length(&outbox->buf);
+	*bytes = n > 0 ? pst_buf_bytes(&outbox->buf) : NULL;
+	outbox->shown = n;
+	return n;
+}
+
+/* A large buffer that is empty now is given back. */
+static void
+shrink(struct pst_outbox *outbox)
+{
+	if (outbox->buf.size > OUTBOX_KEEP)
+		pst_outbox_trim(outbox);
 }
 
 void
@@ -141,14 +177,23 @@ pst_outbox_drop(struct pst_outbox *outbox, size_t n)
 {
 	assert(n <= outbox->shown);
 	outbox->shown -= n;
+	if (outbox->external > 0)
+		outbox->before -= n;
 	pst_buf_consume(&outbox->buf, n);
-	if (outbox->buf.size > OUTBOX_KEEP)
-		pst_outbox_trim(outbox);
+	shrink(outbox);
+}
+
+void
+pst_outbox_external_written(struct pst_outbox *outbox, size_t n)
+{
+	assert(n <= outbox->external && outbox->before == 0);
+	outbox->external -= n;
+	shrink(outbox);
 }
 
 void
 pst_outbox_trim(struct pst_outbox *outbox)
 {
-	if (pst_buf_length(&outbox->buf) == 0)
+	if (pst_buf_length(&outbox->buf) == 0 && outbox->external == 0)
 		pst_outbox_free(outbox);
 }

@@ -10,6 +10,12 @@
  * padding do not either: php-fpm takes no more. What is sent is always closed, so that
  * what the caller was shown does not change.
  *
+ * The content of one record may be external: whoever writes to the peer has it, and it is no part
+ * of buf. What stands before it is shown first, what follows it once it is written:
+ *
+ *	buf:  record ... header | padding | record ...
+ *	      <---- before ---->^ `external` bytes go here
+ *
  * Room is reserved first, and what adds bytes cannot fail: a call is queued whole or not at all.
  */
 #ifndef PST_PROTOCOL_OUTBOX_H
@@ -27,6 +33,8 @@ struct pst_outbox {
 	struct pst_buf buf;
 	size_t content; /* of the open record */
 	size_t shown;   /* bytes at the front that pst_outbox_show() gave out */
+	size_t external; /* external content that is not written yet; 0: there is no such record */
+	size_t before;   /* bytes of buf in front of it */
 	uint16_t id;    /* of the open record, as is type */
 	uint8_t type;
 	bool is_open;
@@ -58,11 +66,19 @@ void pst_outbox_record(
 /* Add one record without content, such as the end of a stream. */
 void pst_outbox_empty(struct pst_outbox *outbox, uint8_t type, uint16_t id);
 
-/* Close and show all that is queued; *BYTES is valid until the next call that adds or drops. */
+/* Add one record whose N bytes of content, 1 to PST_OUTBOX_CONTENT, are external. There must be no
+ * other such record. */
+void pst_outbox_external(struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n);
+
+/* Close and show all that is queued, or all that stands before external content; *BYTES is valid
+ * until the next call that adds or drops. */
 size_t pst_outbox_show(struct pst_outbox *outbox, const void **bytes);
 
 /* Drop N bytes that were shown. A large buffer that is empty now is released. */
 void pst_outbox_drop(struct pst_outbox *outbox, size_t n);
+
+/* N bytes of the external content were written; nothing stands before it any more. */
+void pst_outbox_external_written(struct pst_outbox *outbox, size_t n);
 
 /* Release the memory if nothing is queued. */
 void pst_outbox_trim(struct pst_outbox *outbox);

@@ -280,9 +280,21 @@ pst_session_sent(struct pst_session *session, size_t n)
 }
 
 size_t
+pst_session_external(const struct pst_session *session)
+{
+	return session->output.external;
+}
+
+void
+pst_session_external_sent(struct pst_session *session, size_t n)
+{
+	pst_outbox_external_written(&session->output, n);
+}
+
+size_t
 pst_session_pending(const struct pst_session *session)
 {
-	return pst_buf_length(&session->output.buf);
+	return pst_buf_length(&session->output.buf) + session->output.external;
 }
 
 /* --- what to do next --- */

@@ -171,6 +171,17 @@ int pst_session_submit_end(
 int pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_stream stream,
     const void *bytes, size_t n);
 
+/* The most that one call of pst_session_submit_external() takes. */
+#define PST_SESSION_EXTERNAL_MAX 65528
+
+/*
+ * Queue a record with N bytes (1 to PST_SESSION_EXTERNAL_MAX) of a stream that flows this way,
+ * which the caller writes to the peer by itself, as sendfile(2) does: see pst_session_external().
+ * PST_ERR_STATE after the stream's end, and while an earlier such record is not written.
+ */
+int pst_session_submit_external(
+    struct pst_session *session, uint16_t id, enum pst_stream stream, size_t n);
+
 /* --- bytes out --- */
 
 /*
@@ -180,7 +191,17 @@ int pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_s
 size_t pst_session_send(struct pst_session *session, const void **bytes);
 /* The first N of those bytes were written. */
 void pst_session_sent(struct pst_session *session, size_t n);
-/* Bytes that are queued for writing: what a caller looks at to stop producing. */
+/*
+ * The bytes that the caller still has to write by itself. Their turn is when pst_session_send()
+ * returns 0, as it does from the header of their record on; then it shows what follows. There is
+ * no way back: an abort, the request's end and pst_session_close() leave them due, and without
+ * them nothing else can be sent. 0 also after an error that ended the session.
+ */
+size_t pst_session_external(const struct pst_session *session);
+/* N of them were written. */
+void pst_session_external_sent(struct pst_session *session, size_t n);
+/* Bytes that are queued for writing, external ones included: what a caller looks at to stop
+ * producing. */
 size_t pst_session_pending(const struct pst_session *session);
 
 /* --- what to do next --- */
@@ -188,7 +209,7 @@ size_t pst_session_pending(const struct pst_session *session);
 /* False once nothing more can come of reading: after an error, close, or the last request
  * of a connection that the client did not ask to keep. */
 bool pst_session_want_read(const struct pst_session *session);
-/* True while pst_session_send() has something. Neither wanted: close the connection. */
+/* True while there is something to write, external or not. Neither wanted: close the connection. */
 bool pst_session_want_write(const struct pst_session *session);
 
 /* Why the session ended: a phrase such as "record of type 3 for request 7 has 4 bytes, not 8".

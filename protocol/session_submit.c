@@ -8,6 +8,7 @@
 static int
 find(const struct pst_session *session, uint16_t id, struct pst_session_request **request)
 {
+	*request = NULL;
 	if (pst_session_is_over(session))
 		return PST_ERR_CLOSED;
 	*request = pst_session_table_find(&session->table, id);
@@ -238,6 +239,13 @@ check_data(const struct pst_session *session, const struct pst_session_request *
 	return 0;
 }
 
+/* STDOUT of a request that was aborted: nobody wants it. */
+static bool
+is_dropped(const struct pst_session_request *request, enum pst_stream stream)
+{
+	return request->state == PST_REQUEST_ABORTED && stream == PST_STREAM_STDOUT;
+}
+
 int
 pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_stream stream,
     const void *bytes, size_t n)
@@ -250,7 +258,7 @@ pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_strea
 		err = check_data(session, request, stream);
 	if (err < 0)
 		return err;
-	if (request->state == PST_REQUEST_ABORTED && stream == PST_STREAM_STDOUT)
+	if (is_dropped(request, stream))
 		return 0;
 	if (pst_outbox_reserve(&session->output, 1, n) < 0)
 		return PST_ERR_NOMEM;
@@ -260,6 +268,29 @@ pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_strea
 		return 0;
 	}
 	pst_outbox_add(&session->output, type_of(stream), id, bytes, n);
+	request->streams[stream] = PST_STREAM_USED;
+	return 0;
+}
+
+int
+pst_session_submit_external(
+    struct pst_session *session, uint16_t id, enum pst_stream stream, size_t n)
+{
+	struct pst_session_request *request;
+	int err = find(session, id, &request);
+
+	assert(flows_out(session, stream) && n > 0 && n <= PST_SESSION_EXTERNAL_MAX);
+	if (err == 0)
+		err = check_data(session, request, stream);
+	if (err < 0)
+		return err;
+	if (session->output.external > 0)
+		return PST_ERR_STATE;
+	if (is_dropped(request, stream))
+		return 0;
+	if (pst_outbox_reserve(&session->output, 1, 0) < 0)
+		return PST_ERR_NOMEM;
+	pst_outbox_external(&session->output, type_of(stream), id, n);
 	request->streams[stream] = PST_STREAM_USED;
 	return 0;
 }

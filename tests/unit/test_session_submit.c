@@ -4,6 +4,8 @@
 #include "tests/unit/trace.h"
 
 #include <fastcgi.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 static void
@@ -110,6 +112,191 @@ START_TEST(test_server_streams)
 	ck_assert_int_eq(pst_session_submit_end(session, 9, PST_END_COMPLETE, 1), PST_ERR_STATE);
 	check_records(&trace,
 	    "STDOUT 9 7+1\nSTDERR 9 2+6\nSTDOUT 9 0+0\nSTDERR 9 0+0\nEND_REQUEST 9 8+0\n");
+	trace_free(&trace);
+}
+END_TEST
+
+/* --- bytes that the owner writes --- */
+
+/* Take up to STEP bytes at a time; external bytes are 'E'. */
+static void
+drain_external(struct trace *trace, struct pst_buf *out, size_t step)
+{
+	static char external[PST_SESSION_EXTERNAL_MAX];
+	struct pst_session *session = trace->session;
+	const void *bytes;
+	size_t n;
+
+	memset(external, 'E', sizeof external);
+	while (pst_session_want_write(session)) {
+		n = pst_session_send(session, &bytes);
+		if (n > step)
+			n = step;
+		if (n > 0) {
+			ck_assert_int_eq(pst_buf_append(out, bytes, n), 0);
+			pst_session_sent(session, n);
+			continue;
+		}
+		n = pst_session_external(session);
+		ck_assert_uint_gt(n, 0);
+		if (n > step)
+			n = step;
+		ck_assert_int_eq(pst_buf_append(out, external, n), 0);
+		pst_session_external_sent(session, n);
+	}
+}
+
+/* Other requests' records, answers and ends keep to their side of the external content. */
+static void
+submit_around(struct trace *trace, size_t n)
+{
+	struct pst_session *session = trace->session;
+	struct pst_buf wire = {0};
+
+	wire_record(&wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS", 15, 1);
+	ck_assert_int_eq(pst_session_submit_data(session, 1, PST_STREAM_STDOUT, "abc", 3), 0);
+	ck_assert_int_eq(pst_session_submit_external(session, 1, PST_STREAM_STDOUT, n), 0);
+	ck_assert_int_eq(
+	    pst_session_submit_external(session, 2, PST_STREAM_STDOUT, n), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_submit_data(session, 1, PST_STREAM_STDOUT, "defg", 4), 0);
+	ck_assert_int_eq(pst_session_submit_data(session, 2, PST_STREAM_STDOUT, "hij", 3), 0);
+	ck_assert_int_eq(pst_session_recv(session, wire.data, wire.end), 0);
+	ck_assert_int_eq(pst_session_submit_end(session, 1, PST_END_COMPLETE, 0), 0);
+	ck_assert_int_eq(pst_session_submit_data(session, 2, PST_STREAM_STDOUT, "k", 1), 0);
+	ck_assert_uint_ge(pst_session_pending(session), n);
+	pst_buf_free(&wire);
+}
+
+static void
+check_around(size_t n, size_t step)
+{
+	static const struct pst_session_limits limits = {2, 1000, 1000};
+	struct pst_buf out = {0};
+	struct trace trace;
+	char expect[300];
+
+	trace_init_server(&trace, &limits);
+	receive_request(&trace, 1);
+	receive_request(&trace, 2);
+	submit_around(&trace, n);
+	drain_external(&trace, &out, step);
+	ck_assert_uint_eq(pst_session_external(trace.session), 0);
+	pst_buf_free(&trace.text);
+	trace_records(&trace, &out);
+	snprintf(expect, sizeof expect,
+	    "STDOUT 1 3+5\nSTDOUT 1 %zu+%zu\nSTDOUT 1 4+4\nSTDOUT 2 3+5\n"
+	    "GET_VALUES_RESULT 0 16+0\nSTDOUT 1 0+0\nEND_REQUEST 1 8+0\nSTDOUT 2 1+7\n",
+	    n, -n & 7);
+	ck_assert_str_eq(trace_text(&trace), expect);
+	for (size_t i = 0; i < n; i++)
+		ck_assert_int_eq(pst_buf_bytes(&out)[24 + i], 'E');
+	ck_assert_int_eq(pst_session_submit_external(trace.session, 2, PST_STREAM_STDOUT, 1), 0);
+	pst_buf_free(&out);
+	trace_free(&trace);
+}
+
+START_TEST(test_external)
+{
+	static const size_t lengths[] = {1, 7, 8, 9, 30000, PST_SESSION_EXTERNAL_MAX};
+
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		check_around(lengths[i], SIZE_MAX);
+		check_around(lengths[i], 1);
+		check_around(lengths[i], 5);
+	}
+}
+END_TEST
+
+/* The session shows up to its header, then nothing, then what follows. */
+START_TEST(test_external_turns)
+{
+	struct trace trace;
+	struct pst_session *session;
+	const void *bytes;
+
+	trace_init_server(&trace, NULL);
+	session = trace.session;
+	receive_request(&trace, 1);
+	ck_assert_int_eq(
+	    pst_session_submit_external(session, 2, PST_STREAM_STDOUT, 5), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_submit_external(session, 1, PST_STREAM_STDOUT, 5), 0);
+	ck_assert_uint_eq(pst_session_pending(session), 8 + 5 + 3);
+	ck_assert_uint_eq(pst_session_send(session, &bytes), 8);
+	pst_session_sent(session, 3);
+	ck_assert_uint_eq(pst_session_send(session, &bytes), 5);
+	pst_session_sent(session, 5);
+	ck_assert_uint_eq(pst_session_send(session, &bytes), 0);
+	ck_assert_uint_eq(pst_session_external(session), 5);
+	ck_assert(pst_session_want_write(session));
+	pst_session_trim(session);
+	pst_session_external_sent(session, 4);
+	ck_assert_uint_eq(pst_session_send(session, &bytes), 0);
+	ck_assert_uint_eq(pst_session_pending(session), 4);
+	pst_session_external_sent(session, 1);
+	ck_assert_uint_eq(pst_session_send(session, &bytes), 3);
+	pst_session_sent(session, 3);
+	ck_assert(!pst_session_want_write(session));
+	ck_assert_int_eq(pst_session_submit_data(session, 1, PST_STREAM_STDOUT, NULL, 0), 0);
+	ck_assert_int_eq(
+	    pst_session_submit_external(session, 1, PST_STREAM_STDOUT, 5), PST_ERR_STATE);
+	trace_free(&trace);
+}
+END_TEST
+
+/* What has begun stays due when the request is aborted or the peer closes; an error drops it. */
+START_TEST(test_external_ends)
+{
+	struct pst_buf wire = {0}, out = {0};
+	struct trace trace;
+	const void *bytes;
+
+	trace_init_server(&trace, NULL);
+	receive_request(&trace, 1);
+	ck_assert_int_eq(pst_session_submit_external(trace.session, 1, PST_STREAM_STDOUT, 8), 0);
+	pst_session_sent(trace.session, pst_session_send(trace.session, &bytes));
+	pst_session_external_sent(trace.session, 2);
+	if (_i == 0)
+		wire_text(&wire, FCGI_ABORT_REQUEST, 1, "");
+	else
+		wire_record(&wire, FCGI_BEGIN_REQUEST, 1, NULL, 0, 0);
+	if (_i < 2)
+		ck_assert_int_eq(pst_session_recv(trace.session, wire.data, wire.end),
+		    _i == 0 ? 0 : PST_ERR_PROTOCOL);
+	else
+		pst_session_close(trace.session);
+	ck_assert_uint_eq(pst_session_external(trace.session), _i == 1 ? 0 : 6);
+	ck_assert_int_eq(pst_session_submit_external(trace.session, 1, PST_STREAM_STDOUT, 8),
+	    _i == 0 ? PST_ERR_STATE : PST_ERR_CLOSED);
+	drain_external(&trace, &out, SIZE_MAX);
+	ck_assert_uint_eq(out.end, _i == 1 ? 0 : 6);
+	if (_i == 0) {
+		ck_assert_int_eq(
+		    pst_session_submit_external(trace.session, 1, PST_STREAM_STDOUT, 8), 0);
+		ck_assert_uint_eq(pst_session_pending(trace.session), 0);
+	}
+	pst_buf_free(&wire);
+	pst_buf_free(&out);
+	trace_free(&trace);
+}
+END_TEST
+
+/* Without memory nothing is queued, and the same call succeeds later. */
+START_TEST(test_external_nomem)
+{
+	struct trace trace;
+	int err;
+
+	trace_init_server(&trace, NULL);
+	receive_request(&trace, 1);
+	pst_session_trim(trace.session);
+	failmalloc_count = 0;
+	failmalloc_at = 1;
+	err = pst_session_submit_external(trace.session, 1, PST_STREAM_STDOUT, 9);
+	failmalloc_at = 0;
+	ck_assert_int_eq(err, PST_ERR_NOMEM);
+	ck_assert_uint_eq(pst_session_pending(trace.session), 0);
+	ck_assert_int_eq(pst_session_submit_external(trace.session, 1, PST_STREAM_STDOUT, 9), 0);
+	ck_assert_uint_eq(pst_session_pending(trace.session), 8 + 9 + 7);
 	trace_free(&trace);
 }
 END_TEST
@@ -324,6 +511,10 @@ main(void)
 	tcase_add_test(tcase, test_params_whole);
 	tcase_add_test(tcase, test_client_errors);
 	tcase_add_test(tcase, test_server_streams);
+	tcase_add_test(tcase, test_external);
+	tcase_add_test(tcase, test_external_turns);
+	tcase_add_loop_test(tcase, test_external_ends, 0, 3);
+	tcase_add_test(tcase, test_external_nomem);
 	tcase_add_test(tcase, test_user);
 	tcase_add_test(tcase, test_many);
 	tcase_add_test(tcase, test_allocations);
