@@ -1,6 +1,7 @@
 #include "adapters/link.h"
 
 #include "adapters/log.h"
+#include "adapters/piece.h"
 #include "protocol/session.h"
 
 #include <assert.h>
@@ -30,6 +31,7 @@ struct pst_link {
 	struct pst_session *session;
 	struct pst_link_common *common;
 	struct pst_request *request; /* the open one, or NULL */
+	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
 	bool ready;   /* its params are complete */
 	bool running; /* it is being handled */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
@@ -336,23 +338,49 @@ read_some(struct pst_link *link)
 		lose(link);
 }
 
+/* Write what the session shows; the result of send(). */
+static ssize_t
+write_shown(struct pst_link *link, const void *bytes, size_t n)
+{
+	int more = pst_session_external(link->session) > 0 ? MSG_MORE : 0;
+	ssize_t done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL | more);
+
+	if (done > 0)
+		pst_session_sent(link->session, (size_t)done);
+	return done;
+}
+
+/* Write N bytes of the file that is being sent. */
+static ssize_t
+write_external(struct pst_link *link, size_t n)
+{
+	ssize_t done;
+
+	assert(link->piece);
+	done = pst_piece_send(link->piece, link->fd, n);
+	if (done > 0)
+		pst_session_external_sent(link->session, (size_t)done);
+	return done;
+}
+
 /* Write until nothing is left or the socket takes no more. */
 static void
 write_some(struct pst_link *link)
 {
 	const void *bytes;
+	ssize_t done;
 	size_t n;
 
-	while (link->state == LINK_OPEN && (n = pst_session_send(link->session, &bytes)) > 0) {
-		ssize_t done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (done < 0 && errno == EINTR)
-			continue;
+	while (link->state == LINK_OPEN && pst_session_want_write(link->session)) {
+		n = pst_session_send(link->session, &bytes);
+		if (n > 0)
+			done = write_shown(link, bytes, n);
+		else
+			done = write_external(link, pst_session_external(link->session));
 		if (done < 0 && errno == EAGAIN)
 			return;
-		if (done < 0)
+		if (done < 0 && errno != EINTR)
 			lose(link);
-		else
-			pst_session_sent(link->session, (size_t)done);
 	}
 }
 
@@ -418,6 +446,31 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 	return 0;
 }
 
+/*
+ * A record that has begun must be completed, also for a client that aborted: the descriptor is
+ * not to be had later.
+ */
+static int
+carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t n)
+{
+	struct pst_link *link = request->link;
+
+	if (request->gone)
+		return PST_RESULT_GONE;
+	if (pst_session_submit_external(link->session, request->id, PST_STREAM_STDOUT, n) < 0)
+		return PST_RESULT_ERROR;
+	link->piece = piece;
+	write_some(link);
+	if (wants_read(link))
+		read_some(link);
+	while (link->state == LINK_OPEN && pst_session_external(link->session) > 0) {
+		wait_socket(link);
+		write_some(link);
+	}
+	link->piece = NULL;
+	return request->gone ? PST_RESULT_GONE : 0;
+}
+
 static int
 carrier_flush(struct pst_request *request)
 {
@@ -437,6 +490,7 @@ carrier_fill(struct pst_request *request)
 
 static const struct pst_carrier carrier = {
 	.submit = carrier_submit,
+	.send_piece = carrier_send_piece,
 	.flush = carrier_flush,
 	.fill = carrier_fill,
 };

@@ -28,6 +28,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/log.h \
 	%D%/options.c \
 	%D%/options.h \
+	%D%/piece.c \
+	%D%/piece.h \
 	%D%/request.c \
 	%D%/request.h \
 	%D%/serve.c \

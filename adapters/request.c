@@ -2,6 +2,7 @@
 
 #include "adapters/head.h"
 #include "adapters/log.h"
+#include "adapters/piece.h"
 #include "protocol/error.h"
 
 #include <errno.h>
@@ -11,6 +12,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/*
+ * So many bytes at the end of a file, and so the whole of a small one, are copied: they leave in
+ * one write with what surrounds them. As they are read before they are sent, nothing that a
+ * spoilt piece put in a file's place can complete the length that the response promised.
+ */
+#define COPIED 16384
 
 /* Buffers larger than this are given back between requests. */
 #define KEEP (2 * PST_REQUEST_BODY_HIGH)
@@ -249,31 +257,66 @@ check_file(struct pst_request *request, int fd, off_t offset, size_t length)
 	return 0;
 }
 
-int
-pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length)
+/* Reading the file failed with the error ERR, or it ended early (0). */
+static int
+fail_file(struct pst_request *request, int err)
 {
-	char bytes[65536];
-	int result;
+	if (err != 0)
+		return fail(request, PST_RESULT_ERROR, "reading the file: %s", strerror(err));
+	return fail(request, PST_RESULT_ERROR, "the file became shorter while it was sent");
+}
 
-	if (request->state == PST_RESPONSE_NONE)
-		return fail(request, PST_RESULT_STATE, "a body before its head");
-	result = check_file(request, fd, offset, length);
+/* Send a file's N bytes from OFFSET without copying them. */
+static int
+send_piece(struct pst_request *request, int fd, off_t offset, size_t n)
+{
+	struct pst_piece piece = {.fd = fd, .offset = offset};
+	int result = pass_gathered(request);
+
+	if (result == 0)
+		result = carried(request, request->carrier->send_piece(request, &piece, n));
+	request->spoilt |= piece.spoilt;
+	return result == 0 && piece.spoilt ? fail_file(request, piece.err) : result;
+}
+
+static int
+copy_file(struct pst_request *request, int fd, off_t offset, size_t length)
+{
+	char bytes[COPIED];
+	int result = 0;
+
 	while (result == 0 && length > 0) {
-		size_t want = length < sizeof(bytes) ? length : sizeof(bytes);
-		ssize_t n = pread(fd, bytes, want, offset);
+		ssize_t n = pread(fd, bytes, length < COPIED ? length : COPIED, offset);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return fail(request, PST_RESULT_ERROR, "reading the file: %s",
-			    strerror(errno));
-		if (n == 0)
-			return fail(request, PST_RESULT_ERROR,
-			    "the file became shorter: %zu bytes are missing", length);
+		if (n <= 0)
+			return fail_file(request, n < 0 ? errno : 0);
 		result = pst_request_write(request, bytes, (size_t)n);
 		offset += n;
 		length -= (size_t)n;
 	}
 	return result;
+}
+
+int
+pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length)
+{
+	int result;
+
+	if (request->state == PST_RESPONSE_NONE)
+		return fail(request, PST_RESULT_STATE, "a body before its head");
+	result = check_file(request, fd, offset, length);
+	while (result == 0 && length > COPIED) {
+		size_t n = length - COPIED;
+		if (n > PST_SESSION_EXTERNAL_MAX)
+			n = PST_SESSION_EXTERNAL_MAX;
+		result = send_piece(request, fd, offset, n);
+		offset += (off_t)n;
+		length -= n;
+		if (result == 0)
+			result = check_file(request, fd, offset, length);
+	}
+	return result == 0 ? copy_file(request, fd, offset, length) : result;
 }
 
 /* Web servers cut long texts before they say which request it was: TEXT begins with TITLE. */
@@ -354,7 +397,7 @@ pst_request_finish(struct pst_request *request, int result)
 {
 	if (request->gone)
 		return PST_OUTCOME_GONE;
-	if (result == 0 && request->state != PST_RESPONSE_NONE) {
+	if (result == 0 && request->state != PST_RESPONSE_NONE && !request->spoilt) {
 		if (pass_gathered(request) == PST_RESULT_ERROR)
 			return PST_OUTCOME_BROKEN;
 		return request->gone ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;

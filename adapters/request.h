@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pst_piece;
+
 /* The body that waits to be read; a carrier stops reading above this. */
 #define PST_REQUEST_BODY_HIGH 65536
 /* What gathers of a response before it is handed on. */
@@ -38,6 +40,9 @@ struct pst_carrier {
 	/* Queue N bytes of STDOUT or STDERR; wait while much is queued already. */
 	int (*submit)(struct pst_request *request, enum pst_stream stream, const void *bytes,
 	    size_t n);
+	/* Write N bytes (1 to PST_SESSION_EXTERNAL_MAX) of PIECE as STDOUT, behind what is queued.
+	 * That the piece is spoilt is not an error of the carrier's. */
+	int (*send_piece)(struct pst_request *request, struct pst_piece *piece, size_t n);
 	/* Write out everything that is queued. */
 	int (*flush)(struct pst_request *request);
 	/* Wait until a pst_request_on_ function has been called. */
@@ -59,6 +64,7 @@ struct pst_request {
 	                  request with what STDERR carries */
 	bool gone;    /* nobody wants the answer: aborted, or the connection was lost */
 	bool explained; /* something was sent on STDERR, or logged in its place */
+	bool spoilt;  /* bytes were sent that are not the response's: it cannot become whole */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
 	struct pst_fields params;

@@ -21,7 +21,7 @@ explain(const struct pst_request *request, enum pst_response_state state, int re
 {
 	if (state == PST_RESPONSE_NONE && result == 0)
 		log_request(request, "the application ended without a response: answered 500");
-	else if (result == 0 || request->explained)
+	else if ((result == 0 && !request->spoilt) || request->explained)
 		return;
 	else if (state == PST_RESPONSE_SENT)
 		log_request(request, "the application failed after the head of its response "

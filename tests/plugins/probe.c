@@ -296,6 +296,27 @@ do_file(struct pst_request *request)
 	return result;
 }
 
+/* A part of a file: the argument is OFFSET,LENGTH,PATH. */
+static int
+do_send(struct pst_request *request)
+{
+	long long offset;
+	size_t length;
+	char path[256];
+	FILE *file = NULL;
+	int result = -1;
+
+	if (sscanf(param(request, "QUERY_STRING"), "%lld,%zu,%255s", &offset, &length, path) == 3)
+		file = fopen(path, "rb");
+	if (!file)
+		return respond(request, 404);
+	if (respond(request, 200) == 0)
+		result = host->send_file(request, fileno(file), offset, length);
+	say("probe: send_file gave %d: %s", result, host->reason(request));
+	fclose(file);
+	return result;
+}
+
 static int
 do_abort(struct pst_request *request)
 {
@@ -334,6 +355,7 @@ static const struct {
 	{"/error", do_error},
 	{"/fds", do_fds},
 	{"/file", do_file},
+	{"/send", do_send},
 	{"/abort", do_abort},
 	{"/pid", do_pid},
 };

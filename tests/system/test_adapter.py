@@ -401,6 +401,111 @@ def test_files(adapter: Adapter) -> None:
     assert "send_file gave -4: the file has 1000000 bytes, not the 999991 from 10" in adapter.log
 
 
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    """A file of 64 MiB in which every line says where it is, up to 3,000,000 bytes."""
+    path = tmp_path / "big"
+    path.write_bytes(b"".join(b"%09d\n" % i for i in range(300000)))
+    os.truncate(path, 64 * MIB)
+    return path
+
+
+def test_parts_of_a_file(adapter: Adapter, big: Path) -> None:
+    content = big.read_bytes()
+    parts = [(0, len(content) // 8), (4096, 65536), (len(content) - 100001, 100001)]
+    for length in (1, 16384, 16385, 16384 + 65528, 16385 + 65528, 999999):
+        parts.append((12345, length))
+    with fcgi.Connection(adapter.path) as connection:
+        for offset, length in parts:
+            response = connection.ask("/send", query=f"{offset},{length},{big}")
+            assert response.body == content[offset : offset + length]
+            assert response.app_status == 0
+
+
+def test_a_file_of_more_than_4_gib(adapter: Adapter, tmp_path: Path) -> None:
+    path, end = tmp_path / "sparse", 4 * 1024 * MIB + 123456
+    with path.open("wb") as file:
+        for at, text in ((3, b"begin"), (end - 77777, b"beyond"), (end - 3, b"end")):
+            file.seek(at)
+            file.write(text)
+    with fcgi.Connection(adapter.path) as connection:
+        far = connection.ask("/send", query=f"{end - 77777},77777,{path}").body
+        assert far == b"beyond" + bytes(77777 - 9) + b"end"
+        connection.send(fcgi.request("/send", query=f"3,{end - 3},{path}"))
+        total, seen, zeros = 0, b"", bytes(65536)
+        with connection.socket.makefile("rb", MIB) as stream:
+            while (header := stream.read(8))[1] != fcgi.END_REQUEST:
+                length, padding = struct.unpack(">4xHBx", header)
+                content = stream.read(length + padding)
+                total += length
+                if not zeros.startswith(content):
+                    seen += content.replace(b"\0", b"")
+    head, _, body = seen.partition(b"\r\n\r\n")
+    assert body == b"beginbeyondend"
+    assert total == len(head) + 4 + end - 3
+
+
+def test_a_slow_reader_of_a_file(adapter: Adapter, big: Path) -> None:
+    """Every piece waits for room; the connection is read meanwhile."""
+    with fcgi.Connection(adapter.path) as connection:
+        connection.send(fcgi.request("/send", query=f"1,2999999,{big}"))
+        connection.send(fcgi.record(fcgi.GET_VALUES, 0, fcgi.pairs({b"FCGI_MAX_REQS": b""})))
+        kinds, got = set(), b""
+        for kind, _, content in connection.records():
+            kinds.add(kind)
+            got += content if kind == fcgi.STDOUT else b""
+            time.sleep(0.002)
+            if kind == fcgi.END_REQUEST:
+                break
+    assert got.partition(b"\r\n\r\n")[2] == big.read_bytes()[1:3000000]
+    assert fcgi.GET_VALUES_RESULT in kinds
+
+
+@pytest.mark.parametrize("penstock", [False, True])
+def test_a_file_that_becomes_shorter(adapter: Adapter, big: Path, penstock: bool) -> None:
+    """A gateway keeps the connection, to others a record that does not exist tells it."""
+    with fcgi.Connection(adapter.path) as connection:
+        if penstock:
+            connection.values(b"PENSTOCK_VERSION")
+        connection.send(fcgi.request("/send", query=f"0,{64 * MIB},{big}"))
+        kind, _, content = connection.record()
+        assert kind == fcgi.STDOUT
+        beginning = content.partition(b"\r\n\r\n")[2] + connection.record()[2]
+        assert beginning[:60000] == b"".join(b"%09d\n" % i for i in range(6000))
+        os.truncate(big, 0)
+        rest = connection.response()
+        assert len(beginning + rest.stdout) < 2 * MIB
+        assert rest.app_status == (1 if penstock else None)
+        if penstock:
+            assert connection.ask("/hello").body == b"hello\n"
+        else:
+            assert rest.records[-1] == 0
+    assert "probe: send_file gave -4: the file" in adapter.log
+    assert "GET /send: the application failed after the head of its response" in adapter.log
+
+
+def test_an_abort_while_a_file_is_sent(adapter: Adapter, big: Path) -> None:
+    """What has begun of it comes to its end, nothing more, and the connection goes on."""
+    with fcgi.Connection(adapter.path) as connection:
+        connection.send(fcgi.request("/send", query=f"0,{64 * MIB},{big}"))
+        assert connection.record()[0] == fcgi.STDOUT
+        connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1))
+        rest = connection.response()
+        assert (rest.app_status, rest.protocol_status) == (1, fcgi.REQUEST_COMPLETE)
+        assert len(rest.stdout) < 4 * MIB
+        assert connection.ask("/hello").body == b"hello\n"
+    assert "probe: send_file gave -1: the client is gone" in adapter.log
+
+
+def test_a_client_that_leaves_while_a_file_is_sent(adapter: Adapter, big: Path) -> None:
+    with fcgi.Connection(adapter.path) as connection:
+        connection.send(fcgi.request("/send", query=f"0,{64 * MIB},{big}"))
+        assert connection.record()[0] == fcgi.STDOUT
+    adapter.wait_log("probe: send_file gave -1: the client is gone")
+    with fcgi.Connection(adapter.path) as connection:
+        assert connection.ask("/hello").body == b"hello\n"
+
+
 def test_a_child_of_the_application_inherits_nothing(probe: str, tmp_path: Path) -> None:
     with Adapter(tmp_path, probe, control=True) as adapter:
         assert adapter.line() == "READY"

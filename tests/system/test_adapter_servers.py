@@ -189,6 +189,36 @@ def test_a_broken_response_is_not_passed_off_as_whole(server: Server) -> None:
     assert server.curl(path="/hello") == (0, b"hello\n")
 
 
+def test_a_file_through_a_web_server(server: Server, tmp_path: Path) -> None:
+    content = os.urandom(10 * MIB + 4321)
+    (tmp_path / "file").write_bytes(content)
+    for offset, length in ((0, len(content)), (999, 8 * MIB), (5, 40000)):
+        status, body = server.curl(path=f"/send?{offset},{length},{tmp_path}/file")
+        assert (status, body == content[offset : offset + length]) == (0, True)
+
+
+def test_a_file_that_becomes_shorter_behind_a_web_server(
+    server: Server, adapter: Adapter, tmp_path: Path
+) -> None:
+    """It is too large for any buffer on the way, so it is cut while it is sent."""
+    path = tmp_path / "file"
+    path.touch()
+    os.truncate(path, 4096 * MIB)
+    with subprocess.Popen(
+        ["curl", "-sN", f"http://127.0.0.1:{server.port}/send?0,{4096 * MIB},{path}"],
+        stdout=subprocess.PIPE,
+    ) as curl:
+        assert curl.stdout
+        assert curl.stdout.read(1000) == bytes(1000)
+        os.truncate(path, 0)
+        while curl.stdout.read(MIB):
+            pass
+    adapter.wait_log("probe: send_file gave -4: the file")
+    if isinstance(server, Nginx):  # lighttpd ends it as if it were whole
+        assert curl.returncode != 0
+    assert server.curl(path="/hello") == (0, b"hello\n")
+
+
 def test_the_error_stream_reaches_the_log_of_nginx(adapter: Adapter, tmp_path: Path) -> None:
     (tmp_path / "server").mkdir()
     with Nginx(tmp_path / "server", f"fastcgi_pass unix:{adapter.path};") as nginx:

@@ -1,6 +1,7 @@
 """Plugins of other people: the example project, built out of tree, and those to be refused."""
 from __future__ import annotations
 
+import http.client
 import os
 import shlex
 import shutil
@@ -237,3 +238,31 @@ def test_what_is_no_python(
     with Adapter(tmp_path, *args, environment=environment) as adapter:
         assert adapter.wait() == 1
         assert said in adapter.log
+
+
+# --- files through the gateway ---
+
+
+def test_a_file_through_the_gateway(
+    penstock: Callable[..., Penstock], tmp_path: Path
+) -> None:
+    """Also one that becomes shorter: its response is broken off, and the worker stays."""
+    content, path = os.urandom((10 << 20) + 4321), tmp_path / "file"
+    path.write_bytes(content)
+    server = penstock(str(build_plugin("probe.c", tmp_path / "probe.so")))
+    workers = server.worker_pids
+    answer = server.get(f"/send?999,{len(content) - 999},{path}")
+    assert (answer.status, answer.body == content[999:]) == (200, True)
+    os.truncate(path, 4 << 30)
+    connection = server.connect()
+    connection.request("GET", f"/send?0,{4 << 30},{path}")
+    response = connection.getresponse()
+    assert response.read(1000) == content[:1000]
+    os.truncate(path, 0)
+    with pytest.raises((http.client.IncompleteRead, ConnectionResetError)):
+        while response.read(1 << 20):
+            pass
+    connection.close()
+    server.wait_for("probe: send_file gave -4: the file")
+    assert server.get("/hello").body == b"hello\n"
+    assert server.worker_pids == workers

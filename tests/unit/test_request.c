@@ -2,12 +2,14 @@
  * The host functions, on a carrier that keeps what it is given: what gathers, what leaves when,
  * what can still be taken back, and what happens when any allocation fails.
  */
+#include "adapters/piece.h"
 #include "adapters/request.h"
 #include "protocol/error.h"
 #include "tests/unit/failmalloc.h"
 
 #include <assert.h>
 #include <check.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,10 @@ static struct {
 	unsigned flushes;
 	char errors[100];
 	const char *body; /* one byte comes with each fill() */
+	unsigned pieces;
+	unsigned spoil;   /* this piece is spoilt, with this error; 0: none */
+	int spoil_err;
+	unsigned shorten; /* the file loses its end after this piece; 0: never */
 	unsigned gone_after; /* submits; 0: never */
 } client;
 
@@ -68,7 +74,30 @@ fill(struct pst_request *of)
 	return 0;
 }
 
-static const struct pst_carrier carrier = {submit, flush, fill};
+/* As much of the file as there is; the rest is zeros, as the contract has it. */
+static int
+send_piece(struct pst_request *of, struct pst_piece *piece, size_t n)
+{
+	ssize_t got = pread(piece->fd, client.sent + client.n, n, piece->offset);
+
+	assert(of == request && got >= 0 && n <= PST_SESSION_EXTERNAL_MAX);
+	client.pieces++;
+	client.n += n;
+	if ((size_t)got < n || client.pieces == client.spoil) {
+		piece->spoilt = true;
+		piece->err = client.spoil_err;
+	}
+	if (client.pieces == client.shorten && ftruncate(piece->fd, 1000) < 0)
+		abort();
+	return 0;
+}
+
+static const struct pst_carrier carrier = {
+	.submit = submit,
+	.send_piece = send_piece,
+	.flush = flush,
+	.fill = fill,
+};
 
 static void
 set_up(void)
@@ -320,6 +349,84 @@ START_TEST(test_send_file)
 }
 END_TEST
 
+/* A file of 300,000 bytes with lines that say where they are. */
+static FILE *
+big_file(void)
+{
+	FILE *file = tmpfile();
+
+	ck_assert_ptr_nonnull(file);
+	for (int i = 0; i < 30000; i++)
+		fprintf(file, "%09d\n", i);
+	ck_assert_int_eq(fflush(file), 0);
+	return file;
+}
+
+/* Small files and the end of large ones are copied; all the rest is not. */
+START_TEST(test_send_pieces)
+{
+	FILE *file = big_file();
+	char *expect = calloc(1, 300000);
+
+	ck_assert_ptr_nonnull(expect);
+	ck_assert_int_eq(pread(fileno(file), expect, 300000, 0), 300000);
+	respond(200);
+	ck_assert_int_eq(pst_request_write(request, "first ", 6), 0);
+	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 0, 16384), 0);
+	ck_assert_uint_eq(client.pieces, 0);
+	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 16384, 16385), 0);
+	ck_assert_uint_eq(client.pieces, 1);
+	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 32769, 267231), 0);
+	ck_assert_uint_eq(client.pieces, 5);
+	ck_assert_int_eq(pst_request_finish(request, 0), PST_OUTCOME_WHOLE);
+	ck_assert_uint_eq(client.n, 24 + 300000);
+	ck_assert_mem_eq(client.sent, "Status: 200 OK\r\n\r\nfirst ", 24);
+	ck_assert_mem_eq(client.sent + 24, expect, 300000);
+	free(expect);
+	fclose(file);
+}
+END_TEST
+
+/* What was sent cannot be taken back: the response is broken, whatever the plugin says then. */
+START_TEST(test_send_spoilt)
+{
+	static const struct {
+		int err;
+		const char *reason;
+	} cases[] = {
+		{0, "the file became shorter while it was sent"},
+		{EIO, "reading the file: Input/output error"},
+	};
+	FILE *file = big_file();
+
+	client.spoil = 2;
+	client.spoil_err = cases[_i].err;
+	respond(200);
+	ck_assert_int_eq(
+	    pst_request_send_file(request, fileno(file), 0, 300000), PST_RESULT_ERROR);
+	ck_assert_str_eq(pst_request_reason(request), cases[_i].reason);
+	ck_assert_uint_eq(client.pieces, 2);
+	ck_assert_int_eq(pst_request_finish(request, 0), PST_OUTCOME_BROKEN);
+	fclose(file);
+}
+END_TEST
+
+START_TEST(test_send_shortened)
+{
+	FILE *file = big_file();
+
+	client.shorten = 1;
+	respond(200);
+	ck_assert_int_eq(
+	    pst_request_send_file(request, fileno(file), 0, 300000), PST_RESULT_ERROR);
+	ck_assert_str_eq(pst_request_reason(request),
+	    "the file has 1000 bytes, not the 234472 from 65528 that are to be sent");
+	ck_assert_uint_eq(client.pieces, 1);
+	ck_assert(!request->spoilt);
+	fclose(file);
+}
+END_TEST
+
 /* A gateway of ours names the request itself. */
 START_TEST(test_error)
 {
@@ -421,6 +528,9 @@ main(void)
 	tcase_add_test(tcase, test_read);
 	tcase_add_test(tcase, test_wants_body);
 	tcase_add_test(tcase, test_send_file);
+	tcase_add_test(tcase, test_send_pieces);
+	tcase_add_loop_test(tcase, test_send_spoilt, 0, 2);
+	tcase_add_test(tcase, test_send_shortened);
 	tcase_add_test(tcase, test_error);
 	tcase_add_test(tcase, test_line);
 	tcase_add_test(tcase, test_memory);

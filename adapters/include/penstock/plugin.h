@@ -122,7 +122,10 @@ struct pst_host {
 
 	/*
 	 * Add LENGTH bytes of the regular file FD from OFFSET as body; the file's own position is
-	 * neither used nor changed. A file that ends early is PST_RESULT_ERROR. May block.
+	 * neither used nor changed. Most of it goes to the client without being copied. A file that
+	 * ends early, or cannot be read, is PST_RESULT_ERROR: when that came about while it was sent,
+	 * the client may have got zeros in its place, and the response is broken off whatever
+	 * handle() returns. May block.
 	 */
 	int (*send_file)(struct pst_request *request, int fd, off_t offset, size_t length);
 
