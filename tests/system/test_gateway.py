@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,23 @@ class Held:
         exchange.answer()
 
 
+Hold = Callable[[], Held]
+
+
+@pytest.fixture
+def hold() -> Iterator[Hold]:
+    """Make handlers of which none waits on when the test has ended."""
+    made: list[Held] = []
+
+    def make() -> Held:
+        made.append(Held())
+        return made[-1]
+
+    yield make
+    for held in made:
+        held.go.release(100)
+
+
 # --- the access log ------------------------------------------------------------------------
 
 
@@ -78,8 +95,8 @@ def test_requests_are_spread(gateway: Gateway) -> None:
     assert min(worker.requests for worker in workers) >= 2
 
 
-def test_a_busy_worker_gets_nothing_and_nobody_waits_for_it(gateway: Gateway) -> None:
-    held = Held()
+def test_a_busy_worker_gets_nothing_and_nobody_waits_for_it(gateway: Gateway, hold: Hold) -> None:
+    held = hold()
     busy = gateway.worker("1.1", held)
     with gateway.client() as first, gateway.client() as second:
         first.get("/held")
@@ -92,8 +109,8 @@ def test_a_busy_worker_gets_nothing_and_nobody_waits_for_it(gateway: Gateway) ->
         assert first.response().body == b"ok"
 
 
-def test_who_leaves_the_queue_is_not_served(gateway: Gateway) -> None:
-    held = Held()
+def test_who_leaves_the_queue_is_not_served(gateway: Gateway, hold: Hold) -> None:
+    held = hold()
     worker = gateway.worker("1.1", held)
     with gateway.client() as first, gateway.client() as last:
         first.get("/first")
@@ -355,8 +372,8 @@ def test_a_worker_that_is_not_there(gateway: Gateway) -> None:
     assert "No%20such%20file" in gateway.expect("SLOT broken 1.1 ")
 
 
-def test_a_killed_worker_costs_only_its_own_request(gateway: Gateway) -> None:
-    held, other = Held(), Held()
+def test_a_killed_worker_costs_only_its_own_request(gateway: Gateway, hold: Hold) -> None:
+    held, other = hold(), hold()
     dead = gateway.worker("1.1", held)
     with gateway.client() as first, gateway.client() as second:
         first.get("/killed")
@@ -523,8 +540,8 @@ def test_no_keep_alive(tmp_path: Path) -> None:
 # --- the end -------------------------------------------------------------------------------
 
 
-def test_drain_finishes_what_is_in_progress(gateway: Gateway) -> None:
-    held = Held()
+def test_drain_finishes_what_is_in_progress(gateway: Gateway, hold: Hold) -> None:
+    held = hold()
     gateway.worker("1.1", held)
     with gateway.client() as idle, gateway.client() as busy, gateway.client() as queued:
         busy.get("/busy")
@@ -557,12 +574,12 @@ def test_the_end_of_the_graceful_timeout(tmp_path: Path) -> None:
         gateway.wait_log("2 requests in progress were cut off")
 
 
-def test_the_arbiter_is_gone(tmp_path: Path) -> None:
+def test_the_arbiter_is_gone(tmp_path: Path, hold: Hold) -> None:
     runtime = tmp_path / "penstock-1"
     runtime.mkdir()
     leftover = socket.socket(socket.AF_UNIX)
     leftover.bind(str(runtime / "1.1.sock"))
-    held = Held()
+    held = hold()
     with Gateway(tmp_path, runtime_dir=str(runtime)) as gateway:
         gateway.worker("2.2", held)
         with gateway.client() as client:
