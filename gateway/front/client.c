@@ -9,8 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* nginx's lingering_time. */
+/* nginx's lingering_time, and its lingering_timeout. */
 #define LINGER_MS 30000
+#define SILENCE_MS 5000
 /* Until a client that has shut down its sending side is asked whether it is there. */
 #define PROBE_MS 100
 
@@ -56,6 +57,10 @@ pst_client_set_state(struct pst_client *client, enum pst_client_state state)
 		pst_deadline_arm(&client->deadline, deadlines);
 	else
 		pst_deadline_cancel(&client->deadline);
+	if (state == PST_CLIENT_LINGERING)
+		pst_deadline_arm(&client->silence, &client->clients->silence);
+	else
+		pst_deadline_cancel(&client->silence);
 }
 
 static void
@@ -161,6 +166,12 @@ static void
 idle_passed(struct pst_deadline *deadline)
 {
 	pst_client_close(client_of(deadline), false);
+}
+
+static void
+silence_passed(struct pst_deadline *deadline)
+{
+	pst_client_close(PST_CONTAINER(deadline, struct pst_client, silence), false);
 }
 
 static void
@@ -277,6 +288,7 @@ pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *conte
 	    {&clients->idle, limits->idle, idle_passed},
 	    {&clients->writing, limits->writing, writing_passed},
 	    {&clients->linger, LINGER_MS, idle_passed},
+	    {&clients->silence, SILENCE_MS, silence_passed},
 	    {&clients->probe, PROBE_MS, probe_passed},
 	};
 
@@ -301,6 +313,7 @@ pst_clients_free(struct pst_clients *clients)
 	pst_deadline_list_free(&clients->idle);
 	pst_deadline_list_free(&clients->writing);
 	pst_deadline_list_free(&clients->linger);
+	pst_deadline_list_free(&clients->silence);
 	pst_deadline_list_free(&clients->probe);
 }
 

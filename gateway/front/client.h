@@ -44,7 +44,8 @@ struct pst_clients {
 	struct pst_deadline_list body; /* between two pieces of a body */
 	struct pst_deadline_list idle; /* between two requests */
 	struct pst_deadline_list writing; /* between two pieces that the client takes */
-	struct pst_deadline_list linger;
+	struct pst_deadline_list linger; /* from our FIN to the client's */
+	struct pst_deadline_list silence; /* ... between two pieces that are thrown away */
 	struct pst_deadline_list probe; /* until one that sends no more is asked if it is there */
 	/* One is closed; the struct is freed later in the turn. */
 	void (*left)(void *arg);

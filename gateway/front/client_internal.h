@@ -33,6 +33,7 @@ struct pst_client {
 	struct pst_buf in; /* what was read ahead */
 	struct pst_buf out;
 	struct pst_deadline deadline; /* of the state */
+	struct pst_deadline silence; /* of a LINGERING one, besides */
 	struct pst_pace pace; /* of the body, then of the answer */
 	int unsent; /* what the full socket held when WRITING began */
 	struct pst_task flush;

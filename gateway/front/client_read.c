@@ -75,8 +75,10 @@ take(struct pst_client *client, const unsigned char *bytes, size_t n)
 {
 	size_t used = 0;
 
-	if (client->state == PST_CLIENT_LINGERING)
+	if (client->state == PST_CLIENT_LINGERING) {
+		pst_deadline_arm(&client->silence, &client->clients->silence);
 		return;
+	}
 	if (client->state == PST_CLIENT_WAITING || client->state == PST_CLIENT_WRITING) {
 		if (pst_buf_append(&client->in, bytes, n) != 0)
 			pst_client_close(client, false);

@@ -537,6 +537,27 @@ def test_no_keep_alive(tmp_path: Path) -> None:
             assert client.is_closed()
 
 
+def test_a_refused_client_that_is_silent_does_not_linger(gateway: Gateway) -> None:
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{gateway.process.pid}/fd"))
+
+    before = descriptors()
+    with gateway.client() as sends, gateway.client() as silent:
+        # What is compared is the one that was there first.
+        for client in (sends, silent):
+            client.send("no request\r\n\r\n")
+            assert client.response().status == 400
+            assert client.is_closed()
+        while descriptors() > before + 1:
+            sends.send(b"more")
+            time.sleep(0.1)
+        # A reset would come back for the first of these, and fail the second.
+        for _ in range(2):
+            sends.send(b"more")
+            gateway.settle()
+        assert descriptors() == before + 1
+
+
 # --- the end -------------------------------------------------------------------------------
 
 
