@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <linux/sockios.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
@@ -50,6 +51,38 @@ wait_until_writable(struct pst_client *client)
 	event_add(&client->write_event, NULL);
 }
 
+/* A file's bytes cannot be sent, for REASON: the client is closed; -1 with errno set. */
+static ssize_t
+stop_file(struct pst_client *client, const char *reason)
+{
+	pst_exchange_log_unreadable(client->exchange, reason);
+	pst_client_close(client, true);
+	errno = EIO;
+	return -1;
+}
+
+/* sendfile() says EPIPE and the like for the socket, and these for the file. */
+static bool
+is_of_the_file(int error)
+{
+	return error == EIO || error == EINVAL || error == EOVERFLOW || error == ESTALE;
+}
+
+static ssize_t
+write_file(struct pst_client *client, struct pst_spool_piece *piece)
+{
+	uint64_t want = piece->length < PST_CLIENT_TURN ? piece->length : PST_CLIENT_TURN;
+	ssize_t n = sendfile(client->fd, piece->fd, &piece->offset, (size_t)want);
+
+	if (n == 0)
+		return stop_file(client, "its file is shorter than it was");
+	if (n == -1)
+		return is_of_the_file(errno) ? stop_file(client, strerror(errno)) : -1;
+	if (pst_exchange_file_sent(client->exchange, (uint64_t)n) == -1)
+		return stop_file(client, "out of memory");
+	return n;
+}
+
 /* Write once: bytes, 0 when there is nothing, -1 with errno set. */
 static ssize_t
 write_once(struct pst_client *client)
@@ -65,19 +98,7 @@ write_once(struct pst_client *client)
 			pst_buf_consume(&client->out, (size_t)n);
 		return n;
 	}
-	if (!file)
-		return 0;
-	n = sendfile(client->fd, piece.fd, &piece.offset,
-	    piece.length < PST_CLIENT_TURN ? (size_t)piece.length : PST_CLIENT_TURN);
-	if (n > 0 && pst_exchange_file_sent(client->exchange, (uint64_t)n) == -1) {
-		errno = ENOMEM;
-		return -1;
-	}
-	if (n == 0) {
-		errno = EIO; /* the file is shorter than it was */
-		n = -1;
-	}
-	return n;
+	return file ? write_file(client, &piece) : 0;
 }
 
 void

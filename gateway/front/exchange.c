@@ -313,7 +313,7 @@ pst_exchange_refill(struct pst_exchange *x)
 		pst_answer_close(&x->answer);
 	err = pst_answer_refill(&x->answer, pst_client_out(x->client), pst_exchange_date(x));
 	if (err != 0) {
-		pst_exchange_fail(x, 502, x->answer.reason);
+		pst_exchange_reject(x, err);
 		return x->state == PST_EXCHANGE_ENDED ? -1 : 0;
 	}
 	if (x->state != PST_EXCHANGE_FLUSHING && !pst_answer_full(&x->answer))

@@ -68,6 +68,9 @@ void pst_exchange_late_input(struct pst_exchange *exchange, const char *what);
 void pst_exchange_log_slow(
     const struct pst_exchange *exchange, const char *what, const char *follows);
 
+/* One error line: the rest of the answer cannot be read from its file for REASON. */
+void pst_exchange_log_unreadable(const struct pst_exchange *exchange, const char *reason);
+
 /* The client has shut down its sending side while it waits: ask by a 100 (Continue), which is
  * answered by a reset if it is gone altogether. Nothing is done where that is not possible. */
 void pst_exchange_probe(struct pst_exchange *exchange);

@@ -49,6 +49,10 @@ void pst_exchange_refuse(
  * client's connection; one error line. A worker that still makes it is told to stop. */
 void pst_exchange_fail(struct pst_exchange *exchange, unsigned status, const char *reason);
 
+/* The same for an error of the answer, ERR: what the worker sent is no response, or it cannot be
+ * kept until the client takes it. */
+void pst_exchange_reject(struct pst_exchange *exchange, int err);
+
 /* The status that tells the client why a body was not stored. */
 unsigned pst_exchange_status_of(int spool_error);
 

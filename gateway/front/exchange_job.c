@@ -36,9 +36,8 @@ pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 	pst_pool_withdraw(pool, &x->job);
 }
 
-/* What the worker sent is no response, or there is no room for it: ERR says which. */
-static void
-reject(struct pst_exchange *x, int err)
+void
+pst_exchange_reject(struct pst_exchange *x, int err)
 {
 	bool ours = err != PST_ERR_PROTOCOL && err != PST_ERR_LIMIT;
 	char text[512];
@@ -95,7 +94,7 @@ end_answer(struct pst_exchange *x)
 	int err = pst_answer_end(&x->answer);
 
 	if (err != 0) {
-		reject(x, err);
+		pst_exchange_reject(x, err);
 		return;
 	}
 	pst_exchange_set_state(x, PST_EXCHANGE_FLUSHING);
@@ -124,7 +123,7 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 		pst_answer_close(&x->answer);
 	err = pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
 	if (err != 0) {
-		reject(x, err);
+		pst_exchange_reject(x, err);
 		return;
 	}
 	if (x->answer.cut && !was_cut)

@@ -22,21 +22,40 @@ pst_exchange_name(const struct pst_exchange *x, char *text, size_t size)
 	    path->data);
 }
 
+/* Who the client is, for a log line. */
+static const char *
+client_of(const struct pst_exchange *x)
+{
+	const struct pst_peer_address *peer = pst_client_peer(x->client);
+
+	if (x->request.stage == PST_HTTP_STAGE_DONE && x->from.client[0] != '\0')
+		return x->from.client;
+	return peer->local ? "on a unix socket" : peer->host;
+}
+
 void
 pst_exchange_log_slow(const struct pst_exchange *x, const char *what, const char *follows)
 {
-	const struct pst_peer_address *peer = pst_client_peer(x->client);
-	const char *client = peer->local ? "on a unix socket" : peer->host;
+	const char *client = client_of(x);
 	char name[256];
 
 	if (x->request.stage != PST_HTTP_STAGE_DONE) {
 		pst_log_info("client %s: %s: %s", client, what, follows);
 		return;
 	}
-	if (x->from.client[0] != '\0')
-		client = x->from.client;
 	pst_exchange_name(x, name, sizeof(name));
 	pst_log_info("client %s: %s: %s: %s", client, name, what, follows);
+}
+
+void
+pst_exchange_log_unreadable(const struct pst_exchange *x, const char *reason)
+{
+	char name[256];
+
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_error("client %s: %s: the rest of its answer cannot be read (spool directory %s): "
+		      "%s: its connection is closed in the middle of the answer",
+	    client_of(x), name, x->context->budget.directory, reason);
 }
 
 /* --- parameters --- */

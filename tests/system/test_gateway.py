@@ -171,13 +171,21 @@ def test_a_slow_upload_takes_no_slot(gateway: Gateway) -> None:
     assert bodies == [b"", b"", b"", body]
 
 
-def spooled(gateway: Gateway) -> int:
-    """Bytes in spool files."""
-    total = 0
+def spool_files(gateway: Gateway) -> list[Path]:
+    files = []
     for fd in Path(f"/proc/{gateway.process.pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             if str(gateway.directory) in os.readlink(fd) and "deleted" in os.readlink(fd):
-                total += fd.stat().st_size
+                files.append(fd)
+    return files
+
+
+def spooled(gateway: Gateway) -> int:
+    """Bytes in spool files."""
+    total = 0
+    for fd in spool_files(gateway):
+        with contextlib.suppress(FileNotFoundError):
+            total += fd.stat().st_size
     return total
 
 
@@ -194,6 +202,23 @@ def test_an_answer_waits_while_the_spool_is_full(tmp_path: Path) -> None:
             for client in (two, one):
                 response = client.response()
                 assert response.whole and response.body == data[2:]
+
+
+def test_a_spool_file_that_is_too_short_is_told_of(gateway: Gateway) -> None:
+    big = b"A: b\r\n\r\n" + bytes(range(256)) * 80_000
+    gateway.worker("1.1", lambda exchange: exchange.answer(big if exchange.path == "/big" else OK))
+    with gateway.client(4096) as client, gateway.client() as next_:
+        client.get("/big")
+        assert next_.ask("/").status == 200  # all of the first answer has come
+        assert spooled(gateway) > 1 << 20
+        for file in spool_files(gateway):
+            os.truncate(file, 0)
+        assert not client.response().whole
+    gateway.wait_log(
+        "[ERROR] client 127.0.0.1: GET /big: the rest of its answer cannot be read "
+        f"(spool directory {gateway.directory}): "
+    )
+    assert gateway.log.count("GET /big") == 1
 
 
 def test_a_slow_reader_holds_no_worker(gateway: Gateway) -> None:
