@@ -25,6 +25,7 @@ struct pst_exchange {
 	struct pst_job job;
 	struct pst_answer answer; /* the worker's */
 	struct pst_worker_lines lines;
+	bool refused_once; /* by a worker that ran nothing: the next one is the last */
 	char worker[PST_WORKER_ID]; /* who got the job; "" before */
 
 	unsigned refused; /* the status of our own answer; 0: it is the worker's */

@@ -193,6 +193,22 @@ on_complete(struct pst_exchange *x, uint32_t app_status)
 	pst_exchange_fail(x, 502, reason);
 }
 
+/* A worker would not serve it and has run nothing (FastCGI 1.0, 5.5): another one may, once. */
+static bool
+is_given_again(struct pst_exchange *x, const char *reason)
+{
+	char name[256];
+
+	if (x->state != PST_EXCHANGE_RUNNING || x->answer.head != NULL || x->refused_once)
+		return false;
+	x->refused_once = true;
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_warning("worker %s: %s: %s: it is given to the next free worker", x->worker, name,
+	    reason);
+	pst_pool_resubmit(x->context->pool, &x->job);
+	return true;
+}
+
 static void
 on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason)
 {
@@ -204,6 +220,8 @@ on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const ch
 		pst_exchange_name(x, name, sizeof(name));
 		pst_worker_lines_end(&x->lines, x->worker, name);
 	}
+	if (end == PST_JOB_REFUSED && is_given_again(x, reason))
+		return;
 	if (end == PST_JOB_COMPLETE)
 		on_complete(x, app_status);
 	else if (wants_output(x))

@@ -55,7 +55,7 @@ struct pst_job_callbacks {
 	/* The deadline passed: the job was aborted. over() is still to come. */
 	void (*late)(struct pst_job *job, uint64_t after_ms);
 	/* The last callback. REASON is a phrase for the log. The job is IDLE and may be freed after
-	 * the turn. */
+	 * the turn, or given to the pool again. */
 	void (*over)(
 	    struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason);
 	/* "GET /path" into TEXT, for the arbiter and the log. */

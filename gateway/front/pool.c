@@ -354,6 +354,15 @@ pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
 }
 
 void
+pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job)
+{
+	pst_job_set_state(job, PST_JOB_QUEUED);
+	TAILQ_INSERT_HEAD(&pool->queue, job, link);
+	pool->queued++;
+	pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
+void
 pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job)
 {
 	if (job->state == PST_JOB_QUEUED) {

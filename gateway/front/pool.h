@@ -44,6 +44,8 @@ void pst_pool_slot_drain(struct pst_pool *pool, const char *worker);
 
 /* Queue an IDLE job: 0, or -1 when the queue is full. */
 int pst_pool_submit(struct pst_pool *pool, struct pst_job *job);
+/* Queue one again that has waited before: at the head, and however many are waiting. */
+void pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job);
 
 /*
  * The owner wants no answer any more: a queued job is IDLE when this returns; one that a worker

@@ -179,7 +179,14 @@ CASES = [
     Case(
         "failed", 502, ("W: POST /failed: it failed, with application status 7: answered 502",)
     ),
-    Case("refused", 502, ("W: POST /refused: it refused the request: answered 502",)),
+    Case(
+        "refused",
+        502,
+        (
+            "W: POST /refused: it refused the request: it is given to the next free worker",
+            "W: POST /refused: it refused the request: answered 502",
+        ),
+    ),
     Case(
         "too_little",
         200,

@@ -289,7 +289,7 @@ def test_no_answer_is_502(gateway: Gateway, name: str) -> None:
     with gateway.client() as client:
         assert client.ask("/wrong?query").status == 502
         gateway.wait_log("worker 1.1: GET /wrong: ")
-        assert "[ERROR]" in gateway.log
+        gateway.wait_log("[ERROR]")
         gateway.announce("2.2", answer)
         gateway.wait_line("SLOT usable 2.2")
 
@@ -434,6 +434,34 @@ def test_a_request_that_no_worker_saw_is_served_by_another(gateway: Gateway) -> 
         gateway.announce("2.2", answer)
         assert client.response().body == b"ok"
     assert "502" not in gateway.access_log
+
+
+@pytest.mark.parametrize("status", [fcgi.OVERLOADED, fcgi.CANT_MPX_CONN])
+def test_a_refused_request_is_served_by_another(gateway: Gateway, status: int) -> None:
+    bodies: list[bytes] = []
+
+    def serve(exchange: Exchange) -> None:
+        bodies.append(exchange.body)
+        exchange.answer()
+
+    refuses = gateway.worker("1.1", lambda exchange: exchange.end(0, status))
+    gateway.worker("2.2", serve)
+    with gateway.client() as client:
+        client.get("/refused", "Content-Length: 4", method="POST")
+        client.send("body")
+        assert client.response().body == b"ok"
+        assert refuses.requests == 1 and bodies == [b"body"]
+        gateway.wait_log("[WARNING] worker 1.1: POST /refused: it refused the request")
+
+
+def test_a_request_is_refused_twice_at_most(gateway: Gateway) -> None:
+    workers = [
+        gateway.worker(f"{n}.{n}", lambda exchange: exchange.end(0, fcgi.OVERLOADED))
+        for n in (1, 2, 3)
+    ]
+    with gateway.client() as client:
+        assert client.ask("/refused").status == 502
+    assert sum(worker.requests for worker in workers) == 2
 
 
 class Deaf(Worker):
