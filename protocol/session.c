@@ -100,7 +100,8 @@ void
 pst_session_trim(struct pst_session *session)
 {
 	pst_outbox_trim(&session->output);
-	pst_buf_free(&session->answer);
+	if (pst_buf_length(&session->answer) == 0) /* else GET_VALUES is being answered */
+		pst_buf_free(&session->answer);
 	free_list(&session->spare);
 	if (session->table.count == 0)
 		pst_session_table_free(&session->table);

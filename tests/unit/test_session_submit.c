@@ -380,6 +380,27 @@ START_TEST(test_allocations)
 }
 END_TEST
 
+/* Trimmed at any time, an answer to GET_VALUES stays whole. */
+START_TEST(test_trim_within_values)
+{
+	struct pst_buf wire = {0}, out = {0};
+	struct trace trace;
+
+	trace_init_server(&trace, NULL);
+	wire_record(&wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS" "\x01\x00" "A", 18, 0);
+	for (size_t i = 0; i < wire.end; i++) {
+		ck_assert_int_eq(pst_session_recv(trace.session, wire.data + i, 1), 0);
+		pst_session_trim(trace.session);
+	}
+	trace_drain(&trace, &out);
+	ck_assert_uint_eq(out.end, 8 + 16);
+	ck_assert_mem_eq(out.data + 8, "\x0d\x01" "FCGI_MAX_REQS" "1", 16);
+	trace_free(&trace);
+	pst_buf_free(&wire);
+	pst_buf_free(&out);
+}
+END_TEST
+
 /* --- an allocation fails, each in its turn --- */
 
 static void
@@ -518,6 +539,7 @@ main(void)
 	tcase_add_test(tcase, test_user);
 	tcase_add_test(tcase, test_many);
 	tcase_add_test(tcase, test_allocations);
+	tcase_add_test(tcase, test_trim_within_values);
 	tcase_add_loop_test(tcase, test_nomem_server, 0, 2);
 	tcase_add_test(tcase, test_nomem_client);
 	return run_case("session_submit", tcase);
