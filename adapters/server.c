@@ -29,7 +29,10 @@
 #define POLL_LISTENER 1
 #define POLL_MEMBERS  2
 
-/* A connection and when something last happened on it, in seconds of the monotonic clock. */
+/*
+ * A connection and when something last happened on it, in seconds of the monotonic clock. What
+ * comes while it lingers does not count: else its client could make it linger for ever.
+ */
 struct member {
 	struct pst_link *link;
 	time_t active;
@@ -203,13 +206,15 @@ make_room(struct pst_server *server)
 static void
 step(struct pst_server *server, struct member *member, short revents)
 {
+	bool lingers = pst_link_lingers(member->link);
 	struct pst_request *request;
 
 	pst_link_step(member->link, revents);
 	request = pst_link_ready(member->link);
 	if (request)
 		pst_link_end(member->link, server->handle(server->arg, request));
-	member->active = now();
+	if (!lingers)
+		member->active = now();
 }
 
 static void

@@ -69,6 +69,19 @@ def test_an_unread_body_does_not_cost_the_response(adapter: Adapter) -> None:
                 assert connection.ask("/hello").body == b"hello\n"
 
 
+def test_who_goes_on_sending_after_the_response_is_parted_with(adapter: Adapter) -> None:
+    with fcgi.Connection(adapter.path) as connection:
+        connection.send(fcgi.head("/hello", keep=False))
+        assert connection.response().body == b"hello\n"
+        for _ in range(600):
+            try:
+                connection.send(b"x")
+            except (BrokenPipeError, ConnectionResetError):
+                return
+            time.sleep(0.1)
+    pytest.fail("the adapter still reads after a minute")
+
+
 def test_params_arrive_whole_in_order_and_terminated(adapter: Adapter) -> None:
     params = [(f"N{i}".encode() * i, bytes([i % 255 + 1]) * (i * 7)) for i in range(1, 90)]
     encoded = fcgi.pairs({b"PATH_INFO": b"/params"} | dict(params))
