@@ -504,9 +504,9 @@ def test_a_worker_that_floods_the_log_harms_nobody(serve: Start) -> None:
 
 
 def under_way(server: Penstock, path: str) -> Asked:
-    """Ask for PATH, and wait until a worker is at it."""
+    """Ask for PATH, a "/sleep", and wait until a worker is at it."""
     asked = Asked(server, path)
-    time.sleep(0.5)
+    server.wait_for(r"worker [0-9.]+: sleeping")
     return asked
 
 

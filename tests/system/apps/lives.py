@@ -58,6 +58,7 @@ def _who(_: str) -> str:
 
 
 def _sleep(seconds: str) -> str:
+    print("sleeping", flush=True)
     time.sleep(float(seconds))
     return "slept"
 
