@@ -43,7 +43,7 @@ struct pst_call {
 
 	struct pst_call_buffer input;  /* read from the host, not yet by the application */
 	bool input_ended;
-	bool input_broken;
+	int input_error; /* why no more comes: the host's PST_RESULT_..., below 0 */
 	struct pst_call_buffer errors; /* a line of wsgi.errors that has no end yet */
 
 	enum pst_call_stage stage;

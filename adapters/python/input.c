@@ -26,7 +26,7 @@ fetch(struct pst_call *call, char *bytes, size_t n)
 {
 	ssize_t got;
 
-	if (call->input_ended || call->input_broken || call->request == NULL || n == 0)
+	if (call->input_ended || call->input_error < 0 || call->request == NULL || n == 0)
 		return 0;
 	if (n > SSIZE_MAX)
 		n = SSIZE_MAX;
@@ -34,7 +34,7 @@ fetch(struct pst_call *call, char *bytes, size_t n)
 	got = call->host->read(call->request, bytes, n);
 	Py_END_ALLOW_THREADS
 	if (got < 0) {
-		call->input_broken = true;
+		call->input_error = (int)got;
 		call->gone = got == PST_RESULT_GONE;
 	} else if (got == 0) {
 		call->input_ended = true;
@@ -49,7 +49,7 @@ fill(struct pst_call *call)
 	size_t got;
 
 	if (pst_call_buffer_reserve(&call->input, BLOCK) < 0) {
-		call->input_broken = true;
+		call->input_error = PST_RESULT_ERROR;
 		return 0;
 	}
 	got = fetch(call, call->input.bytes + call->input.end, BLOCK);
@@ -115,13 +115,16 @@ enter(struct pst_call *call)
 static int
 leave(struct pst_call *call)
 {
-	bool broken = call->input_broken;
+	int error = call->input_error;
 
 	pst_call_unlock(call);
-	if (!broken)
+	if (error == 0)
 		return 0;
-	PyErr_SetString(PyExc_ConnectionResetError,
-	    "the client went away before it had sent the whole request body");
+	if (error == PST_RESULT_GONE)
+		PyErr_SetString(PyExc_ConnectionResetError,
+		    "the client went away before it had sent the whole request body");
+	else
+		PyErr_SetString(PyExc_MemoryError, "memory is short for the request body");
 	return -1;
 }
 
