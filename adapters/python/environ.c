@@ -7,6 +7,10 @@
 /* Shapes that are kept: browsers, health checks and API clients differ, but not by many. */
 #define SHAPES 8
 
+/* A request with more parameters, or longer names altogether, leaves no shape. */
+#define KEPT_PARAMS ((size_t)128)
+#define KEPT_NAMES  ((size_t)8 * 1024)
+
 /* A longer value is not kept for the next request. */
 #define KEPT_LIMIT ((size_t)256)
 
@@ -412,19 +416,12 @@ add_shape(struct pst_environ *env, const struct pst_field *params, size_t count)
 
 /* --- A request ------------------------------------------------------------------------- */
 
-PyObject *
-pst_environ_make(struct pst_environ *env, const struct pst_field *params, size_t count,
+static PyObject *
+make_of(const struct pst_environ *env, struct shape *shape, const struct pst_field *params,
     PyObject *input, PyObject *errors)
 {
-	struct shape *shape = find_shape(env, params, count);
-	PyObject *dict;
+	PyObject *dict = PyDict_Copy(shape->dict);
 
-	if (shape == NULL)
-		shape = add_shape(env, params, count);
-	if (shape == NULL)
-		return NULL;
-	shape->used = ++env->requests;
-	dict = PyDict_Copy(shape->dict);
 	if (dict == NULL)
 		return NULL;
 	if (PyDict_SetItem(dict, env->input, input) < 0 ||
@@ -434,4 +431,46 @@ pst_environ_make(struct pst_environ *env, const struct pst_field *params, size_t
 		return NULL;
 	}
 	return dict;
+}
+
+static PyObject *
+make_once(const struct pst_environ *env, const struct pst_field *params, size_t count,
+    PyObject *input, PyObject *errors)
+{
+	struct shape shape;
+	PyObject *dict = NULL;
+
+	if (make_shape(env, &shape, params, count) == 0)
+		dict = make_of(env, &shape, params, input, errors);
+	clear_shape(&shape);
+	return dict;
+}
+
+/* Whether PARAMS are a usual request's: what is kept for the next one is bounded by it. */
+static bool
+is_kept(const struct pst_field *params, size_t count)
+{
+	size_t names = 0;
+
+	if (count > KEPT_PARAMS)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		names += params[i].name_len;
+	return names <= KEPT_NAMES;
+}
+
+PyObject *
+pst_environ_make(struct pst_environ *env, const struct pst_field *params, size_t count,
+    PyObject *input, PyObject *errors)
+{
+	struct shape *shape = find_shape(env, params, count);
+
+	if (shape == NULL && !is_kept(params, count))
+		return make_once(env, params, count, input, errors);
+	if (shape == NULL)
+		shape = add_shape(env, params, count);
+	if (shape == NULL)
+		return NULL;
+	shape->used = ++env->requests;
+	return make_of(env, shape, params, input, errors);
 }
