@@ -177,11 +177,12 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	const struct {
 		const char *name;
 		const char *value;
+		bool penstock; /* only a gateway of ours asks for it */
 	} values[] = {
-		{"FCGI_MAX_CONNS", connections},
-		{"FCGI_MAX_REQS", "1"},
-		{"FCGI_MPXS_CONNS", "0"},
-		{"PENSTOCK_VERSION", EXTENSIONS},
+		{"FCGI_MAX_CONNS", connections, false},
+		{"FCGI_MAX_REQS", "1", false},
+		{"FCGI_MPXS_CONNS", "0", false},
+		{"PENSTOCK_VERSION", EXTENSIONS, true},
 	};
 
 	snprintf(connections, sizeof(connections), "%u", link->common->connections);
@@ -189,8 +190,7 @@ on_get_value(void *arg, const char *name, size_t name_len)
 		if (name_len != strlen(values[i].name) ||
 		    memcmp(name, values[i].name, name_len) != 0)
 			continue;
-		if (i == 3)
-			link->penstock = true;
+		link->penstock = link->penstock || values[i].penstock;
 		pst_session_submit_value(
 		    link->session, name, name_len, values[i].value, strlen(values[i].value));
 	}
