@@ -44,8 +44,10 @@ say(const char *word)
 
 	if (pst_control_appendl(&line, word, NULL) < 0 ||
 	    send(control.fd, pst_buf_bytes(&line), pst_buf_length(&line), MSG_NOSIGNAL) < 0)
-		pst_log(PST_LOG_WARNING, "the arbiter was not told %s: it is gone, or memory is "
-					 "short", word);
+		pst_log(PST_LOG_WARNING,
+		    "the arbiter was not told %s: it is gone, or memory is "
+		    "short",
+		    word);
 	pst_buf_free(&line);
 }
 
@@ -57,8 +59,10 @@ obey(const struct pst_control *line)
 	else if (pst_control_is(line, "PING"))
 		say("PONG");
 	else
-		pst_log(PST_LOG_WARNING, "the arbiter said \"%s\", which this adapter does not "
-					 "know: ignored", line->words[0]);
+		pst_log(PST_LOG_WARNING,
+		    "the arbiter said \"%s\", which this adapter does not "
+		    "know: ignored",
+		    line->words[0]);
 }
 
 /* Take all whole lines out of IN: 0, or an error that ends the channel. */
@@ -86,8 +90,10 @@ end_by_force(void)
 {
 	wait_seconds(control.grace);
 	wait_seconds(CLEAN_UP_SECONDS);
-	pst_log(PST_LOG_ERROR, "the control channel has ended, and this worker has not within the "
-			       "graceful timeout of %u s: it is aborted", control.grace);
+	pst_log(PST_LOG_ERROR,
+	    "the control channel has ended, and this worker has not within the "
+	    "graceful timeout of %u s: it is aborted",
+	    control.grace);
 	kill(getpid(), SIGABRT);
 	wait_seconds(DUMP_SECONDS);
 	kill(getpid(), SIGKILL);
@@ -111,8 +117,10 @@ serve(void *unused)
 		result = obey_all(&in);
 	}
 	if (result < 0)
-		pst_log(PST_LOG_ERROR, "what the arbiter said is not understood (%s): this worker "
-				       "finishes what it has and exits", pst_error_string(result));
+		pst_log(PST_LOG_ERROR,
+		    "what the arbiter said is not understood (%s): this worker "
+		    "finishes what it has and exits",
+		    pst_error_string(result));
 	pst_buf_free(&in);
 	tell_drain();
 	end_by_force();

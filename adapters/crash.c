@@ -68,8 +68,8 @@ static int
 install(int signo)
 {
 	struct sigaction action = {
-		.sa_handler = on_crash,
-		.sa_flags = SA_ONSTACK | SA_RESETHAND | SA_NODEFER,
+	    .sa_handler = on_crash,
+	    .sa_flags = SA_ONSTACK | SA_RESETHAND | SA_NODEFER,
 	};
 	struct sigaction before;
 

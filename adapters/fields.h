@@ -35,8 +35,8 @@ void pst_fields_free(struct pst_fields *fields);
 void pst_fields_clear(struct pst_fields *fields);
 
 /* Append a copy: 0, PST_ERR_NOMEM, PST_ERR_LIMIT, or PST_ERR_PROTOCOL when it holds a NUL. */
-int pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len,
-    const char *value, size_t value_len);
+int pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, const char *value,
+    size_t value_len);
 
 /* All have been added: items[] is good to read until the next pst_fields_clear(). */
 void pst_fields_seal(struct pst_fields *fields);

@@ -122,7 +122,8 @@ ask_version(const char *python, char version[VERSION_SIZE])
 	version[n] = '\0';
 	if (status == 0 && is_version(version))
 		return 0;
-	pst_log(PST_LOG_CRITICAL, "%s is no Python interpreter: it did not tell its version", python);
+	pst_log(
+	    PST_LOG_CRITICAL, "%s is no Python interpreter: it did not tell its version", python);
 	return -1;
 }
 
@@ -143,7 +144,8 @@ find_by_version(const char *dir, const char *python, char *path, size_t size)
 		return 0;
 	pst_log(PST_LOG_CRITICAL,
 	    "%s is Python %s, and there is no plugin for it (%s): build Penstock with "
-	    "./configure --with-python=%s", python, version, path, python);
+	    "./configure --with-python=%s",
+	    python, version, path, python);
 	return -1;
 }
 
@@ -158,7 +160,8 @@ find_configured(const char *dir, char *path, size_t size)
 #endif
 	pst_log(PST_LOG_CRITICAL,
 	    "several Python plugins are in %s, and none of them is the one that this program was "
-	    "built with: choose one with --python", dir);
+	    "built with: choose one with --python",
+	    dir);
 	(void)path;
 	(void)size;
 	return -1;
@@ -188,7 +191,8 @@ find_python(const char *app, const char *python, char *path, size_t size)
 	if (found.gl_pathc == 0)
 		pst_log(PST_LOG_CRITICAL,
 		    "no Python plugin is in %s, which \"%s\" needs; a plugin of your own is named "
-		    "by a path with a / in it or .so at its end", dir, app);
+		    "by a path with a / in it or .so at its end",
+		    dir, app);
 	else if (found.gl_pathc == 1)
 		result = make_path(path, size, found.gl_pathv[0], "", "");
 	else if (python)

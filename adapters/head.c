@@ -10,82 +10,82 @@ static const struct {
 	int status;
 	const char *phrase;
 } phrases[] = {
-	{100, "Continue"},
-	{102, "Processing"},
-	{103, "Early Hints"},
-	{200, "OK"},
-	{201, "Created"},
-	{202, "Accepted"},
-	{203, "Non-Authoritative Information"},
-	{204, "No Content"},
-	{205, "Reset Content"},
-	{206, "Partial Content"},
-	{207, "Multi-Status"},
-	{208, "Already Reported"},
-	{226, "IM Used"},
-	{300, "Multiple Choices"},
-	{301, "Moved Permanently"},
-	{302, "Found"},
-	{303, "See Other"},
-	{304, "Not Modified"},
-	{305, "Use Proxy"},
-	{307, "Temporary Redirect"},
-	{308, "Permanent Redirect"},
-	{400, "Bad Request"},
-	{401, "Unauthorized"},
-	{402, "Payment Required"},
-	{403, "Forbidden"},
-	{404, "Not Found"},
-	{405, "Method Not Allowed"},
-	{406, "Not Acceptable"},
-	{407, "Proxy Authentication Required"},
-	{408, "Request Timeout"},
-	{409, "Conflict"},
-	{410, "Gone"},
-	{411, "Length Required"},
-	{412, "Precondition Failed"},
-	{413, "Content Too Large"},
-	{414, "URI Too Long"},
-	{415, "Unsupported Media Type"},
-	{416, "Range Not Satisfiable"},
-	{417, "Expectation Failed"},
-	{418, "I'm a Teapot"},
-	{421, "Misdirected Request"},
-	{422, "Unprocessable Content"},
-	{423, "Locked"},
-	{424, "Failed Dependency"},
-	{425, "Too Early"},
-	{426, "Upgrade Required"},
-	{428, "Precondition Required"},
-	{429, "Too Many Requests"},
-	{431, "Request Header Fields Too Large"},
-	{451, "Unavailable For Legal Reasons"},
-	{500, "Internal Server Error"},
-	{501, "Not Implemented"},
-	{502, "Bad Gateway"},
-	{503, "Service Unavailable"},
-	{504, "Gateway Timeout"},
-	{505, "HTTP Version Not Supported"},
-	{506, "Variant Also Negotiates"},
-	{507, "Insufficient Storage"},
-	{508, "Loop Detected"},
-	{510, "Not Extended"},
-	{511, "Network Authentication Required"},
+    {100, "Continue"},
+    {102, "Processing"},
+    {103, "Early Hints"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {203, "Non-Authoritative Information"},
+    {204, "No Content"},
+    {205, "Reset Content"},
+    {206, "Partial Content"},
+    {207, "Multi-Status"},
+    {208, "Already Reported"},
+    {226, "IM Used"},
+    {300, "Multiple Choices"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {305, "Use Proxy"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {418, "I'm a Teapot"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {423, "Locked"},
+    {424, "Failed Dependency"},
+    {425, "Too Early"},
+    {426, "Upgrade Required"},
+    {428, "Precondition Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {506, "Variant Also Negotiates"},
+    {507, "Insufficient Storage"},
+    {508, "Loop Detected"},
+    {510, "Not Extended"},
+    {511, "Network Authentication Required"},
 };
 
 /* What would break the framing that the gateway does, or, for Status, what CGI would obey. */
 static const char *const refused_names[] = {
-	"connection",
-	"keep-alive",
-	"proxy-authenticate",
-	"proxy-authorization",
-	"proxy-connection",
-	"status",
-	"te",
-	"trailer",
-	"trailers",
-	"transfer-encoding",
-	"upgrade",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "status",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
 };
 
 const char *
@@ -102,7 +102,7 @@ static bool
 is_token_byte(unsigned char c)
 {
 	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	    (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
 }
 
 /* HTAB, SP, VCHAR, obs-text. */
@@ -126,7 +126,7 @@ static bool
 is_named(const struct pst_field *field, const char *name)
 {
 	return strlen(name) == field->name_len &&
-	    strncasecmp(field->name, name, field->name_len) == 0;
+	       strncasecmp(field->name, name, field->name_len) == 0;
 }
 
 static bool
@@ -149,7 +149,7 @@ static bool
 is_length(const struct pst_field *field)
 {
 	return field->value_len > 0 && field->value_len <= 18 &&
-	    first_bad(field->value, field->value_len, is_digit) == field->value_len;
+	       first_bad(field->value, field->value_len, is_digit) == field->value_len;
 }
 
 static int
@@ -167,8 +167,8 @@ check_name(const struct pst_field *field, size_t index, char *why, size_t why_si
 		return PST_RESULT_INVALID;
 	}
 	if (is_refused_name(field)) {
-		snprintf(why, why_size, "field %zu, %.*s: %s", index + 1,
-		    (int)field->name_len, field->name,
+		snprintf(why, why_size, "field %zu, %.*s: %s", index + 1, (int)field->name_len,
+		    field->name,
 		    is_named(field, "status") ? "the status is given apart from the fields"
 					      : "hop-by-hop fields are the gateway's affair");
 		return PST_RESULT_INVALID;
@@ -229,8 +229,8 @@ check_status(int status, const char *reason, char *why, size_t why_size)
 		return PST_RESULT_INVALID;
 	}
 	if (bad < n) {
-		snprintf(why, why_size, "byte 0x%02x in the reason phrase",
-		    (unsigned char)reason[bad]);
+		snprintf(
+		    why, why_size, "byte 0x%02x in the reason phrase", (unsigned char)reason[bad]);
 		return PST_RESULT_INVALID;
 	}
 	return PST_RESULT_OK;
@@ -264,8 +264,7 @@ put(char *to, const char *bytes, size_t n)
 }
 
 static void
-write_head(
-    char *to, int status, const char *reason, const struct pst_field *fields, size_t count)
+write_head(char *to, int status, const char *reason, const struct pst_field *fields, size_t count)
 {
 	to += sprintf(to, "Status: %03d ", status);
 	to = put(to, reason, strlen(reason));
@@ -279,8 +278,8 @@ write_head(
 }
 
 int
-pst_head_append(struct pst_buf *out, int status, const char *reason,
-    const struct pst_field *fields, size_t count, char *why, size_t why_size)
+pst_head_append(struct pst_buf *out, int status, const char *reason, const struct pst_field *fields,
+    size_t count, char *why, size_t why_size)
 {
 	size_t size;
 	char *to;

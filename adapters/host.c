@@ -4,14 +4,14 @@
 #include "adapters/request.h"
 
 const struct pst_host pst_host = {
-	.size = sizeof(struct pst_host),
-	.log = pst_log_text,
-	.params = pst_request_params,
-	.read = pst_request_read,
-	.respond = pst_request_respond,
-	.write = pst_request_write,
-	.flush = pst_request_flush,
-	.send_file = pst_request_send_file,
-	.error = pst_request_error,
-	.reason = pst_request_reason,
+    .size = sizeof(struct pst_host),
+    .log = pst_log_text,
+    .params = pst_request_params,
+    .read = pst_request_read,
+    .respond = pst_request_respond,
+    .write = pst_request_write,
+    .flush = pst_request_flush,
+    .send_file = pst_request_send_file,
+    .error = pst_request_error,
+    .reason = pst_request_reason,
 };

@@ -32,7 +32,7 @@ struct pst_link {
 	struct pst_link_common *common;
 	struct pst_request *request; /* the open one, or NULL */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
-	bool ready;   /* its params are complete */
+	bool ready; /* its params are complete */
 	bool running; /* it is being handled */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
@@ -110,8 +110,8 @@ is_open(const struct pst_link *link, uint16_t id)
 }
 
 static int
-on_param(void *arg, uint16_t id, const char *name, size_t name_len, const char *value,
-    size_t value_len)
+on_param(
+    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	struct pst_link *link = arg;
 
@@ -179,10 +179,10 @@ on_get_value(void *arg, const char *name, size_t name_len)
 		const char *value;
 		bool penstock; /* only a gateway of ours asks for it */
 	} values[] = {
-		{"FCGI_MAX_CONNS", connections, false},
-		{"FCGI_MAX_REQS", "1", false},
-		{"FCGI_MPXS_CONNS", "0", false},
-		{"PENSTOCK_VERSION", EXTENSIONS, true},
+	    {"FCGI_MAX_CONNS", connections, false},
+	    {"FCGI_MAX_REQS", "1", false},
+	    {"FCGI_MPXS_CONNS", "0", false},
+	    {"PENSTOCK_VERSION", EXTENSIONS, true},
 	};
 
 	snprintf(connections, sizeof(connections), "%u", link->common->connections);
@@ -197,13 +197,13 @@ on_get_value(void *arg, const char *name, size_t name_len)
 }
 
 static const struct pst_session_callbacks callbacks = {
-	.begin = on_begin,
-	.param = on_param,
-	.ready = on_ready,
-	.data = on_data,
-	.abort = on_abort,
-	.end = on_end,
-	.get_value = on_get_value,
+    .begin = on_begin,
+    .param = on_param,
+    .ready = on_ready,
+    .data = on_data,
+    .abort = on_abort,
+    .end = on_end,
+    .get_value = on_get_value,
 };
 
 /* --- life --- */
@@ -272,8 +272,8 @@ lose(struct pst_link *link)
 static void
 settle(struct pst_link *link)
 {
-	if (link->state == LINK_OPEN && !link->running &&
-	    !pst_session_want_read(link->session) && !pst_session_want_write(link->session))
+	if (link->state == LINK_OPEN && !link->running && !pst_session_want_read(link->session) &&
+	    !pst_session_want_write(link->session))
 		set_state(link, link->heard_all ? LINK_OVER : LINK_LINGER);
 }
 
@@ -283,8 +283,8 @@ wants_read(const struct pst_link *link)
 	if (link->state == LINK_LINGER)
 		return true;
 	return link->state == LINK_OPEN && pst_session_want_read(link->session) &&
-	    pst_session_pending(link->session) < PST_LINK_OUT_HIGH &&
-	    (!link->ready || pst_request_wants_body(link->request));
+	       pst_session_pending(link->session) < PST_LINK_OUT_HIGH &&
+	       (!link->ready || pst_request_wants_body(link->request));
 }
 
 short
@@ -489,10 +489,10 @@ carrier_fill(struct pst_request *request)
 }
 
 static const struct pst_carrier carrier = {
-	.submit = carrier_submit,
-	.send_piece = carrier_send_piece,
-	.flush = carrier_flush,
-	.fill = carrier_fill,
+    .submit = carrier_submit,
+    .send_piece = carrier_send_piece,
+    .flush = carrier_flush,
+    .fill = carrier_fill,
 };
 
 /* --- handling --- */

@@ -19,8 +19,8 @@ struct pst_link;
 
 /* What the links of one adapter share. It outlives them. */
 struct pst_link_common {
-	unsigned connections;       /* the answer to FCGI_MAX_CONNS */
-	struct pst_request *spare;  /* kept for the next request, with its memory; may be NULL */
+	unsigned connections; /* the answer to FCGI_MAX_CONNS */
+	struct pst_request *spare; /* kept for the next request, with its memory; may be NULL */
 	unsigned char bytes[65536]; /* what one recv() brings */
 };
 

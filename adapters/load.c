@@ -11,28 +11,31 @@
 static const char *const model_names[] = {"sync", "threaded", "async"};
 
 /* True when a table of SIZE bytes has MEMBER of STRUCT. */
-#define HAS(size, type, member) \
-	((size) >= offsetof(type, member) + sizeof(((type *)NULL)->member))
+#define HAS(size, type, member) ((size) >= offsetof(type, member) + sizeof(((type *)NULL)->member))
 
 /* What every plugin must have to be looked at: the version is in it, and where the rest is. */
 static int
 check_version(const char *path, const struct pst_plugin *plugin)
 {
 	if (plugin->magic != PST_PLUGIN_MAGIC) {
-		pst_log(PST_LOG_CRITICAL, "%s: what " PST_PLUGIN_ENTRY "() returned is no plugin's "
-					  "description (magic 0x%08x)", path, plugin->magic);
+		pst_log(PST_LOG_CRITICAL,
+		    "%s: what " PST_PLUGIN_ENTRY "() returned is no plugin's "
+		    "description (magic 0x%08x)",
+		    path, plugin->magic);
 		return -1;
 	}
 	if (plugin->major != PST_PLUGIN_MAJOR || plugin->minor != PST_PLUGIN_MINOR) {
 		pst_log(PST_LOG_CRITICAL,
 		    "%s was built for plugin ABI %d.%d, and this is %d.%d: build it again with "
-		    "this version's <penstock/plugin.h>", path, plugin->major, plugin->minor,
-		    PST_PLUGIN_MAJOR, PST_PLUGIN_MINOR);
+		    "this version's <penstock/plugin.h>",
+		    path, plugin->major, plugin->minor, PST_PLUGIN_MAJOR, PST_PLUGIN_MINOR);
 		return -1;
 	}
 	if (!HAS(plugin->size, struct pst_plugin, lifecycle)) {
-		pst_log(PST_LOG_CRITICAL, "%s: its description says that it has %zu bytes, which "
-					  "is too few", path, plugin->size);
+		pst_log(PST_LOG_CRITICAL,
+		    "%s: its description says that it has %zu bytes, which "
+		    "is too few",
+		    path, plugin->size);
 		return -1;
 	}
 	return 0;
@@ -79,8 +82,8 @@ pst_load_tables(const char *path, const struct pst_plugin *plugin, enum pst_mode
 		return -1;
 	copy_tables(plugin, loaded);
 	if (!(loaded->plugin.models & 1u << model)) {
-		pst_log(PST_LOG_CRITICAL, "%s does not support the %s model", path,
-		    model_names[model]);
+		pst_log(
+		    PST_LOG_CRITICAL, "%s does not support the %s model", path, model_names[model]);
 		return -1;
 	}
 	if (!loaded->lifecycle.open)
@@ -112,8 +115,8 @@ pst_load(const char *path, enum pst_model model, struct pst_loaded *loaded)
 	/* POSIX promises that the pointer fits; ISO C has no cast for it. */
 	*(void **)&entry = dlsym(handle, PST_PLUGIN_ENTRY);
 	if (!entry) {
-		pst_log(PST_LOG_CRITICAL, "%s is not a Penstock plugin: it exports no "
-		    PST_PLUGIN_ENTRY "()", path);
+		pst_log(PST_LOG_CRITICAL,
+		    "%s is not a Penstock plugin: it exports no " PST_PLUGIN_ENTRY "()", path);
 		return -1;
 	}
 	return pst_load_tables(path, entry(), model, loaded);

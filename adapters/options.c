@@ -22,36 +22,36 @@ enum {
 /* As penstock's own, for an arbiter that does not say. */
 #define GRACEFUL_TIMEOUT 30
 
-
 static const struct option long_options[] = {
-	{"help", no_argument, NULL, OPTION_HELP},
-	{"version", no_argument, NULL, OPTION_VERSION},
-	{"worker-id", required_argument, NULL, OPTION_WORKER_ID},
-	{"python", required_argument, NULL, OPTION_PYTHON},
-	{"pythonpath", required_argument, NULL, OPTION_PYTHONPATH},
-	{"option", required_argument, NULL, OPTION_OPTION},
-	{"graceful-timeout", required_argument, NULL, OPTION_GRACEFUL_TIMEOUT},
-	{NULL, 0, NULL, 0},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"worker-id", required_argument, NULL, OPTION_WORKER_ID},
+    {"python", required_argument, NULL, OPTION_PYTHON},
+    {"pythonpath", required_argument, NULL, OPTION_PYTHONPATH},
+    {"option", required_argument, NULL, OPTION_OPTION},
+    {"graceful-timeout", required_argument, NULL, OPTION_GRACEFUL_TIMEOUT},
+    {NULL, 0, NULL, 0},
 };
 
 static void
 print_help(const char *program)
 {
-	printf("usage: %s [OPTION]... APP\n"
-	       "Serve an application to a FastCGI client on the listening socket that is fd 0.\n"
-	       "\n"
-	       "APP is MODULE[:CALLABLE] for the Python plugin. With a / in it, or .so at its end,\n"
-	       "it is a plugin itself.\n"
-	       "\n"
-	       "  --python FILE        the Python interpreter whose packages are used\n"
-	       "  --pythonpath DIR     search DIR for modules; may be repeated\n"
-	       "  --option NAME=VALUE  an option of the plugin; may be repeated\n"
-	       "  --graceful-timeout SECONDS\n"
-	       "                       what a request gets to finish when penstock has died (%d)\n"
-	       "  --worker-id ID       set by penstock: the lines on stderr are framed there\n"
-	       "  --help, --version\n"
-	       "\n"
-	       "By hand: spawn-fcgi -n -s app.sock -- %s/%s APP\n",
+	printf(
+	    "usage: %s [OPTION]... APP\n"
+	    "Serve an application to a FastCGI client on the listening socket that is fd 0.\n"
+	    "\n"
+	    "APP is MODULE[:CALLABLE] for the Python plugin. With a / in it, or .so at its end,\n"
+	    "it is a plugin itself.\n"
+	    "\n"
+	    "  --python FILE        the Python interpreter whose packages are used\n"
+	    "  --pythonpath DIR     search DIR for modules; may be repeated\n"
+	    "  --option NAME=VALUE  an option of the plugin; may be repeated\n"
+	    "  --graceful-timeout SECONDS\n"
+	    "                       what a request gets to finish when penstock has died (%d)\n"
+	    "  --worker-id ID       set by penstock: the lines on stderr are framed there\n"
+	    "  --help, --version\n"
+	    "\n"
+	    "By hand: spawn-fcgi -n -s app.sock -- %s/%s APP\n",
 	    program, GRACEFUL_TIMEOUT, PST_LIBEXECDIR, program);
 }
 
@@ -101,8 +101,8 @@ take_graceful_timeout(struct pst_options *options, const char *text)
 	seconds = strtoul(text, NULL, 10);
 	if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0' || errno != 0 ||
 	    seconds > INT_MAX) {
-		pst_log(PST_LOG_CRITICAL, "--graceful-timeout %s: a number of seconds is wanted",
-		    text);
+		pst_log(
+		    PST_LOG_CRITICAL, "--graceful-timeout %s: a number of seconds is wanted", text);
 		return -1;
 	}
 	options->graceful_timeout = (unsigned)seconds;
@@ -113,20 +113,12 @@ static int
 take_option(struct pst_options *options, int option, const char *value)
 {
 	switch (option) {
-	case OPTION_WORKER_ID:
-		options->worker_id = value;
-		return 0;
-	case OPTION_PYTHON:
-		options->python = value;
-		return add(options, strdup("python"), value);
-	case OPTION_PYTHONPATH:
-		return add(options, strdup("pythonpath"), value);
-	case OPTION_OPTION:
-		return add_named(options, value);
-	case OPTION_GRACEFUL_TIMEOUT:
-		return take_graceful_timeout(options, value);
-	default: /* getopt_long() has said what is wrong */
-		return -1;
+	case OPTION_WORKER_ID: options->worker_id = value; return 0;
+	case OPTION_PYTHON: options->python = value; return add(options, strdup("python"), value);
+	case OPTION_PYTHONPATH: return add(options, strdup("pythonpath"), value);
+	case OPTION_OPTION: return add_named(options, value);
+	case OPTION_GRACEFUL_TIMEOUT: return take_graceful_timeout(options, value);
+	default: /* getopt_long() has said what is wrong */ return -1;
 	}
 }
 

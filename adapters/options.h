@@ -15,7 +15,7 @@
 struct pst_options {
 	const char *app;
 	const char *worker_id; /* NULL: not started by the arbiter */
-	const char *python;    /* NULL: not given */
+	const char *python; /* NULL: not given */
 	unsigned graceful_timeout; /* seconds: what a request gets once the arbiter is gone */
 	struct pst_option *plugin; /* what the plugin is given: --pythonpath, --python, --option */
 	size_t plugin_count;
@@ -24,7 +24,7 @@ struct pst_options {
 /* What a command line asks for. */
 enum pst_options_action {
 	PST_OPTIONS_SERVE,
-	PST_OPTIONS_DONE,  /* --help or --version was printed: exit 0 */
+	PST_OPTIONS_DONE, /* --help or --version was printed: exit 0 */
 	PST_OPTIONS_USAGE, /* it is wrong, the reason was logged: exit 2 */
 };
 

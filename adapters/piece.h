@@ -11,11 +11,11 @@
 #include <sys/types.h>
 
 struct pst_piece {
-	int fd;       /* of the file; its own position is neither used nor changed */
+	int fd; /* of the file; its own position is neither used nor changed */
 	off_t offset; /* of the byte that is written next */
-	bool copies;  /* sendfile() failed */
-	bool spoilt;  /* the file ended early, or could not be read */
-	int err;      /* why it could not be read, as errno has it; 0: it ended */
+	bool copies; /* sendfile() failed */
+	bool spoilt; /* the file ended early, or could not be read */
+	int err; /* why it could not be read, as errno has it; 0: it ended */
 };
 
 /* Write up to N (> 0) bytes to SOCKET without waiting: like send(), and its errors are those of

@@ -149,7 +149,7 @@ pst_request_read(struct pst_request *request, void *bytes, size_t n)
 	size_t held;
 
 	while (!request->gone && !request->body_ended && pst_buf_length(&request->body) == 0 &&
-	    n > 0) {
+	       n > 0) {
 		int result = request->carrier->fill(request);
 		if (result < 0)
 			return carried(request, result);
@@ -176,8 +176,8 @@ pst_request_respond(struct pst_request *request, int status, const char *reason,
 
 	if (request->state != PST_RESPONSE_NONE)
 		return fail(request, PST_RESULT_STATE, "the response has a head already");
-	result = pst_head_append(&request->gather, status, reason, fields, count,
-	    request->reason, sizeof(request->reason));
+	result = pst_head_append(&request->gather, status, reason, fields, count, request->reason,
+	    sizeof(request->reason));
 	if (result < 0)
 		return result;
 	if (!interim)
@@ -249,8 +249,8 @@ check_file(struct pst_request *request, int fd, off_t offset, size_t length)
 		return fail(request, PST_RESULT_INVALID, "descriptor %d is no regular file", fd);
 	if (offset < 0)
 		return fail(request, PST_RESULT_INVALID, "the offset is negative");
-	if (offset > st.st_size || (unsigned long long)length >
-	    (unsigned long long)(st.st_size - offset))
+	if (offset > st.st_size ||
+	    (unsigned long long)length > (unsigned long long)(st.st_size - offset))
 		return fail(request, PST_RESULT_ERROR,
 		    "the file has %lld bytes, not the %zu from %lld that are to be sent",
 		    (long long)st.st_size, length, (long long)offset);
@@ -328,8 +328,8 @@ submit_titled(struct pst_request *request, const char *title, const char *text, 
 
 	if (pst_buf_append(&whole, title, strlen(title)) == 0 &&
 	    pst_buf_append(&whole, ": ", 2) == 0 && pst_buf_append(&whole, text, len) == 0)
-		result = request->carrier->submit(request, PST_STREAM_STDERR,
-		    pst_buf_bytes(&whole), pst_buf_length(&whole));
+		result = request->carrier->submit(
+		    request, PST_STREAM_STDERR, pst_buf_bytes(&whole), pst_buf_length(&whole));
 	pst_buf_free(&whole);
 	return result;
 }

@@ -38,8 +38,8 @@ struct pst_piece;
  */
 struct pst_carrier {
 	/* Queue N bytes of STDOUT or STDERR; wait while much is queued already. */
-	int (*submit)(struct pst_request *request, enum pst_stream stream, const void *bytes,
-	    size_t n);
+	int (*submit)(
+	    struct pst_request *request, enum pst_stream stream, const void *bytes, size_t n);
 	/* Write N bytes (1 to PST_SESSION_EXTERNAL_MAX) of PIECE as STDOUT, behind what is queued.
 	 * That the piece is spoilt is not an error of the carrier's. */
 	int (*send_piece)(struct pst_request *request, struct pst_piece *piece, size_t n);
@@ -51,20 +51,20 @@ struct pst_carrier {
 
 /* How far the response has come. */
 enum pst_response_state {
-	PST_RESPONSE_NONE,     /* no head yet, only interim ones perhaps */
+	PST_RESPONSE_NONE, /* no head yet, only interim ones perhaps */
 	PST_RESPONSE_GATHERED, /* the head is in gather: it can still be taken back */
-	PST_RESPONSE_SENT,     /* the head was handed to the carrier */
+	PST_RESPONSE_SENT, /* the head was handed to the carrier */
 };
 
 struct pst_request {
 	const struct pst_carrier *carrier;
-	void *link;   /* the carrier's */
-	uint16_t id;  /* in its session */
+	void *link; /* the carrier's */
+	uint16_t id; /* in its session */
 	bool penstock; /* the client is a gateway of ours: it knows interim responses, and names the
-	                  request with what STDERR carries */
-	bool gone;    /* nobody wants the answer: aborted, or the connection was lost */
+			  request with what STDERR carries */
+	bool gone; /* nobody wants the answer: aborted, or the connection was lost */
 	bool explained; /* something was sent on STDERR, or logged in its place */
-	bool spoilt;  /* bytes were sent that are not the response's: it cannot become whole */
+	bool spoilt; /* bytes were sent that are not the response's: it cannot become whole */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
 	struct pst_fields params;
@@ -80,9 +80,9 @@ struct pst_request {
 
 /* What pst_request_finish() found. */
 enum pst_outcome {
-	PST_OUTCOME_WHOLE,  /* the response is complete */
+	PST_OUTCOME_WHOLE, /* the response is complete */
 	PST_OUTCOME_BROKEN, /* the head was sent, the rest never comes */
-	PST_OUTCOME_GONE,   /* nobody wanted it */
+	PST_OUTCOME_GONE, /* nobody wanted it */
 };
 
 /* --- life --- */

@@ -48,8 +48,8 @@ struct pst_server {
 	size_t limit;
 	size_t count;
 	struct member *members; /* `limit` places, `count` in use, oldest connection first */
-	struct pollfd *polled;  /* POLL_MEMBERS + limit */
-	time_t pause_until;     /* nothing is accepted before */
+	struct pollfd *polled; /* POLL_MEMBERS + limit */
+	time_t pause_until; /* nothing is accepted before */
 	time_t refusal_logged;
 	struct pst_link_common common;
 };
@@ -106,8 +106,8 @@ pst_server_new(int listener, pst_server_fn *handle, void *arg)
 	server->wake = -1;
 	server->handle = handle;
 	server->arg = arg;
-	if (pst_allow_parse(
-		&server->allow, getenv("FCGI_WEB_SERVER_ADDRS"), bad, sizeof(bad)) < 0) {
+	if (pst_allow_parse(&server->allow, getenv("FCGI_WEB_SERVER_ADDRS"), bad, sizeof(bad)) <
+	    0) {
 		pst_log(PST_LOG_CRITICAL,
 		    "FCGI_WEB_SERVER_ADDRS: \"%s\" is no IP address, or one too many", bad);
 		pst_server_free(server);
@@ -248,8 +248,7 @@ accept_failed(struct pst_server *server, int err)
 		    strerror(err));
 		server->pause_until = now() + PAUSE_SECONDS + 1;
 		return 0;
-	default: /* another process took it, or the client left again */
-		return 0;
+	default: /* another process took it, or the client left again */ return 0;
 	}
 }
 
@@ -259,8 +258,8 @@ accept_one(struct pst_server *server)
 	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
 	socklen_t length = sizeof(address);
 	struct member *member;
-	int fd = accept4(server->listener, (struct sockaddr *)&address, &length,
-	    SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(
+	    server->listener, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return accept_failed(server, errno);
@@ -294,8 +293,7 @@ prepare(struct pst_server *server, bool draining)
 	bool accepts = !draining && (server->pause_until == 0 || now() >= server->pause_until);
 
 	server->polled[POLL_WAKE] = (struct pollfd){draining ? -1 : server->wake, POLLIN, 0};
-	server->polled[POLL_LISTENER] =
-	    (struct pollfd){accepts ? server->listener : -1, POLLIN, 0};
+	server->polled[POLL_LISTENER] = (struct pollfd){accepts ? server->listener : -1, POLLIN, 0};
 	if (!accepts && !draining)
 		timeout = 1000;
 	for (size_t i = 0; i < server->count; i++) {

@@ -32,7 +32,7 @@ struct sync {
 	struct pst_app app;
 	struct pst_server *server;
 	atomic_bool serving; /* the application is loaded */
-	atomic_bool busy;    /* in a request */
+	atomic_bool busy; /* in a request */
 };
 
 /* The one of this process, for the signal handlers. */
@@ -66,8 +66,8 @@ static int
 take_signals(void)
 {
 	struct sigaction action = {
-		.sa_handler = on_signal,
-		.sa_flags = SA_RESETHAND | SA_NODEFER | SA_RESTART,
+	    .sa_handler = on_signal,
+	    .sa_flags = SA_RESETHAND | SA_NODEFER | SA_RESTART,
 	};
 
 	sigemptyset(&action.sa_mask);
@@ -96,12 +96,12 @@ open_app(struct sync *sync)
 {
 	struct pst_loaded *loaded = &sync->app.loaded;
 	const struct pst_app_config config = {
-		.size = sizeof(config),
-		.app = sync->options.app,
-		.model = PST_MODEL_SYNC,
-		.concurrency = 1,
-		.options = sync->options.plugin,
-		.option_count = sync->options.plugin_count,
+	    .size = sizeof(config),
+	    .app = sync->options.app,
+	    .model = PST_MODEL_SYNC,
+	    .concurrency = 1,
+	    .options = sync->options.plugin,
+	    .option_count = sync->options.plugin_count,
 	};
 	char path[4096];
 
@@ -110,8 +110,10 @@ open_app(struct sync *sync)
 		return EXIT_RUNTIME;
 	pst_crash_plugin(&loaded->lifecycle);
 	if (loaded->lifecycle.open(&pst_host, &config, &sync->app.app) != 0) {
-		pst_log(PST_LOG_CRITICAL, "the application \"%s\" was not loaded: this worker "
-					  "ends with status %d", sync->options.app, EXIT_APP);
+		pst_log(PST_LOG_CRITICAL,
+		    "the application \"%s\" was not loaded: this worker "
+		    "ends with status %d",
+		    sync->options.app, EXIT_APP);
 		return EXIT_APP;
 	}
 	pst_crash_app(sync->app.app);
@@ -185,6 +187,7 @@ main(int argc, char **argv)
 	if (sync->options.worker_id)
 		pst_log_begin(NULL);
 	status = serve(sync);
-	/* The control thread may still ask for a drain: what it uses is left to the process's end. */
+	/* The control thread may still ask for a drain: what it uses is left to the process's end.
+	 */
 	return status;
 }

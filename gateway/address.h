@@ -9,13 +9,13 @@
 enum pst_address_kind {
 	PST_ADDRESS_INET, /* host and port */
 	PST_ADDRESS_UNIX, /* path */
-	PST_ADDRESS_FD,   /* fd: a listening socket that was inherited */
+	PST_ADDRESS_FD, /* fd: a listening socket that was inherited */
 };
 
 struct pst_address {
 	enum pst_address_kind kind;
 	char host[256]; /* a name or an address, without the brackets of IPv6 */
-	char port[6];   /* decimal, 0 to 65535; 0 lets the kernel choose */
+	char port[6]; /* decimal, 0 to 65535; 0 lets the kernel choose */
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	int fd;
 };

@@ -94,7 +94,8 @@ pst_conf_set(struct pst_conf *conf, enum pst_option_id id, const char *text,
 	char reason[PST_CONF_WHY];
 
 	if (option->check && option->check(text, reason) < 0)
-		return pst_conf_say(why, "%s--%s %.400s", pst_conf_source_name(source), option->name, reason);
+		return pst_conf_say(
+		    why, "%s--%s %.400s", pst_conf_source_name(source), option->name, reason);
 	if (values->source != source ||
 	    (option->kind != PST_KIND_LIST && option->kind != PST_KIND_PATHS))
 		clear(values);
@@ -120,7 +121,8 @@ set_defaults(struct pst_conf *conf, char *why)
 	for (int id = 0; id < PST_OPT_COUNT; id++) {
 		const char *standard = pst_options[id].standard;
 
-		if (standard && pst_conf_set(conf, (enum pst_option_id)id, standard, PST_FROM_DEFAULT, why) < 0)
+		if (standard &&
+		    pst_conf_set(conf, (enum pst_option_id)id, standard, PST_FROM_DEFAULT, why) < 0)
 			return -1;
 	}
 	return 0;
@@ -137,7 +139,8 @@ set_port(struct pst_conf *conf, char *why)
 		return 0;
 	snprintf(address, sizeof(address), "0.0.0.0:%.32s", port);
 	if (pst_conf_set(conf, PST_OPT_BIND, address, PST_FROM_VARIABLE, why) < 0)
-		return pst_conf_say(why, "the environment has PORT='%.100s', which is no port", port);
+		return pst_conf_say(
+		    why, "the environment has PORT='%.100s', which is no port", port);
 	return 0;
 }
 
@@ -151,7 +154,8 @@ set_workers(struct pst_conf *conf, char *why)
 	if (pst_conf_set(conf, PST_OPT_WORKERS, workers, PST_FROM_VARIABLE, why) < 0)
 		return pst_conf_say(why,
 		    "the environment has WEB_CONCURRENCY='%.100s', which is no number of workers "
-		    "from 1 to 1024", workers);
+		    "from 1 to 1024",
+		    workers);
 	return 0;
 }
 
@@ -205,9 +209,8 @@ pst_conf_free(struct pst_conf *conf)
 enum pst_conf_wish
 pst_conf_read(struct pst_conf *conf, int argc, char **argv, char why[PST_CONF_WHY])
 {
-	if (set_defaults(conf, why) < 0 || set_port(conf, why) < 0 ||
-	    set_workers(conf, why) < 0 || set_forwarded_allow_ips(conf, why) < 0 ||
-	    read_cmd_args(conf, argv[0], why) < 0 ||
+	if (set_defaults(conf, why) < 0 || set_port(conf, why) < 0 || set_workers(conf, why) < 0 ||
+	    set_forwarded_allow_ips(conf, why) < 0 || read_cmd_args(conf, argv[0], why) < 0 ||
 	    pst_conf_read_line(conf, argc, argv, PST_FROM_COMMAND_LINE, why) < 0)
 		return PST_CONF_ERROR;
 	if (pst_conf_text(conf, PST_OPT_HELP))
@@ -216,7 +219,7 @@ pst_conf_read(struct pst_conf *conf, int argc, char **argv, char why[PST_CONF_WH
 		return PST_CONF_VERSION;
 	if (!conf->app || !*conf->app) {
 		pst_conf_say(why, "no application was named: say MODULE:CALLABLE, for example "
-			 "'penstock -b :8000 shop.wsgi:application', or ./PLUGIN.so");
+				  "'penstock -b :8000 shop.wsgi:application', or ./PLUGIN.so");
 		return PST_CONF_ERROR;
 	}
 	return PST_CONF_RUN;

@@ -62,21 +62,21 @@ enum pst_option_id {
 
 enum pst_option_kind {
 	PST_KIND_VALUE, /* the last one counts */
-	PST_KIND_LIST,  /* each one counts */
+	PST_KIND_LIST, /* each one counts */
 	PST_KIND_PATHS, /* a list that commas part, too */
-	PST_KIND_FLAG,  /* takes no value; "1" once it was given */
+	PST_KIND_FLAG, /* takes no value; "1" once it was given */
 };
 
 enum pst_option_to {
 	PST_TO_ARBITER,
 	PST_TO_GATEWAY, /* as SET name value; the arbiter may read it, too */
-	PST_TO_WORKER,  /* as --name value */
+	PST_TO_WORKER, /* as --name value */
 };
 
 struct pst_option {
 	const char *name;
 	const char *alias; /* a second long name, or NULL */
-	char letter;       /* or 0 */
+	char letter; /* or 0 */
 	enum pst_option_kind kind;
 	enum pst_option_to to;
 	const char *argument; /* how help calls the value; NULL for a flag */

@@ -114,8 +114,8 @@ check_word(const char *value, const char *const *names, size_t n,
 	}
 	used = snprintf(why, PST_CONF_WHY, "does not know '%.100s'", value);
 	if (search.name)
-		used += snprintf(why + used, PST_CONF_WHY - (size_t)used,
-		    " (did you mean '%s'?)", search.name);
+		used += snprintf(
+		    why + used, PST_CONF_WHY - (size_t)used, " (did you mean '%s'?)", search.name);
 	used += snprintf(why + used, PST_CONF_WHY - (size_t)used, "; it takes %s", names[0]);
 	for (size_t i = 1; i < n; i++)
 		used += snprintf(why + used, PST_CONF_WHY - (size_t)used, "%s%s",
@@ -123,7 +123,7 @@ check_word(const char *value, const char *const *names, size_t n,
 	return -1;
 }
 
-#define CHECK_WORD(value, names, compare, why) \
+#define CHECK_WORD(value, names, compare, why)                                                     \
 	check_word(value, names, sizeof(names) / sizeof((names)[0]), compare, why)
 
 int
@@ -131,8 +131,8 @@ pst_check_worker_class(const char *value, char why[PST_CONF_WHY])
 {
 	static const char *const known[] = {"sync"};
 	static const char *const later[] = {"threaded", "gthread", "async", "asgi", "gevent",
-	    "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado",
-	    "uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"};
+	    "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado", "uvicorn.workers.UvicornWorker",
+	    "uvicorn_worker.UvicornWorker"};
 
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
 		if (strcmp(value, later[i]) == 0) {

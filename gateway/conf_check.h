@@ -9,10 +9,10 @@
 
 int pst_check_any(const char *value, char why[PST_CONF_WHY]);
 int pst_check_bind(const char *value, char why[PST_CONF_WHY]);
-int pst_check_number(const char *value, char why[PST_CONF_WHY]);   /* 0 to 2147483647 */
+int pst_check_number(const char *value, char why[PST_CONF_WHY]); /* 0 to 2147483647 */
 int pst_check_positive(const char *value, char why[PST_CONF_WHY]); /* 1 to 2147483647 */
-int pst_check_workers(const char *value, char why[PST_CONF_WHY]);  /* 1 to 1024 */
-int pst_check_size(const char *value, char why[PST_CONF_WHY]);     /* bytes, below 2^63 */
+int pst_check_workers(const char *value, char why[PST_CONF_WHY]); /* 1 to 1024 */
+int pst_check_size(const char *value, char why[PST_CONF_WHY]); /* bytes, below 2^63 */
 int pst_check_umask(const char *value, char why[PST_CONF_WHY]);
 int pst_check_env(const char *value, char why[PST_CONF_WHY]);
 int pst_check_worker_class(const char *value, char why[PST_CONF_WHY]);

@@ -27,7 +27,8 @@ pst_conf_print_help(FILE *out)
 	      "\n"
 	      "Serve APP, a Python application (MODULE:CALLABLE) or a plugin (./FILE.so),\n"
 	      "over HTTP.\n"
-	      "\n", out);
+	      "\n",
+	    out);
 	for (int id = 0; id < PST_OPT_COUNT; id++)
 		print_option(out, &pst_options[id]);
 	fputs("\n"
@@ -36,7 +37,8 @@ pst_conf_print_help(FILE *out)
 	      "Signals: TERM ends gracefully, INT and QUIT at once; HUP loads APP anew.\n"
 	      "Exit status: 0; 1 listener, plugin, runtime; 2 usage; 3 APP did not load.\n"
 	      "\n"
-	      "  penstock -b 127.0.0.1:8000 -w 4 --access-logfile - shop.wsgi:application\n", out);
+	      "  penstock -b 127.0.0.1:8000 -w 4 --access-logfile - shop.wsgi:application\n",
+	    out);
 }
 
 void

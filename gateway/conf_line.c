@@ -93,10 +93,10 @@ say_unknown_long(char *why, const char *word, enum pst_conf_source source)
 	for (size_t i = 0; i < pst_options_missing_count; i++)
 		pst_nearest_offer(&search, pst_options_missing[i].name);
 	if (search.name)
-		return pst_conf_say(why, "%s--%s is no option; did you mean --%s?", pst_conf_source_name(source),
-		    name, search.name);
-	return pst_conf_say(why, "%s--%s is no option; penstock --help lists them", pst_conf_source_name(source),
-	    name);
+		return pst_conf_say(why, "%s--%s is no option; did you mean --%s?",
+		    pst_conf_source_name(source), name, search.name);
+	return pst_conf_say(why, "%s--%s is no option; penstock --help lists them",
+	    pst_conf_source_name(source), name);
 }
 
 static int
@@ -105,11 +105,12 @@ say_bad_option(char *why, const char *word, enum pst_conf_source source)
 	int id = optopt - LONG_BASE;
 
 	if (optopt >= LONG_BASE && id < PST_OPT_COUNT)
-		return pst_conf_say(why, "%s--%s takes no value", pst_conf_source_name(source), pst_options[id].name);
+		return pst_conf_say(why, "%s--%s takes no value", pst_conf_source_name(source),
+		    pst_options[id].name);
 	if (optopt == 0)
 		return say_unknown_long(why, word, source);
-	return pst_conf_say(why, "%s-%c is no option; penstock --help lists them", pst_conf_source_name(source),
-	    optopt);
+	return pst_conf_say(why, "%s-%c is no option; penstock --help lists them",
+	    pst_conf_source_name(source), optopt);
 }
 
 static int
@@ -118,8 +119,9 @@ say_no_value(char *why, enum pst_conf_source source)
 	int id = optopt >= LONG_BASE ? optopt - LONG_BASE : option_of_letter(optopt);
 
 	assert(id >= 0 && id < PST_OPT_COUNT);
-	return pst_conf_say(why, "%s--%s wants a value, as in --%s %s", pst_conf_source_name(source),
-	    pst_options[id].name, pst_options[id].name, pst_options[id].argument);
+	return pst_conf_say(why, "%s--%s wants a value, as in --%s %s",
+	    pst_conf_source_name(source), pst_options[id].name, pst_options[id].name,
+	    pst_options[id].argument);
 }
 
 /* C is what getopt_long() returned, WORD the word that it looked at. */
@@ -147,7 +149,8 @@ take_app(struct pst_conf *conf, int argc, char **argv, enum pst_conf_source sour
 	if (optind >= argc)
 		return 0;
 	if (argc - optind > 1)
-		return pst_conf_say(why, "%sone application is served, but after '%.100s' there is '%.100s'",
+		return pst_conf_say(why,
+		    "%sone application is served, but after '%.100s' there is '%.100s'",
 		    pst_conf_source_name(source), argv[optind], argv[optind + 1]);
 	return pst_conf_set_app(conf, argv[optind], why);
 }

@@ -10,10 +10,11 @@ static size_t
 utf8_decode(const unsigned char *bytes, size_t n, uint32_t *code)
 {
 	static const uint32_t smallest[5] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t length = bytes[0] < 0x80 ? 1
-	    : bytes[0] >= 0xc2 && bytes[0] < 0xe0 ? 2
-	    : bytes[0] >= 0xe0 && bytes[0] < 0xf0 ? 3
-	    : bytes[0] >= 0xf0 && bytes[0] < 0xf5 ? 4 : 0;
+	size_t length = bytes[0] < 0x80                       ? 1
+			: bytes[0] >= 0xc2 && bytes[0] < 0xe0 ? 2
+			: bytes[0] >= 0xe0 && bytes[0] < 0xf0 ? 3
+			: bytes[0] >= 0xf0 && bytes[0] < 0xf5 ? 4
+							      : 0;
 
 	if (length == 0 || length > n)
 		return 0;

@@ -201,8 +201,7 @@ pst_log_quote(enum pst_log_level level, const char *text, size_t n, const char *
 }
 
 void
-pst_log_worker(
-    pid_t pid, const char *worker, enum pst_log_level level, const char *text, size_t n)
+pst_log_worker(pid_t pid, const char *worker, enum pst_log_level level, const char *text, size_t n)
 {
 	char line[PST_LOG_LINE];
 	int saved = errno, id;
@@ -236,8 +235,8 @@ pst_log_dropped(void)
 	uint64_t dropped;
 
 	pthread_rwlock_rdlock(&logger.lock);
-	dropped = logger.writer ? pst_log_writer_dropped(logger.writer)
-	                        : atomic_load(&logger.dropped);
+	dropped =
+	    logger.writer ? pst_log_writer_dropped(logger.writer) : atomic_load(&logger.dropped);
 	pthread_rwlock_unlock(&logger.lock);
 	return dropped;
 }

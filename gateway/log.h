@@ -22,8 +22,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define PST_LOG_LINE  8192
-#define PST_LOG_RING  (1024 * 1024)
+#define PST_LOG_LINE 8192
+#define PST_LOG_RING (1024 * 1024)
 
 /* gunicorn's levels (--log-level). One logs itself and what stands above it. */
 enum pst_log_level {

@@ -37,7 +37,7 @@ struct pst_log_writer {
 	size_t size;
 	size_t start;
 	size_t length;
-	uint64_t put;   /* bytes that ever came into the ring */
+	uint64_t put; /* bytes that ever came into the ring */
 	uint64_t taken; /* bytes that ever left it, written or lost */
 
 	uint64_t dropped; /* lines */
@@ -46,14 +46,14 @@ struct pst_log_writer {
 	void *tell_arg;
 
 	int fd;
-	bool torn;        /* the last byte written to fd is in the middle of a line; the thread's */
-	int next_fd;      /* -1: none */
+	bool torn; /* the last byte written to fd is in the middle of a line; the thread's */
+	int next_fd; /* -1: none */
 	uint64_t next_at; /* what comes after this many bytes put goes to next_fd */
 
-	bool waiting;   /* the thread sleeps until there is anything to do */
-	bool hurry;     /* somebody waits: do not linger */
-	bool ending;    /* write what is there, then exit */
-	bool exited;    /* the thread touches nothing any more */
+	bool waiting; /* the thread sleeps until there is anything to do */
+	bool hurry; /* somebody waits: do not linger */
+	bool ending; /* write what is there, then exit */
+	bool exited; /* the thread touches nothing any more */
 	bool abandoned; /* nobody waits for the thread: it frees the writer */
 };
 
@@ -171,8 +171,8 @@ write_lines(struct pst_log_writer *writer, struct iovec iov[2])
 		 * last.
 		 */
 		const char *rest = iov[0].iov_len > 0 || iov[1].iov_len == total - first
-		    ? iov[0].iov_base
-		    : iov[1].iov_base;
+				       ? iov[0].iov_base
+				       : iov[1].iov_base;
 
 		writer->torn = rest[-1] != '\n';
 	}
@@ -209,8 +209,8 @@ static void
 write_batch(struct pst_log_writer *writer, size_t length)
 {
 	size_t first = writer->size - writer->start;
-	struct iovec iov[2] = {{.iov_base = writer->ring + writer->start},
-	    {.iov_base = writer->ring, .iov_len = 0}};
+	struct iovec iov[2] = {
+	    {.iov_base = writer->ring + writer->start}, {.iov_base = writer->ring, .iov_len = 0}};
 	uint64_t lost = 0;
 	bool written;
 
@@ -223,7 +223,7 @@ write_batch(struct pst_log_writer *writer, size_t length)
 	written = write_lines(writer, iov);
 	if (!written)
 		lost = count_lines(iov[0].iov_base, iov[0].iov_len) +
-		    count_lines(iov[1].iov_base, iov[1].iov_len);
+		       count_lines(iov[1].iov_base, iov[1].iov_len);
 	pthread_mutex_lock(&writer->lock);
 
 	writer->dropped += lost;

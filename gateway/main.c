@@ -80,8 +80,7 @@ change_directory(const struct pst_conf *conf, char *why)
 
 	if (!directory || chdir(directory) == 0)
 		return 0;
-	snprintf(why, PST_CONF_WHY, "--chdir: cannot enter %.200s: %s", directory,
-	    strerror(errno));
+	snprintf(why, PST_CONF_WHY, "--chdir: cannot enter %.200s: %s", directory, strerror(errno));
 	return -1;
 }
 

@@ -17,7 +17,8 @@ struct pst_nearest {
 /* Look for the name nearest to WORD, which must outlive the search. */
 void pst_nearest_begin(struct pst_nearest *search, const char *word);
 
-/* Offer NAME, which must outlive the search. Near is a third of the word's letters wrong at most. */
+/* Offer NAME, which must outlive the search. Near is a third of the word's letters wrong at most.
+ */
 void pst_nearest_offer(struct pst_nearest *search, const char *name);
 
 #endif

@@ -44,7 +44,7 @@ bool
 pst_outbox_continues(const struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n)
 {
 	return outbox->is_open && outbox->type == type && outbox->id == id &&
-	    n <= PST_OUTBOX_CONTENT - outbox->content;
+	       n <= PST_OUTBOX_CONTENT - outbox->content;
 }
 
 static void
@@ -120,8 +120,7 @@ pst_outbox_add(struct pst_outbox *outbox, uint8_t type, uint16_t id, const void 
 }
 
 void
-pst_outbox_record(
-    struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n)
+pst_outbox_record(struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n)
 {
 	assert(n <= PST_OUTBOX_CONTENT);
 	open_record(outbox, type, id);
@@ -144,8 +143,7 @@ pst_outbox_external(struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t
 	assert(n > 0 && n <= PST_OUTBOX_CONTENT && outbox->external == 0);
 	open_record(outbox, type, id);
 	outbox->content = n;
-	padding = write_header(
-	    outbox, outbox->buf.data + outbox->buf.end - PST_RECORD_HEADER_LEN);
+	padding = write_header(outbox, outbox->buf.data + outbox->buf.end - PST_RECORD_HEADER_LEN);
 	outbox->external = n;
 	outbox->before = pst_buf_length(&outbox->buf);
 	pad(outbox, padding);

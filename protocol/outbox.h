@@ -32,10 +32,10 @@
 struct pst_outbox {
 	struct pst_buf buf;
 	size_t content; /* of the open record */
-	size_t shown;   /* bytes at the front that pst_outbox_show() gave out */
+	size_t shown; /* bytes at the front that pst_outbox_show() gave out */
 	size_t external; /* external content that is not written yet; 0: there is no such record */
-	size_t before;   /* bytes of buf in front of it */
-	uint16_t id;    /* of the open record, as is type */
+	size_t before; /* bytes of buf in front of it */
+	uint16_t id; /* of the open record, as is type */
 	uint8_t type;
 	bool is_open;
 };

@@ -40,8 +40,8 @@ pst_params_encode_lengths(unsigned char bytes[8], size_t name_len, size_t value_
 }
 
 int
-pst_params_append(struct pst_buf *out, const char *name, size_t name_len, const char *value,
-    size_t value_len)
+pst_params_append(
+    struct pst_buf *out, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	unsigned char *to;
 
@@ -133,8 +133,8 @@ pair_call(const unsigned char *p, const struct pair *pair, pst_params_fn *fn, vo
  * lengths are known the pair has been charged, so its size cannot overflow.
  */
 static int
-feed_partial(struct pst_params_decoder *decoder, const unsigned char *bytes, size_t n,
-    size_t *used, pst_params_fn *fn, void *arg)
+feed_partial(struct pst_params_decoder *decoder, const unsigned char *bytes, size_t n, size_t *used,
+    pst_params_fn *fn, void *arg)
 {
 	struct pst_buf *kept = &decoder->partial;
 	struct pair pair;
@@ -194,8 +194,8 @@ decoder_stop(struct pst_params_decoder *decoder, int err)
 }
 
 int
-pst_params_decode(struct pst_params_decoder *decoder, const void *bytes, size_t n,
-    pst_params_fn *fn, void *arg)
+pst_params_decode(
+    struct pst_params_decoder *decoder, const void *bytes, size_t n, pst_params_fn *fn, void *arg)
 {
 	const unsigned char *p = bytes;
 	size_t used;

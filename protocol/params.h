@@ -20,8 +20,8 @@ size_t pst_params_pair_size(size_t name_len, size_t value_len);
 size_t pst_params_encode_lengths(unsigned char bytes[8], size_t name_len, size_t value_len);
 
 /* Append one encoded pair to OUT: 0, PST_ERR_NOMEM, or PST_ERR_LIMIT (a length over 2^31-1). */
-int pst_params_append(struct pst_buf *out, const char *name, size_t name_len, const char *value,
-    size_t value_len);
+int pst_params_append(
+    struct pst_buf *out, const char *name, size_t name_len, const char *value, size_t value_len);
 
 /*
  * The incremental decoder. It keeps only the pair that has not arrived whole, and refuses
@@ -44,8 +44,8 @@ void pst_params_decoder_free(struct pst_params_decoder *decoder);
  * Feed N bytes; FN is called for each pair that they complete. 0, PST_ERR_LIMIT,
  * PST_ERR_NOMEM, or what FN returned. After an error the decoder takes nothing more.
  */
-int pst_params_decode(struct pst_params_decoder *decoder, const void *bytes, size_t n,
-    pst_params_fn *fn, void *arg);
+int pst_params_decode(
+    struct pst_params_decoder *decoder, const void *bytes, size_t n, pst_params_fn *fn, void *arg);
 
 /* True when no pair is half-received: what the end of the stream must find. */
 bool pst_params_complete(const struct pst_params_decoder *decoder);

@@ -212,8 +212,8 @@ pst_session_change(
 {
 	static const bool allowed[PST_REQUEST_STATES][PST_REQUEST_STATES] = {
 	    [PST_REQUEST_PARAMS] = {[PST_REQUEST_ACTIVE] = true,
-	        [PST_REQUEST_ABORTED] = true,
-	        [PST_REQUEST_ENDED] = true},
+		[PST_REQUEST_ABORTED] = true,
+		[PST_REQUEST_ENDED] = true},
 	    [PST_REQUEST_ACTIVE] = {[PST_REQUEST_ABORTED] = true, [PST_REQUEST_ENDED] = true},
 	    [PST_REQUEST_ABORTED] = {[PST_REQUEST_ENDED] = true},
 	};
@@ -304,7 +304,7 @@ bool
 pst_session_want_read(const struct pst_session *session)
 {
 	return session->state == PST_SESSION_OPEN ||
-	    (session->state == PST_SESSION_LAST && session->table.count > 0);
+	       (session->state == PST_SESSION_LAST && session->table.count > 0);
 }
 
 bool

@@ -45,25 +45,26 @@ enum pst_role {
 
 /* The streams of a request; which ones flow from the client is fixed by FastCGI. */
 enum pst_stream {
-	PST_STREAM_STDIN,  /* client to server */
-	PST_STREAM_DATA,   /* client to server, PST_ROLE_FILTER only */
+	PST_STREAM_STDIN, /* client to server */
+	PST_STREAM_DATA, /* client to server, PST_ROLE_FILTER only */
 	PST_STREAM_STDOUT, /* server to client */
 	PST_STREAM_STDERR, /* server to client */
 };
 
 /* How a request ended. */
 enum pst_end {
-	PST_END_COMPLETE = 0,    /* FCGI_REQUEST_COMPLETE; app_status is valid */
-	PST_END_CANT_MPX = 1,    /* FCGI_CANT_MPX_CONN */
-	PST_END_OVERLOADED = 2,  /* FCGI_OVERLOADED */
+	PST_END_COMPLETE = 0, /* FCGI_REQUEST_COMPLETE; app_status is valid */
+	PST_END_CANT_MPX = 1, /* FCGI_CANT_MPX_CONN */
+	PST_END_OVERLOADED = 2, /* FCGI_OVERLOADED */
 	PST_END_UNKNOWN_ROLE = 3, /* FCGI_UNKNOWN_ROLE */
 	PST_END_CONNECTION = -1, /* the session ended first: close, error, or freed */
 };
 
 struct pst_session_limits {
-	unsigned requests;  /* open at once; a peer's further ones are refused */
-	size_t params;      /* bytes of encoded pairs for one request; beyond it that request is refused */
-	size_t management;  /* bytes of one GET_VALUES or GET_VALUES_RESULT body */
+	unsigned requests; /* open at once; a peer's further ones are refused */
+	size_t
+	    params; /* bytes of encoded pairs for one request; beyond it that request is refused */
+	size_t management; /* bytes of one GET_VALUES or GET_VALUES_RESULT body */
 };
 
 /* What every session starts from: 1 request, 256 KiB of params, 4 KiB of management. */
@@ -82,8 +83,8 @@ struct pst_session_callbacks {
 	/* S: the params are complete; the request may be handled. */
 	void (*ready)(void *arg, uint16_t id);
 	/* S, C: bytes of a stream. N is 0 once, at the end of that stream; END_REQUEST with
-	 * PST_END_COMPLETE ends STDERR if the server did not, and STDOUT if app_status is 0, too: of
-	 * an application that failed it is not whole. */
+	 * PST_END_COMPLETE ends STDERR if the server did not, and STDOUT if app_status is 0, too:
+	 * of an application that failed it is not whole. */
 	void (*data)(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
 	/* S: the client wants no answer any more; the server still ends the request. Nothing else
 	 * but `end` is called for it from now on, and STDOUT that is submitted is dropped. */
@@ -96,8 +97,8 @@ struct pst_session_callbacks {
 	void (*get_value)(void *arg, const char *name, size_t name_len);
 	/* C: one pair of an answer to GET_VALUES; at the end of each answer once with NAME NULL,
 	 * and so too when the server does not know GET_VALUES. */
-	void (*value)(void *arg, const char *name, size_t name_len, const char *value,
-	    size_t value_len);
+	void (*value)(
+	    void *arg, const char *name, size_t name_len, const char *value, size_t value_len);
 };
 
 /* NULL when memory is short. CALLBACKS and LIMITS are copied; LIMITS NULL: the defaults. */
@@ -168,8 +169,8 @@ int pst_session_submit_end(
  * Queue N bytes of a stream that flows this way; N of 0 ends the stream. On the server side
  * STDOUT and STDERR end by themselves with the request. PST_ERR_STATE after the stream's end.
  */
-int pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_stream stream,
-    const void *bytes, size_t n);
+int pst_session_submit_data(
+    struct pst_session *session, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
 
 /* The most that one call of pst_session_submit_external() takes. */
 #define PST_SESSION_EXTERNAL_MAX 65528

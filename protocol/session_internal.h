@@ -21,9 +21,10 @@ enum pst_session_side { PST_SESSION_CLIENT, PST_SESSION_SERVER };
 /* In this order; a session only moves forward. */
 enum pst_session_state {
 	PST_SESSION_OPEN,
-	PST_SESSION_LAST,  /* a request that did not ask to keep has ended: no further ones */
-	PST_SESSION_OVER,  /* closed or failed */
-	PST_SESSION_FREED, /* by its owner, in a callback: destroyed when the outermost call returns */
+	PST_SESSION_LAST, /* a request that did not ask to keep has ended: no further ones */
+	PST_SESSION_OVER, /* closed or failed */
+	PST_SESSION_FREED, /* by its owner, in a callback: destroyed when the outermost call returns
+			    */
 };
 
 /*
@@ -44,7 +45,7 @@ enum pst_request_state {
 #define PST_REQUEST_STATES 4
 
 enum pst_stream_state {
-	PST_STREAM_NONE,   /* the role does not have it */
+	PST_STREAM_NONE, /* the role does not have it */
 	PST_STREAM_UNUSED, /* open, no bytes yet */
 	PST_STREAM_USED,
 	PST_STREAM_ENDED,
@@ -98,14 +99,14 @@ struct pst_session {
 	struct pst_session_input input;
 	struct pst_outbox output;
 	struct pst_session_table table;
-	struct pst_session_request *ended;  /* until the outermost call returns */
-	struct pst_session_request *spare;  /* to be used again */
+	struct pst_session_request *ended; /* until the outermost call returns */
+	struct pst_session_request *spare; /* to be used again */
 	struct pst_session_request *ending; /* whose `end` is being called */
 	struct pst_params_decoder values; /* of GET_VALUES or its result */
-	struct pst_buf answer;            /* to GET_VALUES */
-	size_t answers;                   /* see pst_session_reserve_answer() */
-	unsigned asked;                   /* GET_VALUES without a result (client side) */
-	bool in_get_value;                /* the callback is being called */
+	struct pst_buf answer; /* to GET_VALUES */
+	size_t answers; /* see pst_session_reserve_answer() */
+	unsigned asked; /* GET_VALUES without a result (client side) */
+	bool in_get_value; /* the callback is being called */
 	char reason[128];
 };
 

@@ -11,7 +11,7 @@
 struct pst_record_handler {
 	bool by_client; /* who may receive it */
 	bool by_server;
-	bool management;     /* its request id is 0 */
+	bool management; /* its request id is 0 */
 	unsigned char fixed; /* the only length of content, which is gathered; 0: any */
 	int (*start)(struct pst_session *session); /* the header is there */
 	int (*content)(struct pst_session *session, const unsigned char *bytes, size_t n);
@@ -28,19 +28,19 @@ static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
     [FCGI_STDERR] = {.by_client = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
     [FCGI_DATA] = {.by_server = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
     [FCGI_GET_VALUES] = {.by_server = true,
-        .management = true,
-        .start = pst_recv_get_values_start,
-        .content = pst_recv_values,
-        .done = pst_recv_get_values_done},
+	.management = true,
+	.start = pst_recv_get_values_start,
+	.content = pst_recv_values,
+	.done = pst_recv_get_values_done},
     [FCGI_GET_VALUES_RESULT] = {.by_client = true,
-        .management = true,
-        .start = pst_recv_result_start,
-        .content = pst_recv_values,
-        .done = pst_recv_result_done},
+	.management = true,
+	.start = pst_recv_result_start,
+	.content = pst_recv_values,
+	.done = pst_recv_result_done},
     [FCGI_UNKNOWN_TYPE] = {.by_client = true,
-        .management = true,
-        .fixed = 8,
-        .done = pst_recv_unknown_type},
+	.management = true,
+	.fixed = 8,
+	.done = pst_recv_unknown_type},
 };
 
 static const struct pst_record_handler discarded = {.by_client = true};
@@ -59,8 +59,8 @@ choose_open(struct pst_session *session, const struct pst_record_handler *known)
 		return 0;
 	if (session->side == PST_SESSION_CLIENT)
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
-		    "%s record for request %u, which is not open", pst_record_type_name(record->type),
-		    record->id);
+		    "%s record for request %u, which is not open",
+		    pst_record_type_name(record->type), record->id);
 	session->input.handler = &discarded;
 	return 0;
 }
@@ -79,8 +79,8 @@ choose_known(struct pst_session *session, const struct pst_record_handler *known
 		    session, PST_ERR_PROTOCOL, "%s record with request id %u", name, record->id);
 	if (known->fixed > 0 && record->content != known->fixed)
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
-		    "%s record for request %u has %u bytes, not %u", name, record->id, record->content,
-		    known->fixed);
+		    "%s record for request %u has %u bytes, not %u", name, record->id,
+		    record->content, known->fixed);
 	if (!known->management)
 		return choose_open(session, known);
 	session->input.handler = known;
@@ -90,8 +90,8 @@ choose_known(struct pst_session *session, const struct pst_record_handler *known
 static int
 choose_unknown(struct pst_session *session)
 {
-	bool answered = session->side == PST_SESSION_SERVER &&
-	    session->input.record.id == FCGI_NULL_REQUEST_ID;
+	bool answered =
+	    session->side == PST_SESSION_SERVER && session->input.record.id == FCGI_NULL_REQUEST_ID;
 
 	session->input.handler = answered ? &unknown_management : &discarded;
 	return 0;

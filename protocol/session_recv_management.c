@@ -69,11 +69,12 @@ pst_recv_values(struct pst_session *session, const unsigned char *bytes, size_t 
 
 	switch (pst_params_decode(&session->values, bytes, n, fn, session)) {
 	case PST_ERR_NOMEM:
-		return pst_session_fail(session, PST_ERR_NOMEM, "out of memory for a %s record", name);
+		return pst_session_fail(
+		    session, PST_ERR_NOMEM, "out of memory for a %s record", name);
 	case PST_ERR_LIMIT:
-		return pst_session_fail(session, PST_ERR_PROTOCOL, "%s record ends within a pair", name);
-	default:
-		return 0;
+		return pst_session_fail(
+		    session, PST_ERR_PROTOCOL, "%s record ends within a pair", name);
+	default: return 0;
 	}
 }
 

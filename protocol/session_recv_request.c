@@ -153,17 +153,15 @@ pst_recv_params(struct pst_session *session, const unsigned char *bytes, size_t 
 	if (request == NULL || request->state == PST_REQUEST_ABORTED)
 		return 0;
 	if (request->state != PST_REQUEST_PARAMS)
-		return pst_session_fail(session, PST_ERR_PROTOCOL,
-		    "PARAMS record for request %u after their end", id);
+		return pst_session_fail(
+		    session, PST_ERR_PROTOCOL, "PARAMS record for request %u after their end", id);
 	switch (pst_params_decode(&request->params, bytes, n, take_param, session)) {
 	case PST_ERR_NOMEM:
 		return pst_session_fail(
 		    session, PST_ERR_NOMEM, "out of memory for the parameters of request %u", id);
 	case PST_ERR_LIMIT:
-	case PARAM_REFUSED:
-		return refuse_params(session, id);
-	default:
-		return 0;
+	case PARAM_REFUSED: return refuse_params(session, id);
+	default: return 0;
 	}
 }
 
@@ -191,14 +189,10 @@ static enum pst_stream
 stream_of(uint8_t type)
 {
 	switch (type) {
-	case FCGI_STDIN:
-		return PST_STREAM_STDIN;
-	case FCGI_DATA:
-		return PST_STREAM_DATA;
-	case FCGI_STDOUT:
-		return PST_STREAM_STDOUT;
-	default:
-		return PST_STREAM_STDERR;
+	case FCGI_STDIN: return PST_STREAM_STDIN;
+	case FCGI_DATA: return PST_STREAM_DATA;
+	case FCGI_STDOUT: return PST_STREAM_STDOUT;
+	default: return PST_STREAM_STDERR;
 	}
 }
 

@@ -65,8 +65,7 @@ submit_pair(struct pst_session *session, uint8_t type, uint16_t id, const char *
 {
 	if (name_len > INT32_MAX || value_len > INT32_MAX)
 		return PST_ERR_LIMIT;
-	if (pst_outbox_reserve(
-	        &session->output, 1, pst_params_pair_size(name_len, value_len)) < 0)
+	if (pst_outbox_reserve(&session->output, 1, pst_params_pair_size(name_len, value_len)) < 0)
 		return PST_ERR_NOMEM;
 	add_pair(&session->output, type, id, name, name_len, value, value_len);
 	return 0;
@@ -135,8 +134,7 @@ pst_session_submit_get_value(struct pst_session *session, const char *name, size
 		return PST_ERR_LIMIT;
 	continues = pst_outbox_continues(&session->output, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID,
 	    pst_params_pair_size(name_len, 0));
-	err = submit_pair(
-	    session, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID, name, name_len, NULL, 0);
+	err = submit_pair(session, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID, name, name_len, NULL, 0);
 	if (err == 0 && !continues)
 		session->asked++;
 	return err;
@@ -172,7 +170,7 @@ needs_end(const struct pst_session_request *request, enum pst_stream stream, enu
 		return false;
 	if (request->streams[stream] == PST_STREAM_UNUSED)
 		return stream == PST_STREAM_STDOUT && end == PST_END_COMPLETE &&
-		    request->state != PST_REQUEST_ABORTED;
+		       request->state != PST_REQUEST_ABORTED;
 	return request->streams[stream] == PST_STREAM_USED;
 }
 
@@ -180,8 +178,8 @@ int
 pst_session_submit_end(
     struct pst_session *session, uint16_t id, enum pst_end end, uint32_t app_status)
 {
-	struct pst_record_end body = {
-	    .app_status = end == PST_END_COMPLETE ? app_status : 0, .protocol_status = (uint8_t)end};
+	struct pst_record_end body = {.app_status = end == PST_END_COMPLETE ? app_status : 0,
+	    .protocol_status = (uint8_t)end};
 	struct pst_session_request *request;
 	unsigned char bytes[8];
 	int err = find(session, id, &request);
@@ -207,14 +205,10 @@ static uint8_t
 type_of(enum pst_stream stream)
 {
 	switch (stream) {
-	case PST_STREAM_STDIN:
-		return FCGI_STDIN;
-	case PST_STREAM_DATA:
-		return FCGI_DATA;
-	case PST_STREAM_STDOUT:
-		return FCGI_STDOUT;
-	default:
-		return FCGI_STDERR;
+	case PST_STREAM_STDIN: return FCGI_STDIN;
+	case PST_STREAM_DATA: return FCGI_DATA;
+	case PST_STREAM_STDOUT: return FCGI_STDOUT;
+	default: return FCGI_STDERR;
 	}
 }
 
@@ -247,8 +241,8 @@ is_dropped(const struct pst_session_request *request, enum pst_stream stream)
 }
 
 int
-pst_session_submit_data(struct pst_session *session, uint16_t id, enum pst_stream stream,
-    const void *bytes, size_t n)
+pst_session_submit_data(
+    struct pst_session *session, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
 {
 	struct pst_session_request *request;
 	int err = find(session, id, &request);

@@ -20,8 +20,7 @@ struct loading {
 };
 
 /* One line for a failure: always NULL. */
-static PyObject *
-fail(const struct loading *loading, const char *format, ...)
+static PyObject *fail(const struct loading *loading, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 static PyObject *
@@ -139,7 +138,8 @@ import_failed(const struct loading *loading)
 	Py_XDECREF(path);
 	return fail(loading,
 	    "there is no module %s in %s, or among the installed packages (add directories with "
-	    "--pythonpath, or start in another one with --chdir)", loading->module, text);
+	    "--pythonpath, or start in another one with --chdir)",
+	    loading->module, text);
 }
 
 /* --- The callable ---------------------------------------------------------------------- */
@@ -151,8 +151,9 @@ suggest(PyObject *object, const char *name, char *text, size_t size)
 	static const char *const usual[] = {"application", "app", "wsgi", "create_app", "make_app"};
 	PyObject *difflib = PyImport_ImportModule("difflib");
 	PyObject *names = PyObject_Dir(object);
-	PyObject *near = difflib != NULL && names != NULL ?
-	    PyObject_CallMethod(difflib, "get_close_matches", "sO", name, names) : NULL;
+	PyObject *near = difflib != NULL && names != NULL
+			     ? PyObject_CallMethod(difflib, "get_close_matches", "sO", name, names)
+			     : NULL;
 
 	text[0] = '\0';
 	for (size_t i = 0; i < sizeof usual / sizeof *usual && near != NULL; i++) {
@@ -202,7 +203,8 @@ attribute_failed(const struct loading *loading, PyObject *object, const char *na
 	suggest(object, name, near, sizeof near);
 	file_of(loading, file, sizeof file);
 	return fail(loading, "module %s (%s) has no %s%s%s%s", loading->module, file, name,
-	    near[0] != '\0' ? "; it has " : "", near, near[0] != '\0' ? " (did you mean that?)" : "");
+	    near[0] != '\0' ? "; it has " : "", near,
+	    near[0] != '\0' ? " (did you mean that?)" : "");
 }
 
 /* The attribute at the end of a dotted path: a new reference, or NULL after a line. */
@@ -250,7 +252,8 @@ literals(PyObject *ast, PyObject *call, PyObject *args, PyObject *kwargs)
 	for (Py_ssize_t i = 0; rc == 0 && i < PyList_GET_SIZE(keywords); i++) {
 		PyObject *name = PyObject_GetAttrString(PyList_GET_ITEM(keywords, i), "arg");
 		PyObject *node = PyObject_GetAttrString(PyList_GET_ITEM(keywords, i), "value");
-		PyObject *value = node != NULL ? PyObject_CallMethod(ast, "literal_eval", "O", node) : NULL;
+		PyObject *value =
+		    node != NULL ? PyObject_CallMethod(ast, "literal_eval", "O", node) : NULL;
 
 		rc = name != NULL && value != NULL ? PyDict_SetItem(kwargs, name, value) : -1;
 		Py_XDECREF(value);
@@ -267,8 +270,9 @@ static int
 parse_call(const char *text, PyObject *args, PyObject *kwargs)
 {
 	PyObject *ast = PyImport_ImportModule("ast");
-	PyObject *tree = ast != NULL ? PyObject_CallMethod(ast, "parse", "sss", text,
-	    "<application>", "eval") : NULL;
+	PyObject *tree =
+	    ast != NULL ? PyObject_CallMethod(ast, "parse", "sss", text, "<application>", "eval")
+			: NULL;
 	PyObject *call = tree != NULL ? PyObject_GetAttrString(tree, "body") : NULL;
 	int rc = -1;
 
@@ -292,7 +296,8 @@ call_factory(const struct loading *loading, PyObject *factory)
 	if (list != NULL && kwargs != NULL && parse_call(loading->callable, list, kwargs) == 0)
 		args = PyList_AsTuple(list);
 	if (args == NULL) {
-		fail(loading, "%s is not a name, or a call with literal arguments", loading->callable);
+		fail(loading, "%s is not a name, or a call with literal arguments",
+		    loading->callable);
 	} else {
 		app = PyObject_Call(factory, args, kwargs);
 		if (app == NULL) {
@@ -329,7 +334,7 @@ is_asgi(PyObject *inspect, PyObject *app)
 
 	PyErr_Clear();
 	is = is_coroutine_function(inspect, app) ||
-	    (call != NULL && is_coroutine_function(inspect, call));
+	     (call != NULL && is_coroutine_function(inspect, call));
 	Py_XDECREF(call);
 	return is;
 }
@@ -341,8 +346,9 @@ takes_two(PyObject *inspect, PyObject *app)
 	PyObject *function = PyObject_GetAttrString(inspect, "signature");
 	PyObject *args = Py_BuildValue("(O)", app);
 	PyObject *kwargs = Py_BuildValue("{sO}", "follow_wrapped", Py_False);
-	PyObject *signature = function != NULL && args != NULL && kwargs != NULL ?
-	    PyObject_Call(function, args, kwargs) : NULL;
+	PyObject *signature = function != NULL && args != NULL && kwargs != NULL
+				  ? PyObject_Call(function, args, kwargs)
+				  : NULL;
 	PyObject *bound =
 	    signature != NULL ? PyObject_CallMethod(signature, "bind", "ii", 0, 0) : NULL;
 	bool takes = signature == NULL || bound != NULL;
@@ -377,14 +383,16 @@ check(const struct loading *loading, PyObject *app)
 	two = asgi || takes_two(inspect, app);
 	Py_DECREF(inspect);
 	if (asgi)
-		fail(loading,
-		    "it is an ASGI application (calling it makes a coroutine), and this worker serves "
-		    "WSGI; Penstock has no async workers yet: name a WSGI application, or wrap it with "
-		    "a2wsgi.ASGIMiddleware");
+		fail(loading, "it is an ASGI application (calling it makes a coroutine), and this "
+			      "worker serves "
+			      "WSGI; Penstock has no async workers yet: name a WSGI application, "
+			      "or wrap it with "
+			      "a2wsgi.ASGIMiddleware");
 	else if (!two)
 		fail(loading,
 		    "it cannot be called with (environ, start_response); if it is a factory, write "
-		    "'%s:%s()'", loading->module, loading->callable);
+		    "'%s:%s()'",
+		    loading->module, loading->callable);
 	if (asgi || !two)
 		Py_CLEAR(app);
 	return app;

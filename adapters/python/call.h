@@ -23,8 +23,8 @@
 /* How far the response has come. */
 enum pst_call_stage {
 	PST_CALL_NO_HEAD = 0, /* start_response() was not called */
-	PST_CALL_HEAD,        /* it was; nothing was handed to the host, it may be replaced */
-	PST_CALL_SENT,        /* the host has the head */
+	PST_CALL_HEAD, /* it was; nothing was handed to the host, it may be replaced */
+	PST_CALL_SENT, /* the host has the head */
 };
 
 /* Bytes between start and end are still to be taken. */
@@ -41,17 +41,17 @@ struct pst_call {
 	const struct pst_host *host;
 	struct pst_request *request; /* NULL once the request is over */
 
-	struct pst_call_buffer input;  /* read from the host, not yet by the application */
+	struct pst_call_buffer input; /* read from the host, not yet by the application */
 	bool input_ended;
 	int input_error; /* why no more comes: the host's PST_RESULT_..., below 0 */
 	struct pst_call_buffer errors; /* a line of wsgi.errors that has no end yet */
 
 	enum pst_call_stage stage;
 	struct pst_head head;
-	bool bodyless;     /* HEAD: the body is dropped */
-	bool gone;         /* the client does not want the rest */
-	bool failed;       /* the host refused or failed: nothing more is sent */
-	bool cut;          /* more came than Content-Length said */
+	bool bodyless; /* HEAD: the body is dropped */
+	bool gone; /* the client does not want the rest */
+	bool failed; /* the host refused or failed: nothing more is sent */
+	bool cut; /* more came than Content-Length said */
 	long long written; /* bytes of body that the application gave */
 };
 

@@ -27,8 +27,9 @@ static int
 register_signal(int fd)
 {
 	PyObject *module = PyImport_ImportModule("faulthandler");
-	PyObject *result = module != NULL ?
-	    PyObject_CallMethod(module, "register", "iiO", dump_signal(), fd, Py_True) : NULL;
+	PyObject *result = module != NULL ? PyObject_CallMethod(module, "register", "iiO",
+						dump_signal(), fd, Py_True)
+					  : NULL;
 
 	Py_XDECREF(result);
 	Py_XDECREF(module);
@@ -68,7 +69,7 @@ is_registered(void)
 	struct sigaction action;
 
 	return sigaction(dump_signal(), NULL, &action) == 0 && action.sa_handler != SIG_DFL &&
-	    action.sa_handler != SIG_IGN;
+	       action.sa_handler != SIG_IGN;
 }
 
 void

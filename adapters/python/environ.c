@@ -20,7 +20,7 @@
 /* What else follows from a parameter. */
 enum role {
 	ROLE_PLAIN,
-	ROLE_SKIP,   /* not for the application */
+	ROLE_SKIP, /* not for the application */
 	ROLE_TARGET, /* REQUEST_URI: RAW_URI is the same */
 	ROLE_SCHEME, /* HTTPS, REQUEST_SCHEME: wsgi.url_scheme follows */
 };
@@ -42,29 +42,30 @@ struct shape {
 };
 
 struct pst_environ {
-	PyObject *base;  /* what every environ begins with */
-	PyObject *names; /* usual names, interned as the application's constants are: {name: name} */
+	PyObject *base; /* what every environ begins with */
+	PyObject
+	    *names; /* usual names, interned as the application's constants are: {name: name} */
 	PyObject *input, *errors, *scheme, *raw_uri, *path_info; /* keys */
-	PyObject *https, *request_scheme;                        /* keys */
+	PyObject *https, *request_scheme; /* keys */
 	PyObject *http_value, *https_value;
 	struct shape shapes[SHAPES];
 	unsigned long requests;
 };
 
 static const char *const usual_names[] = {"AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE",
-	"DOCUMENT_ROOT", "DOCUMENT_URI", "GATEWAY_INTERFACE", "HTTPS", "HTTP_ACCEPT",
-	"HTTP_ACCEPT_CHARSET", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "HTTP_AUTHORIZATION",
-	"HTTP_CACHE_CONTROL", "HTTP_CONNECTION", "HTTP_COOKIE", "HTTP_DNT", "HTTP_EXPECT",
-	"HTTP_FORWARDED", "HTTP_HOST", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE",
-	"HTTP_IF_NONE_MATCH", "HTTP_ORIGIN", "HTTP_PRAGMA", "HTTP_RANGE", "HTTP_REFERER",
-	"HTTP_SEC_FETCH_DEST", "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_USER",
-	"HTTP_TE", "HTTP_TRACEPARENT", "HTTP_UPGRADE_INSECURE_REQUESTS", "HTTP_USER_AGENT",
-	"HTTP_VIA", "HTTP_X_CSRFTOKEN", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST",
-	"HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP", "HTTP_X_REQUESTED_WITH",
-	"HTTP_X_REQUEST_ID", "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "REDIRECT_STATUS",
-	"REMOTE_ADDR", "REMOTE_HOST", "REMOTE_IDENT", "REMOTE_PORT", "REMOTE_USER", "REQUEST_METHOD",
-	"REQUEST_SCHEME", "REQUEST_URI", "SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_ADDR",
-	"SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "SERVER_SOFTWARE"};
+    "DOCUMENT_ROOT", "DOCUMENT_URI", "GATEWAY_INTERFACE", "HTTPS", "HTTP_ACCEPT",
+    "HTTP_ACCEPT_CHARSET", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "HTTP_AUTHORIZATION",
+    "HTTP_CACHE_CONTROL", "HTTP_CONNECTION", "HTTP_COOKIE", "HTTP_DNT", "HTTP_EXPECT",
+    "HTTP_FORWARDED", "HTTP_HOST", "HTTP_IF_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_IF_NONE_MATCH",
+    "HTTP_ORIGIN", "HTTP_PRAGMA", "HTTP_RANGE", "HTTP_REFERER", "HTTP_SEC_FETCH_DEST",
+    "HTTP_SEC_FETCH_MODE", "HTTP_SEC_FETCH_SITE", "HTTP_SEC_FETCH_USER", "HTTP_TE",
+    "HTTP_TRACEPARENT", "HTTP_UPGRADE_INSECURE_REQUESTS", "HTTP_USER_AGENT", "HTTP_VIA",
+    "HTTP_X_CSRFTOKEN", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_PROTO", "HTTP_X_REAL_IP", "HTTP_X_REQUESTED_WITH", "HTTP_X_REQUEST_ID",
+    "PATH_INFO", "PATH_TRANSLATED", "QUERY_STRING", "REDIRECT_STATUS", "REMOTE_ADDR", "REMOTE_HOST",
+    "REMOTE_IDENT", "REMOTE_PORT", "REMOTE_USER", "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI",
+    "SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_ADDR", "SERVER_NAME", "SERVER_PORT",
+    "SERVER_PROTOCOL", "SERVER_SOFTWARE"};
 
 static bool
 is_named(const struct pst_field *field, const char *name)
@@ -99,14 +100,13 @@ make_names(void)
 static PyObject *
 make_base(bool multithread, bool multiprocess, PyObject *file_wrapper)
 {
-	PyObject *base = Py_BuildValue(
-	    "{s(ii) ss sO sO sO sO sO sO sO ss ss ss ss ss ss ss ss}",
+	PyObject *base = Py_BuildValue("{s(ii) ss sO sO sO sO sO sO sO ss ss ss ss ss ss ss ss}",
 	    "wsgi.version", 1, 0, "wsgi.url_scheme", "http", "wsgi.input", Py_None, "wsgi.errors",
 	    Py_None, "wsgi.multithread", multithread ? Py_True : Py_False, "wsgi.multiprocess",
-	    multiprocess ? Py_True : Py_False, "wsgi.run_once", Py_False, "wsgi.file_wrapper", file_wrapper,
-	    "wsgi.input_terminated", Py_True, "REQUEST_METHOD", "GET", "SCRIPT_NAME", "",
-	    "PATH_INFO", "", "QUERY_STRING", "", "SERVER_NAME", "localhost", "SERVER_PORT", "80",
-	    "SERVER_PROTOCOL", "HTTP/1.0", "SERVER_SOFTWARE", "penstock");
+	    multiprocess ? Py_True : Py_False, "wsgi.run_once", Py_False, "wsgi.file_wrapper",
+	    file_wrapper, "wsgi.input_terminated", Py_True, "REQUEST_METHOD", "GET", "SCRIPT_NAME",
+	    "", "PATH_INFO", "", "QUERY_STRING", "", "SERVER_NAME", "localhost", "SERVER_PORT",
+	    "80", "SERVER_PROTOCOL", "HTTP/1.0", "SERVER_SOFTWARE", "penstock");
 	PyObject *interned = PyDict_New();
 	PyObject *key, *value;
 	Py_ssize_t at = 0;
@@ -167,9 +167,9 @@ clear_shape(struct shape *shape)
 void
 pst_environ_free(struct pst_environ *env)
 {
-	PyObject *objects[] = {env->base, env->names, env->input, env->errors,
-	    env->scheme, env->raw_uri, env->path_info, env->https,
-	    env->request_scheme, env->http_value, env->https_value};
+	PyObject *objects[] = {env->base, env->names, env->input, env->errors, env->scheme,
+	    env->raw_uri, env->path_info, env->https, env->request_scheme, env->http_value,
+	    env->https_value};
 
 	for (size_t i = 0; i < SHAPES; i++)
 		clear_shape(&env->shapes[i]);
@@ -205,16 +205,16 @@ static bool
 has_value(const struct entry *entry, const struct pst_field *param)
 {
 	return entry->value != NULL &&
-	    (size_t)PyUnicode_GET_LENGTH(entry->value) == param->value_len &&
-	    memcmp(PyUnicode_1BYTE_DATA(entry->value), param->value, param->value_len) == 0;
+	       (size_t)PyUnicode_GET_LENGTH(entry->value) == param->value_len &&
+	       memcmp(PyUnicode_1BYTE_DATA(entry->value), param->value, param->value_len) == 0;
 }
 
 /* Keep VALUE for the next request, or forget what always changes: 0, or -1 with an exception. */
 static int
 keep_value(struct shape *shape, struct entry *entry, PyObject *value)
 {
-	bool keep = entry->changes < CHANGES_LIMIT &&
-	    (size_t)PyUnicode_GET_LENGTH(value) <= KEPT_LIMIT;
+	bool keep =
+	    entry->changes < CHANGES_LIMIT && (size_t)PyUnicode_GET_LENGTH(value) <= KEPT_LIMIT;
 
 	if (!keep && entry->value == NULL)
 		return 0;
@@ -236,15 +236,14 @@ set_scheme(const struct pst_environ *env, PyObject *dict)
 	PyObject *https = PyDict_GetItemWithError(dict, env->https);
 	PyObject *scheme = PyDict_GetItemWithError(dict, env->request_scheme);
 	bool secure = (https != NULL && PyUnicode_Check(https) &&
-	                  (PyUnicode_CompareWithASCIIString(https, "on") == 0 ||
-	                      PyUnicode_CompareWithASCIIString(https, "1") == 0)) ||
-	    (scheme != NULL && PyUnicode_Check(scheme) &&
-	        PyUnicode_CompareWithASCIIString(scheme, "https") == 0);
+			  (PyUnicode_CompareWithASCIIString(https, "on") == 0 ||
+			      PyUnicode_CompareWithASCIIString(https, "1") == 0)) ||
+		      (scheme != NULL && PyUnicode_Check(scheme) &&
+			  PyUnicode_CompareWithASCIIString(scheme, "https") == 0);
 
 	if (PyErr_Occurred())
 		return -1;
-	return PyDict_SetItem(dict, env->scheme,
-	    secure ? env->https_value : env->http_value);
+	return PyDict_SetItem(dict, env->scheme, secure ? env->https_value : env->http_value);
 }
 
 /* Set the values of PARAMS that differ from SHAPE's in DICT, its copy. */
@@ -302,8 +301,9 @@ make_key(const struct pst_environ *env, const struct pst_field *param, bool has_
 
 	if (name == NULL)
 		return NULL;
-	usual = !has_path && is_named(param, "SCRIPT_NAME") ?
-	    env->path_info : PyDict_GetItemWithError(env->names, name);
+	usual = !has_path && is_named(param, "SCRIPT_NAME")
+		    ? env->path_info
+		    : PyDict_GetItemWithError(env->names, name);
 	if (usual == NULL && !PyErr_Occurred())
 		return name;
 	Py_DECREF(name);
@@ -358,9 +358,10 @@ fill_dict(const struct pst_environ *env, struct shape *shape)
 	for (size_t i = 0; i < shape->count; i++) {
 		const struct entry *entry = &shape->entries[i];
 
-		if ((entry->role != ROLE_SKIP && PyDict_SetItem(shape->dict, entry->key, Py_None) < 0) ||
+		if ((entry->role != ROLE_SKIP &&
+			PyDict_SetItem(shape->dict, entry->key, Py_None) < 0) ||
 		    (entry->role == ROLE_TARGET &&
-		        PyDict_SetItem(shape->dict, env->raw_uri, Py_None) < 0))
+			PyDict_SetItem(shape->dict, env->raw_uri, Py_None) < 0))
 			return -1;
 	}
 	return 0;

@@ -37,7 +37,7 @@ void pst_environ_free(struct pst_environ *env);
  * sends beside the variables that CGI has for them. Without PATH_INFO (nginx's fastcgi_params)
  * SCRIPT_NAME is the whole path: it becomes PATH_INFO. RAW_URI is REQUEST_URI, as in gunicorn.
  */
-PyObject *pst_environ_make(struct pst_environ *env, const struct pst_field *params,
-    size_t count, PyObject *input, PyObject *errors);
+PyObject *pst_environ_make(struct pst_environ *env, const struct pst_field *params, size_t count,
+    PyObject *input, PyObject *errors);
 
 #endif

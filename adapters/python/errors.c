@@ -13,11 +13,8 @@ send(struct pst_call *call, const char *text, size_t n)
 {
 	if (n == 0)
 		return;
-	Py_BEGIN_ALLOW_THREADS
-	if (call->request != NULL)
-		call->host->error(call->request, text, n);
-	else
-		call->host->log(PST_LOG_INFO, text, n);
+	Py_BEGIN_ALLOW_THREADS if (call->request != NULL) call->host->error(call->request, text, n);
+	else call->host->log(PST_LOG_INFO, text, n);
 	Py_END_ALLOW_THREADS
 }
 
@@ -93,7 +90,8 @@ errors_write(PyObject *self, PyObject *text)
 	PyObject *bytes;
 
 	if (!PyUnicode_Check(text)) {
-		PyErr_Format(PyExc_TypeError, "wsgi.errors takes str, not %.100s", Py_TYPE(text)->tp_name);
+		PyErr_Format(
+		    PyExc_TypeError, "wsgi.errors takes str, not %.100s", Py_TYPE(text)->tp_name);
 		return NULL;
 	}
 	bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
@@ -135,24 +133,24 @@ errors_flush(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef errors_methods[] = {
-	{"write", errors_write, METH_O, "write(text): add text to the request's error stream"},
-	{"writelines", errors_writelines, METH_O, "writelines(lines): write() each of them"},
-	{"flush", errors_flush, METH_NOARGS, "flush(): send a line that has no end yet"},
-	{NULL, NULL, 0, NULL},
+    {"write", errors_write, METH_O, "write(text): add text to the request's error stream"},
+    {"writelines", errors_writelines, METH_O, "writelines(lines): write() each of them"},
+    {"flush", errors_flush, METH_NOARGS, "flush(): send a line that has no end yet"},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot errors_slots[] = {
-	{Py_tp_dealloc, pst_handle_dealloc},
-	{Py_tp_methods, errors_methods},
-	{Py_tp_doc, (void *)(uintptr_t)"The error stream of a request (PEP 3333)."},
-	{0, NULL},
+    {Py_tp_dealloc, pst_handle_dealloc},
+    {Py_tp_methods, errors_methods},
+    {Py_tp_doc, (void *)(uintptr_t) "The error stream of a request (PEP 3333)."},
+    {0, NULL},
 };
 
 static PyType_Spec errors_spec = {
-	.name = "penstock.Errors",
-	.basicsize = sizeof(struct pst_handle),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = errors_slots,
+    .name = "penstock.Errors",
+    .basicsize = sizeof(struct pst_handle),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = errors_slots,
 };
 
 PyTypeObject *

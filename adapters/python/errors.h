@@ -1,7 +1,7 @@
 /*
- * wsgi.errors (PEP 3333, "Input and Error Streams"): write, writelines, flush. Text goes out line by
- * line, so that a print() of several pieces is one line of the log; what has no line end yet goes
- * out at flush() and at the end of the request. What comes after the request goes to the
+ * wsgi.errors (PEP 3333, "Input and Error Streams"): write, writelines, flush. Text goes out line
+ * by line, so that a print() of several pieces is one line of the log; what has no line end yet
+ * goes out at flush() and at the end of the request. What comes after the request goes to the
  * worker's error log.
  */
 #ifndef PST_PYTHON_ERRORS_H

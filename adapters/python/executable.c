@@ -79,8 +79,9 @@ choose(const struct pst_host *host, const struct pst_app_config *config, struct 
 	}
 	if (set_path(choice->path, value) == 0 && complete(choice->path) == 0)
 		return 0;
-	pst_say(host, PST_LOG_ERROR, "%s: %s (%s) is neither a Python interpreter nor a virtualenv: %s",
-	    config->app, value, choice->source, strerror(errno != 0 ? errno : ENOENT));
+	pst_say(host, PST_LOG_ERROR,
+	    "%s: %s (%s) is neither a Python interpreter nor a virtualenv: %s", config->app, value,
+	    choice->source, strerror(errno != 0 ? errno : ENOENT));
 	return -1;
 }
 
@@ -90,7 +91,7 @@ same_file(const char *one, const char *other)
 	char first[PATH_MAX], second[PATH_MAX];
 
 	return realpath(one, first) != NULL && realpath(other, second) != NULL &&
-	    strcmp(first, second) == 0;
+	       strcmp(first, second) == 0;
 }
 
 /* Start PATH, with its output to FD and nothing of ours that could disturb it: its pid or -1. */
@@ -114,7 +115,8 @@ spawn(const char *path, int fd)
 	posix_spawnattr_setsigmask(&attributes, &none);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-	if (posix_spawn(&pid, path, &actions, &attributes, (char *const *)(uintptr_t)argv, environ) != 0)
+	if (posix_spawn(
+		&pid, path, &actions, &attributes, (char *const *)(uintptr_t)argv, environ) != 0)
 		pid = -1;
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
@@ -193,16 +195,17 @@ pst_executable_choose(
 	if (same_file(path, PST_PYTHON_EXECUTABLE))
 		return 0;
 	if (ask(path, text, sizeof text, &version, &prefix) < 0) {
-		pst_say(host, PST_LOG_ERROR, "%s: %s (%s) does not run as a Python 3", config->app, path,
-		    choice.source);
+		pst_say(host, PST_LOG_ERROR, "%s: %s (%s) does not run as a Python 3", config->app,
+		    path, choice.source);
 		return -1;
 	}
 	if (strcmp(version, loaded_version(ours)) == 0 &&
 	    (strcmp(prefix, PST_PYTHON_BASE_PREFIX) == 0 ||
-	        same_file(prefix, PST_PYTHON_BASE_PREFIX)))
+		same_file(prefix, PST_PYTHON_BASE_PREFIX)))
 		return 0;
 	pst_say(host, PST_LOG_ERROR,
-	    "%s: %s (%s) is Python %s in %s, but this plugin was built for Python %s in %s: make the "
+	    "%s: %s (%s) is Python %s in %s, but this plugin was built for Python %s in %s: make "
+	    "the "
 	    "virtualenv with %s, or build Penstock with ./configure --with-python=%s",
 	    config->app, path, choice.source, version, prefix, ours, PST_PYTHON_BASE_PREFIX,
 	    PST_PYTHON_EXECUTABLE, path);

@@ -5,8 +5,7 @@
 #define DEFAULT_BLOCK ((Py_ssize_t)8192)
 
 struct wrapper {
-	PyObject_HEAD
-	PyObject *file;
+	PyObject_HEAD PyObject *file;
 	Py_ssize_t block;
 };
 
@@ -96,27 +95,28 @@ wrapper_close(PyObject *self, PyObject *unused)
 }
 
 static PyMethodDef wrapper_methods[] = {
-	{"close", wrapper_close, METH_NOARGS, "close(): close the file, if it can be closed"},
-	{NULL, NULL, 0, NULL},
+    {"close", wrapper_close, METH_NOARGS, "close(): close the file, if it can be closed"},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot wrapper_slots[] = {
-	{Py_tp_new, wrapper_new},
-	{Py_tp_dealloc, wrapper_dealloc},
-	{Py_tp_traverse, wrapper_traverse},
-	{Py_tp_clear, wrapper_clear},
-	{Py_tp_iter, wrapper_iter},
-	{Py_tp_iternext, wrapper_next},
-	{Py_tp_methods, wrapper_methods},
-	{Py_tp_doc, (void *)(uintptr_t)"file_wrapper(filelike, blksize=8192): a response body from a file (PEP 3333)"},
-	{0, NULL},
+    {Py_tp_new, wrapper_new},
+    {Py_tp_dealloc, wrapper_dealloc},
+    {Py_tp_traverse, wrapper_traverse},
+    {Py_tp_clear, wrapper_clear},
+    {Py_tp_iter, wrapper_iter},
+    {Py_tp_iternext, wrapper_next},
+    {Py_tp_methods, wrapper_methods},
+    {Py_tp_doc, (void *)(uintptr_t) "file_wrapper(filelike, blksize=8192): a response body from a "
+				    "file (PEP 3333)"},
+    {0, NULL},
 };
 
 static PyType_Spec wrapper_spec = {
-	.name = "penstock.FileWrapper",
-	.basicsize = sizeof(struct wrapper),
-	.flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-	.slots = wrapper_slots,
+    .name = "penstock.FileWrapper",
+    .basicsize = sizeof(struct wrapper),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = wrapper_slots,
 };
 
 PyTypeObject *

@@ -10,8 +10,7 @@
 #include "adapters/python/call.h"
 
 struct pst_handle {
-	PyObject_HEAD
-	struct pst_call *call; /* a reference; never NULL */
+	PyObject_HEAD struct pst_call *call; /* a reference; never NULL */
 };
 
 /*

@@ -78,7 +78,8 @@ is_clean(const struct text *text)
 static bool
 is_named(const struct text *text, struct text name)
 {
-	return name.length == text->length && strncasecmp(text->bytes, name.bytes, name.length) == 0;
+	return name.length == text->length &&
+	       strncasecmp(text->bytes, name.bytes, name.length) == 0;
 }
 
 /* Fields that are the server's: hop-by-hop ones, and what CGI gives a meaning. */
@@ -87,8 +88,8 @@ is_reserved(const struct text *name)
 {
 	static const struct text names[] = {{"connection", 10}, {"keep-alive", 10},
 	    {"proxy-authenticate", 18}, {"proxy-authorization", 19}, {"proxy-connection", 16},
-	    {"status", 6}, {"te", 2}, {"trailer", 7}, {"trailers", 8},
-	    {"transfer-encoding", 17}, {"upgrade", 7}};
+	    {"status", 6}, {"te", 2}, {"trailer", 7}, {"trailers", 8}, {"transfer-encoding", 17},
+	    {"upgrade", 7}};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (is_named(name, names[i]))
@@ -114,8 +115,9 @@ check_status(PyObject *status, struct text *reason)
 		return -1;
 	}
 	for (size_t i = 0; i < 3 && i < text.length; i++)
-		code = text.bytes[i] >= '0' && text.bytes[i] <= '9' ?
-		    code * 10 + text.bytes[i] - '0' : 9999;
+		code = text.bytes[i] >= '0' && text.bytes[i] <= '9'
+			   ? code * 10 + text.bytes[i] - '0'
+			   : 9999;
 	if (text.length < 3 || code < 200 || code > 599 ||
 	    (text.length > 3 && text.bytes[3] != ' ')) {
 		PyErr_Format(PyExc_ValueError,
@@ -153,8 +155,8 @@ trim(struct text *text)
 		text->bytes++;
 		text->length--;
 	}
-	while (text->length > 0 && (text->bytes[text->length - 1] == ' ' ||
-	    text->bytes[text->length - 1] == '\t'))
+	while (text->length > 0 &&
+	       (text->bytes[text->length - 1] == ' ' || text->bytes[text->length - 1] == '\t'))
 		text->length--;
 }
 
@@ -166,17 +168,18 @@ check_texts(PyObject *header, struct text *name, struct text *value)
 	PyObject *second = PyTuple_GET_ITEM(header, 1);
 
 	if (text_of(first, name) < 0 || !is_token(name)) {
-		PyErr_Format(PyExc_ValueError, "header name %R is not a token (RFC 9110, 5.1)", first);
+		PyErr_Format(
+		    PyExc_ValueError, "header name %R is not a token (RFC 9110, 5.1)", first);
 		return -1;
 	}
 	if (text_of(second, value) < 0) {
-		PyErr_Format(PyExc_ValueError, "header %U: the value %R has characters beyond latin-1",
-		    first, second);
+		PyErr_Format(PyExc_ValueError,
+		    "header %U: the value %R has characters beyond latin-1", first, second);
 		return -1;
 	}
 	if (!is_clean(value)) {
-		PyErr_Format(PyExc_ValueError, "header %U: the value %R has control characters", first,
-		    second);
+		PyErr_Format(PyExc_ValueError, "header %U: the value %R has control characters",
+		    first, second);
 		return -1;
 	}
 	trim(value);
@@ -320,8 +323,8 @@ pst_head_add_length(struct pst_head *head, long long length)
 		*--digit = (char)('0' + rest % 10);
 		rest /= 10;
 	} while (rest > 0);
-	*field = (struct pst_field){"Content-Length", sizeof "Content-Length" - 1, digit,
-	    (size_t)(end - digit)};
+	*field = (struct pst_field){
+	    "Content-Length", sizeof "Content-Length" - 1, digit, (size_t)(end - digit)};
 	head->count++;
 	head->content_length = length;
 }

@@ -30,13 +30,14 @@ fetch(struct pst_call *call, char *bytes, size_t n)
 		return 0;
 	if (n > SSIZE_MAX)
 		n = SSIZE_MAX;
-	Py_BEGIN_ALLOW_THREADS
-	got = call->host->read(call->request, bytes, n);
-	Py_END_ALLOW_THREADS
-	if (got < 0) {
+	Py_BEGIN_ALLOW_THREADS got = call->host->read(call->request, bytes, n);
+	Py_END_ALLOW_THREADS if (got < 0)
+	{
 		call->input_error = (int)got;
 		call->gone = got == PST_RESULT_GONE;
-	} else if (got == 0) {
+	}
+	else if (got == 0)
+	{
 		call->input_ended = true;
 	}
 	return got > 0 ? (size_t)got : 0;
@@ -147,7 +148,8 @@ size_argument(const char *name, PyObject *const *args, Py_ssize_t count)
 	Py_ssize_t size;
 
 	if (count > 1) {
-		PyErr_Format(PyExc_TypeError, "%s() takes one argument at most, %zd given", name, count);
+		PyErr_Format(
+		    PyExc_TypeError, "%s() takes one argument at most, %zd given", name, count);
 		return -2;
 	}
 	if (count == 0 || args[0] == Py_None)
@@ -190,7 +192,8 @@ read_bytes(struct pst_call *call, Py_ssize_t limit)
 		size = limit;
 	bytes = PyBytes_FromStringAndSize(NULL, size);
 	while (bytes != NULL) {
-		at += (Py_ssize_t)read_into(call, PyBytes_AS_STRING(bytes) + at, (size_t)(size - at));
+		at +=
+		    (Py_ssize_t)read_into(call, PyBytes_AS_STRING(bytes) + at, (size_t)(size - at));
 		if (at < size || size == limit)
 			break;
 		if (size > PY_SSIZE_T_MAX / 2) {
@@ -233,8 +236,9 @@ read_line(struct pst_call *call, Py_ssize_t limit)
 
 		if (limit >= 0 && held > (size_t)limit)
 			held = (size_t)limit;
-		end = held > searched ?
-		    memchr(input->bytes + input->start + searched, '\n', held - searched) : NULL;
+		end = held > searched
+			  ? memchr(input->bytes + input->start + searched, '\n', held - searched)
+			  : NULL;
 		length = end != NULL ? (size_t)(end - (input->bytes + input->start)) + 1 : held;
 		if (end != NULL || (limit >= 0 && held == (size_t)limit) || fill(call) == 0)
 			break;
@@ -321,30 +325,30 @@ input_next(PyObject *self)
 }
 
 static PyMethodDef input_methods[] = {
-	{"read", (PyCFunction)(void (*)(void))input_read, METH_FASTCALL,
-	    "read(size=-1): up to size bytes of the request body; less only at its end"},
-	{"readline", (PyCFunction)(void (*)(void))input_readline, METH_FASTCALL,
-	    "readline(size=-1): a line with its end, or its first size bytes"},
-	{"readlines", (PyCFunction)(void (*)(void))input_readlines, METH_FASTCALL,
-	    "readlines(hint=-1): the lines that are left, or about hint bytes of them"},
-	{"readinto", input_readinto, METH_O, "readinto(buffer): fill it, and say how far"},
-	{NULL, NULL, 0, NULL},
+    {"read", (PyCFunction)(void (*)(void))input_read, METH_FASTCALL,
+	"read(size=-1): up to size bytes of the request body; less only at its end"},
+    {"readline", (PyCFunction)(void (*)(void))input_readline, METH_FASTCALL,
+	"readline(size=-1): a line with its end, or its first size bytes"},
+    {"readlines", (PyCFunction)(void (*)(void))input_readlines, METH_FASTCALL,
+	"readlines(hint=-1): the lines that are left, or about hint bytes of them"},
+    {"readinto", input_readinto, METH_O, "readinto(buffer): fill it, and say how far"},
+    {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot input_slots[] = {
-	{Py_tp_dealloc, pst_handle_dealloc},
-	{Py_tp_iter, input_iter},
-	{Py_tp_iternext, input_next},
-	{Py_tp_methods, input_methods},
-	{Py_tp_doc, (void *)(uintptr_t)"The body of a request (PEP 3333)."},
-	{0, NULL},
+    {Py_tp_dealloc, pst_handle_dealloc},
+    {Py_tp_iter, input_iter},
+    {Py_tp_iternext, input_next},
+    {Py_tp_methods, input_methods},
+    {Py_tp_doc, (void *)(uintptr_t) "The body of a request (PEP 3333)."},
+    {0, NULL},
 };
 
 static PyType_Spec input_spec = {
-	.name = "penstock.Input",
-	.basicsize = sizeof(struct pst_handle),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = input_slots,
+    .name = "penstock.Input",
+    .basicsize = sizeof(struct pst_handle),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = input_slots,
 };
 
 PyTypeObject *

@@ -116,7 +116,8 @@ pst_interp_search_path(const struct pst_app_config *config)
 	}
 	if (append(list, PyUnicode_DecodeFSDefault(directory)) < 0)
 		Py_CLEAR(list);
-	for (unsigned i = 0; list != NULL && (entries = pst_option_value(config, "pythonpath", i)); i++)
+	for (unsigned i = 0; list != NULL && (entries = pst_option_value(config, "pythonpath", i));
+	     i++)
 		if (append_entries(list, directory, entries) < 0)
 			Py_CLEAR(list);
 	return list;
@@ -149,9 +150,11 @@ check_prefix(const struct pst_host *host, const char *executable)
 		return 0;
 	PyErr_Clear();
 	pst_say(host, PST_LOG_ERROR,
-	    "%s has its standard library in %s, but this plugin was built for Python %s in %s: build "
-	    "Penstock with ./configure --with-python=%s", executable, found != NULL ? found : "?",
-	    PST_PYTHON_VERSION, PST_PYTHON_BASE_PREFIX, executable);
+	    "%s has its standard library in %s, but this plugin was built for Python %s in %s: "
+	    "build "
+	    "Penstock with ./configure --with-python=%s",
+	    executable, found != NULL ? found : "?", PST_PYTHON_VERSION, PST_PYTHON_BASE_PREFIX,
+	    executable);
 	return -1;
 }
 
@@ -177,8 +180,8 @@ pst_interp_start(const struct pst_host *host, const struct pst_app_config *confi
 	char executable[PATH_MAX];
 
 	if (Py_IsInitialized()) {
-		pst_say(host, PST_LOG_ERROR, "%s: a Python interpreter runs in this process already",
-		    config->app);
+		pst_say(host, PST_LOG_ERROR,
+		    "%s: a Python interpreter runs in this process already", config->app);
 		return -1;
 	}
 	if (pst_executable_choose(host, config, executable) < 0 || share_symbols(host) < 0 ||
@@ -220,8 +223,10 @@ watch(void *arg)
 		rc = pthread_cond_timedwait(&guard->changed, &guard->lock, &deadline);
 	if (!guard->done) {
 		pst_say(guard->host, PST_LOG_WARNING,
-		    "the application's threads or atexit functions have not ended %d seconds after the "
-		    "last request; exiting without them. Their stacks follow", STOP_SECONDS);
+		    "the application's threads or atexit functions have not ended %d seconds after "
+		    "the "
+		    "last request; exiting without them. Their stacks follow",
+		    STOP_SECONDS);
 		pst_dump(2);
 		_exit(0);
 	}

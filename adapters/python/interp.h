@@ -20,7 +20,8 @@ int pst_interp_start(const struct pst_host *host, const struct pst_app_config *c
  */
 void pst_interp_stop(const struct pst_host *host);
 
-/* The directories that it puts before the rest of sys.path: a new list, or NULL with an exception. */
+/* The directories that it puts before the rest of sys.path: a new list, or NULL with an exception.
+ */
 PyObject *pst_interp_search_path(const struct pst_app_config *config);
 
 #endif

@@ -11,7 +11,6 @@
  * The value of the INDEXth option NAME (0: the first), or NULL. Options that are empty count as not
  * given.
  */
-const char *pst_option_value(
-    const struct pst_app_config *config, const char *name, unsigned index);
+const char *pst_option_value(const struct pst_app_config *config, const char *name, unsigned index);
 
 #endif

@@ -40,8 +40,8 @@ load(struct plugin *plugin, const struct pst_app_config *config)
 
 	if (callable == NULL)
 		return -1;
-	plugin->wsgi = pst_wsgi_new(plugin->host, callable, config->model == PST_MODEL_THREADED,
-	    is_multiprocess(config));
+	plugin->wsgi = pst_wsgi_new(
+	    plugin->host, callable, config->model == PST_MODEL_THREADED, is_multiprocess(config));
 	Py_DECREF(callable);
 	if (plugin->wsgi != NULL)
 		return 0;
@@ -100,27 +100,27 @@ plugin_handle(void *app, struct pst_request *request)
 }
 
 static const struct pst_plugin_lifecycle lifecycle = {
-	.size = sizeof lifecycle,
-	.open = plugin_open,
-	.close = plugin_close,
-	.dump = plugin_dump,
+    .size = sizeof lifecycle,
+    .open = plugin_open,
+    .close = plugin_close,
+    .dump = plugin_dump,
 };
 
 static const struct pst_plugin_blocking blocking = {
-	.size = sizeof blocking,
-	.handle = plugin_handle,
+    .size = sizeof blocking,
+    .handle = plugin_handle,
 };
 
 static const struct pst_plugin description = {
-	.magic = PST_PLUGIN_MAGIC,
-	.major = PST_PLUGIN_MAJOR,
-	.minor = PST_PLUGIN_MINOR,
-	.size = sizeof description,
-	.name = "python",
-	.version = PST_PYTHON_VERSION " (" PST_PYTHON_BASE_PREFIX ")",
-	.models = 1u << PST_MODEL_SYNC,
-	.lifecycle = &lifecycle,
-	.blocking = &blocking,
+    .magic = PST_PLUGIN_MAGIC,
+    .major = PST_PLUGIN_MAJOR,
+    .minor = PST_PLUGIN_MINOR,
+    .size = sizeof description,
+    .name = "python",
+    .version = PST_PYTHON_VERSION " (" PST_PYTHON_BASE_PREFIX ")",
+    .models = 1u << PST_MODEL_SYNC,
+    .lifecycle = &lifecycle,
+    .blocking = &blocking,
 };
 
 const struct pst_plugin *

@@ -30,8 +30,8 @@ send_head(struct pst_call *call)
 
 	if (call->stage == PST_CALL_SENT)
 		return 0;
-	result = call->host->respond(call->request, head->status, head->reason, head->fields,
-	    head->count);
+	result = call->host->respond(
+	    call->request, head->status, head->reason, head->fields, head->count);
 	if (result == PST_RESULT_OK)
 		call->stage = PST_CALL_SENT;
 	return keep_result(call, result);
@@ -113,13 +113,11 @@ write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
 		return -1;
 	fits = (size_t)allowed(call, (long long)n);
 	call->written += (long long)fits;
-	Py_BEGIN_ALLOW_THREADS
-	if (!drops_body(call) && fits > 0)
-		rc = call->host->write(call->request, bytes, fits);
+	Py_BEGIN_ALLOW_THREADS if (!drops_body(call) && fits > 0) rc =
+	    call->host->write(call->request, bytes, fits);
 	if (rc == PST_RESULT_OK && flush)
 		rc = call->host->flush(call->request);
-	Py_END_ALLOW_THREADS
-	return keep_result(call, rc);
+	Py_END_ALLOW_THREADS return keep_result(call, rc);
 }
 
 int
@@ -144,8 +142,8 @@ pst_response_send_file(struct pst_call *call, int fd, off_t offset, long long le
 	length = allowed(call, length);
 	call->written += length;
 	if (!drops_body(call) && length > 0) {
-		Py_BEGIN_ALLOW_THREADS
-		rc = call->host->send_file(call->request, fd, offset, (size_t)length);
+		Py_BEGIN_ALLOW_THREADS rc =
+		    call->host->send_file(call->request, fd, offset, (size_t)length);
 		Py_END_ALLOW_THREADS
 	}
 	return leave(call, keep_result(call, rc));
@@ -167,7 +165,7 @@ static bool
 is_whole(const struct pst_call *call)
 {
 	return call->head.content_length < 0 || call->written >= call->head.content_length ||
-	    drops_body(call);
+	       drops_body(call);
 }
 
 int
@@ -183,7 +181,8 @@ pst_response_end(struct pst_call *call)
 		return leave(call, 0);
 	n = snprintf(message, sizeof message,
 	    "the application sent %lld bytes of body, its Content-Length said %lld: "
-	    "the response is broken off\n", call->written, call->head.content_length);
+	    "the response is broken off\n",
+	    call->written, call->head.content_length);
 	pst_call_unlock(call);
 	pst_errors_flush(call);
 	pst_errors_add(call, message, (size_t)n);
@@ -200,17 +199,18 @@ static PyObject *
 response_write(PyObject *self, PyObject *bytes)
 {
 	if (!PyBytes_Check(bytes)) {
-		PyErr_Format(PyExc_TypeError, "write() takes bytes, not %.100s", Py_TYPE(bytes)->tp_name);
+		PyErr_Format(
+		    PyExc_TypeError, "write() takes bytes, not %.100s", Py_TYPE(bytes)->tp_name);
 		return NULL;
 	}
-	if (pst_response_write(call_of(self), PyBytes_AS_STRING(bytes),
-	        (size_t)PyBytes_GET_SIZE(bytes), true) < 0)
+	if (pst_response_write(
+		call_of(self), PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes), true) < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
 
 static PyMethodDef write_method = {
-	"write", response_write, METH_O, "write(bytes): send a piece of the response body (PEP 3333)"};
+    "write", response_write, METH_O, "write(bytes): send a piece of the response body (PEP 3333)"};
 
 /* Raise what exc_info holds: always -1. */
 static int
@@ -254,7 +254,8 @@ check_order(struct pst_call *call, PyObject *exc_info)
 		return -1;
 	}
 	if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3) {
-		PyErr_SetString(PyExc_TypeError, "start_response(): exc_info is what sys.exc_info() returns");
+		PyErr_SetString(
+		    PyExc_TypeError, "start_response(): exc_info is what sys.exc_info() returns");
 		return -1;
 	}
 	return stage == PST_CALL_SENT ? reraise(exc_info) : 0;
@@ -315,13 +316,14 @@ response_start(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject
 		return NULL;
 	return PyCFunction_New(&write_method, self);
 wrong:
-	PyErr_SetString(PyExc_TypeError, "start_response(status, headers, exc_info=None) is what PEP 3333 has");
+	PyErr_SetString(
+	    PyExc_TypeError, "start_response(status, headers, exc_info=None) is what PEP 3333 has");
 	return NULL;
 }
 
-static PyMethodDef start_method = {"start_response",
-	(PyCFunction)(void (*)(void))response_start, METH_FASTCALL | METH_KEYWORDS,
-	"start_response(status, headers, exc_info=None): the head of the response (PEP 3333)"};
+static PyMethodDef start_method = {"start_response", (PyCFunction)(void (*)(void))response_start,
+    METH_FASTCALL | METH_KEYWORDS,
+    "start_response(status, headers, exc_info=None): the head of the response (PEP 3333)"};
 
 PyObject *
 pst_response_start(PyObject *response)
@@ -330,16 +332,16 @@ pst_response_start(PyObject *response)
 }
 
 static PyType_Slot response_slots[] = {
-	{Py_tp_dealloc, pst_handle_dealloc},
-	{Py_tp_doc, (void *)(uintptr_t)"The response to a request (PEP 3333)."},
-	{0, NULL},
+    {Py_tp_dealloc, pst_handle_dealloc},
+    {Py_tp_doc, (void *)(uintptr_t) "The response to a request (PEP 3333)."},
+    {0, NULL},
 };
 
 static PyType_Spec response_spec = {
-	.name = "penstock.Response",
-	.basicsize = sizeof(struct pst_handle),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = response_slots,
+    .name = "penstock.Response",
+    .basicsize = sizeof(struct pst_handle),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = response_slots,
 };
 
 PyTypeObject *

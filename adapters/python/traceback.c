@@ -28,7 +28,8 @@ format(PyObject *type, PyObject *value, PyObject *traceback)
 	PyObject *lines = NULL;
 
 	if (module != NULL)
-		lines = PyObject_CallMethod(module, "format_exception", "OOO", type, value, traceback);
+		lines =
+		    PyObject_CallMethod(module, "format_exception", "OOO", type, value, traceback);
 	Py_XDECREF(module);
 	return join(lines);
 }
@@ -36,8 +37,9 @@ format(PyObject *type, PyObject *value, PyObject *traceback)
 static PyObject *
 type_name(PyObject *type)
 {
-	return PyBytes_FromString(PyExceptionClass_Check(type) ?
-	    ((PyTypeObject *)(void *)type)->tp_name : "an exception");
+	return PyBytes_FromString(PyExceptionClass_Check(type)
+				      ? ((PyTypeObject *)(void *)type)->tp_name
+				      : "an exception");
 }
 
 /*

@@ -24,8 +24,7 @@ struct pst_wsgi {
 };
 
 struct pst_wsgi *
-pst_wsgi_new(
-    const struct pst_host *host, PyObject *callable, bool multithread, bool multiprocess)
+pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread, bool multiprocess)
 {
 	struct pst_wsgi *wsgi = calloc(1, sizeof *wsgi);
 
@@ -42,8 +41,8 @@ pst_wsgi_new(
 	wsgi->file_wrapper_type = pst_file_wrapper_type();
 	wsgi->close = PyUnicode_InternFromString("close");
 	if (!PyErr_Occurred())
-		wsgi->environ = pst_environ_new(
-		    multithread, multiprocess, (PyObject *)wsgi->file_wrapper_type);
+		wsgi->environ =
+		    pst_environ_new(multithread, multiprocess, (PyObject *)wsgi->file_wrapper_type);
 	if (PyErr_Occurred()) {
 		pst_wsgi_free(wsgi);
 		return NULL;
@@ -73,8 +72,8 @@ effect(const struct pst_call *call, bool whole)
 {
 	if (whole)
 		return "in close(), after a whole response";
-	return call->stage == PST_CALL_SENT ? "the response had begun and is broken off" :
-	    "answered 500";
+	return call->stage == PST_CALL_SENT ? "the response had begun and is broken off"
+					    : "answered 500";
 }
 
 /* The exception that is set, which is taken: a line that says it all, and its traceback. */
@@ -105,11 +104,9 @@ log_titled(struct pst_call *call, PyObject *text)
 		PyErr_Clear();
 		return;
 	}
-	Py_BEGIN_ALLOW_THREADS
-	call->host->log(
+	Py_BEGIN_ALLOW_THREADS call->host->log(
 	    PST_LOG_ERROR, PyBytes_AS_STRING(titled), (size_t)PyBytes_GET_SIZE(titled));
-	Py_END_ALLOW_THREADS
-	Py_DECREF(titled);
+	Py_END_ALLOW_THREADS Py_DECREF(titled);
 }
 
 /*
@@ -140,7 +137,8 @@ report(struct pst_call *call, bool whole)
 static int
 type_error(PyObject *item)
 {
-	PyErr_Format(PyExc_TypeError, "the response body must be an iterable of bytes, not of %.100s",
+	PyErr_Format(PyExc_TypeError,
+	    "the response body must be an iterable of bytes, not of %.100s",
 	    Py_TYPE(item)->tp_name);
 	return -1;
 }
@@ -165,8 +163,8 @@ send_items(struct pst_call *call, PyObject *items)
 	for (Py_ssize_t i = 0; i < count; i++) {
 		PyObject *item = PyTuple_GET_ITEM(items, i);
 
-		if (pst_response_write(call, PyBytes_AS_STRING(item),
-		        (size_t)PyBytes_GET_SIZE(item), false) < 0)
+		if (pst_response_write(
+			call, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), false) < 0)
 			return -1;
 	}
 	return 0;
@@ -183,9 +181,9 @@ send_pieces(struct pst_call *call, PyObject *result)
 	if (iterator == NULL)
 		return -1;
 	while (rc == 0 && (piece = PyIter_Next(iterator)) != NULL) {
-		rc = PyBytes_Check(piece) ?
-		    pst_response_write(call, PyBytes_AS_STRING(piece),
-		        (size_t)PyBytes_GET_SIZE(piece), true) : type_error(piece);
+		rc = PyBytes_Check(piece) ? pst_response_write(call, PyBytes_AS_STRING(piece),
+						(size_t)PyBytes_GET_SIZE(piece), true)
+					  : type_error(piece);
 		Py_DECREF(piece);
 	}
 	Py_DECREF(iterator);
@@ -262,8 +260,8 @@ call_application(const struct pst_wsgi *wsgi, struct pst_call *call)
 		args[1] = pst_environ_make(wsgi->environ, params, count, input, errors);
 		args[2] = pst_response_start(response);
 		if (args[1] != NULL && args[2] != NULL)
-			result = PyObject_Vectorcall(wsgi->callable, args + 1,
-			    2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+			result = PyObject_Vectorcall(
+			    wsgi->callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	}
 	Py_XDECREF(args[1]);
 	Py_XDECREF(args[2]);
@@ -309,7 +307,8 @@ pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_request *request)
 	rc = result != NULL ? finish(wsgi, call, result) : report(call, false);
 	Py_XDECREF(result);
 	if (call->gone)
-		pst_call_log(call, PST_LOG_DEBUG, "the client went away before the response was complete");
+		pst_call_log(
+		    call, PST_LOG_DEBUG, "the client went away before the response was complete");
 	pst_errors_flush(call);
 	pst_call_end(call);
 	pst_call_unref(call);

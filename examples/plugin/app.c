@@ -42,7 +42,7 @@ static int
 respond(const struct pst_host *host, struct pst_request *request, int status, const char *type)
 {
 	const struct pst_field fields[] = {
-		{"Content-Type", strlen("Content-Type"), type, strlen(type)},
+	    {"Content-Type", strlen("Content-Type"), type, strlen(type)},
 	};
 
 	return host->respond(request, status, NULL, fields, 1);
@@ -104,8 +104,7 @@ get_stream(const struct app *app, struct pst_request *request)
 	for (int i = 1; i <= 10; i++) {
 		char line[32];
 		int n = snprintf(line, sizeof(line), "line %d\n", i);
-		if (app->host->write(request, line, (size_t)n) < 0 ||
-		    app->host->flush(request) < 0)
+		if (app->host->write(request, line, (size_t)n) < 0 || app->host->flush(request) < 0)
 			return -1;
 	}
 	return 0;
@@ -122,8 +121,8 @@ send_open_file(const struct app *app, struct pst_request *request, int fd)
 		return -1;
 	n = snprintf(length, sizeof(length), "%lld", (long long)st.st_size);
 	const struct pst_field fields[] = {
-		{"Content-Type", 12, "application/octet-stream", 24},
-		{"Content-Length", 14, length, (size_t)n},
+	    {"Content-Type", 12, "application/octet-stream", 24},
+	    {"Content-Length", 14, length, (size_t)n},
 	};
 	if (app->host->respond(request, 200, NULL, fields, 2) < 0)
 		return -1;
@@ -148,11 +147,11 @@ static const struct {
 	const char *path;
 	int (*handle)(const struct app *app, struct pst_request *request);
 } routes[] = {
-	{"GET", "/", get_hello},
-	{"POST", "/echo", post_echo},
-	{"GET", "/params", get_params},
-	{"GET", "/stream", get_stream},
-	{"GET", "/file", get_file},
+    {"GET", "/", get_hello},
+    {"POST", "/echo", post_echo},
+    {"GET", "/params", get_params},
+    {"GET", "/stream", get_stream},
+    {"GET", "/file", get_file},
 };
 
 /* --- the plugin --- */
@@ -221,27 +220,27 @@ app_close(void *arg)
 }
 
 static const struct pst_plugin_lifecycle lifecycle = {
-	.size = sizeof(lifecycle),
-	.open = app_open,
-	.close = app_close,
+    .size = sizeof(lifecycle),
+    .open = app_open,
+    .close = app_close,
 };
 
 static const struct pst_plugin_blocking blocking = {
-	.size = sizeof(blocking),
-	.handle = app_handle,
+    .size = sizeof(blocking),
+    .handle = app_handle,
 };
 
 /* Nothing that a request changes is shared, so that any number of threads may run it. */
 static const struct pst_plugin plugin = {
-	.magic = PST_PLUGIN_MAGIC,
-	.major = PST_PLUGIN_MAJOR,
-	.minor = PST_PLUGIN_MINOR,
-	.size = sizeof(plugin),
-	.name = "example",
-	.version = "1.0",
-	.models = 1u << PST_MODEL_SYNC | 1u << PST_MODEL_THREADED,
-	.lifecycle = &lifecycle,
-	.blocking = &blocking,
+    .magic = PST_PLUGIN_MAGIC,
+    .major = PST_PLUGIN_MAJOR,
+    .minor = PST_PLUGIN_MINOR,
+    .size = sizeof(plugin),
+    .name = "example",
+    .version = "1.0",
+    .models = 1u << PST_MODEL_SYNC | 1u << PST_MODEL_THREADED,
+    .lifecycle = &lifecycle,
+    .blocking = &blocking,
 };
 
 const struct pst_plugin *

@@ -28,8 +28,7 @@ reaped(struct pst_arbiter *arbiter, pid_t pid, int wait_status)
 		pst_arbiter_gate_gone(arbiter, wait_status);
 		return;
 	}
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
-	{
+	TAILQ_FOREACH (worker, &arbiter->workers, link) {
 		if (pid == worker->child.pid) {
 			pst_arbiter_worker_gone(arbiter, worker, wait_status);
 			return;
@@ -54,8 +53,8 @@ reap(struct pst_arbiter *arbiter)
 static void
 set_signals(sigset_t *set)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGHUP, SIGUSR1,
-	    SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2,
+	    SIGTTIN, SIGTTOU, SIGWINCH};
 
 	sigemptyset(set);
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
@@ -136,7 +135,8 @@ on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 	case SIGTTOU: on_scale(arbiter, number, info->ssi_pid); break;
 	default:
 		pst_log_warning("SIG%s from pid %u is ignored: this version of Penstock has no "
-				"use for it yet", sigabbrev_np(number), info->ssi_pid);
+				"use for it yet",
+		    sigabbrev_np(number), info->ssi_pid);
 	}
 }
 
@@ -178,8 +178,7 @@ open_signals(struct pst_arbiter *arbiter)
 	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	if (fd < 0)
 		return -1;
-	arbiter->signals =
-	    event_new(arbiter->base, fd, EV_READ | EV_PERSIST, on_signals, arbiter);
+	arbiter->signals = event_new(arbiter->base, fd, EV_READ | EV_PERSIST, on_signals, arbiter);
 	if (!arbiter->signals) {
 		close(fd);
 		return -1;
@@ -259,8 +258,7 @@ start_children(struct pst_arbiter *arbiter)
 	struct pst_worker *worker;
 
 	pst_gate_start(&arbiter->gate);
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
-	{
+	TAILQ_FOREACH (worker, &arbiter->workers, link) {
 		if (arbiter->phase != PST_PHASE_STARTING)
 			break;
 		pst_worker_start(worker);

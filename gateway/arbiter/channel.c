@@ -199,8 +199,8 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 /* ---- what the header lists ---- */
 
 struct pst_channel *
-pst_channel_new(struct event_base *base, int fd, const struct pst_channel_events *events,
-    void *owner)
+pst_channel_new(
+    struct event_base *base, int fd, const struct pst_channel_events *events, void *owner)
 {
 	struct pst_channel *channel = calloc(1, sizeof(*channel));
 

@@ -25,8 +25,8 @@ struct pst_channel_events {
  * The callbacks run from the event loop only, never from the calls below, and must not free the
  * channel.
  */
-struct pst_channel *pst_channel_new(struct event_base *base, int fd,
-    const struct pst_channel_events *events, void *owner);
+struct pst_channel *pst_channel_new(
+    struct event_base *base, int fd, const struct pst_channel_events *events, void *owner);
 void pst_channel_free(struct pst_channel *channel);
 
 /* Send one line; the arguments are its words and a NULL. */

@@ -41,8 +41,7 @@ signal_child(struct pst_child *child, int number)
 static void
 end_suspect(struct pst_child *child)
 {
-	pst_log_error(
-	    "%s (pid %ld) is ended: %s", child->name, (long)child->pid, child->suspicion);
+	pst_log_error("%s (pid %ld) is ended: %s", child->name, (long)child->pid, child->suspicion);
 	pst_child_end(child, SIGTERM, PST_CHILD_GRACE);
 }
 
@@ -54,9 +53,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	switch (child->slot.state) {
-	case PST_SLOT_BACKOFF:
-		child->events->retry(child->owner);
-		break;
+	case PST_SLOT_BACKOFF: child->events->retry(child->owner); break;
 	case PST_SLOT_RETIRING:
 		if (child->suspicion[0]) {
 			end_suspect(child);
@@ -68,9 +65,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		    (long)child->pid);
 		pst_child_end(child, SIGKILL, PST_CHILD_GRACE);
 		break;
-	case PST_SLOT_DYING:
-		signal_child(child, SIGKILL);
-		break;
+	case PST_SLOT_DYING: signal_child(child, SIGKILL); break;
 	case PST_SLOT_STARTING:
 		if (!child->suspicion[0]) {
 			child->events->late(child->owner);
@@ -78,12 +73,9 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		}
 		/* fallthrough */
 	case PST_SLOT_READY:
-	case PST_SLOT_USABLE:
-		end_suspect(child);
-		break;
+	case PST_SLOT_USABLE: end_suspect(child); break;
 	case PST_SLOT_EMPTY:
-	case PST_SLOT_STATES:
-		assert(!"a timer without a state that needs one");
+	case PST_SLOT_STATES: assert(!"a timer without a state that needs one");
 	}
 }
 
@@ -105,8 +97,8 @@ on_end(void *owner, const char *why)
 }
 
 static const struct pst_channel_events channel_events = {
-	.line = on_line,
-	.end = on_end,
+    .line = on_line,
+    .end = on_end,
 };
 
 int

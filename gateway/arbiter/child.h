@@ -30,7 +30,7 @@ struct pst_child {
 	struct pst_channel *channel;
 	struct event *timer;
 	char suspicion[256]; /* why it will be ended unless it exits first; "" for no reason */
-	bool told_unknown;   /* an unknown line was logged */
+	bool told_unknown; /* an unknown line was logged */
 	struct event_base *base;
 	const struct pst_child_events *events;
 	void *owner;
@@ -63,7 +63,8 @@ void pst_child_retire(struct pst_child *child, unsigned grace);
 /* Ask it to finish and exit; after GRACE milliseconds it is killed. */
 void pst_child_drain(struct pst_child *child, unsigned grace);
 
-/* Send signal NUMBER now and SIGKILL after GRACE milliseconds. In state dying: only make it quicker. */
+/* Send signal NUMBER now and SIGKILL after GRACE milliseconds. In state dying: only make it
+ * quicker. */
 void pst_child_end(struct pst_child *child, int number, unsigned grace);
 
 /*

@@ -68,8 +68,7 @@ announce_workers(struct pst_gate *gate)
 	struct pst_arbiter *arbiter = gate->arbiter;
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
-	{
+	TAILQ_FOREACH (worker, &arbiter->workers, link) {
 		worker->announced = false;
 		if (worker->child.slot.state == PST_SLOT_USABLE)
 			pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
@@ -85,8 +84,7 @@ find_worker(struct pst_arbiter *arbiter, const char *id)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
-	{
+	TAILQ_FOREACH (worker, &arbiter->workers, link) {
 		if (worker->announced && strcmp(worker->id, id) == 0)
 			return worker;
 	}
@@ -186,8 +184,7 @@ pst_gate_start(struct pst_gate *gate)
 	send_settings(gate->child.channel, arbiter);
 	send_listeners(gate->child.channel, &arbiter->listeners);
 	if (arbiter->access_log >= 0)
-		pst_channel_send_fd(
-		    gate->child.channel, arbiter->access_log, "ACCESS_LOG", NULL);
+		pst_channel_send_fd(gate->child.channel, arbiter->access_log, "ACCESS_LOG", NULL);
 	pst_channel_send(gate->child.channel, "START", NULL);
 	announce_workers(gate);
 }

@@ -119,7 +119,8 @@ pst_identity_find(
 			return 0;
 		snprintf(why, PST_CONF_WHY,
 		    "--user and --group: only root may change them, and this is user id %u, "
-		    "group id %u", (unsigned)geteuid(), (unsigned)getegid());
+		    "group id %u",
+		    (unsigned)geteuid(), (unsigned)getegid());
 		return -1;
 	}
 	if (!user && !group)

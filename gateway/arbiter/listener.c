@@ -80,8 +80,8 @@ name_wish(struct pst_listener *listener)
 	else if (address->kind == PST_ADDRESS_FD)
 		snprintf(listener->name, sizeof(listener->name), "fd://%d", address->fd);
 	else
-		name_host(listener, strchr(address->host, ':') != NULL, address->host,
-		    address->port);
+		name_host(
+		    listener, strchr(address->host, ':') != NULL, address->host, address->port);
 }
 
 /* ---- opening one ---- */
@@ -89,13 +89,12 @@ name_wish(struct pst_listener *listener)
 /* Each of these returns 0, or an errno; *HINT then may say what to do. */
 
 static int
-listen_on(struct pst_listener *listener, const struct sockaddr *address, socklen_t length,
-    int backlog)
+listen_on(
+    struct pst_listener *listener, const struct sockaddr *address, socklen_t length, int backlog)
 {
 	int on = 1;
 
-	listener->fd =
-	    socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	listener->fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (listener->fd < 0)
 		return errno;
 	if (address->sa_family != AF_UNIX)
@@ -194,8 +193,7 @@ open_unix(struct pst_listener *listener, const struct opening *opening, const ch
 	if (error)
 		return error;
 	before = umask(opening->umask);
-	error = listen_on(
-	    listener, (struct sockaddr *)&address, sizeof(address), opening->backlog);
+	error = listen_on(listener, (struct sockaddr *)&address, sizeof(address), opening->backlog);
 	umask(before);
 	if (error)
 		return error;
@@ -274,8 +272,8 @@ open_patiently(struct pst_listener *listener, const struct opening *opening)
 		if (error != EADDRINUSE || tries == RETRY_TIMES)
 			break;
 		if (tries == 0)
-			pst_log_warning("%s is in use; trying again for %d seconds",
-			    listener->name, RETRY_MS * RETRY_TIMES / 1000);
+			pst_log_warning("%s is in use; trying again for %d seconds", listener->name,
+			    RETRY_MS * RETRY_TIMES / 1000);
 		if (!wait_a_little())
 			return PST_LISTENERS_INTERRUPTED;
 	}
@@ -315,8 +313,8 @@ set_wishes(struct pst_listeners *listeners, const struct pst_conf *conf, size_t 
 			listener->address.fd = FIRST_SYSTEMD_FD + (int)i;
 		} else {
 			/* It was checked when it was set. */
-			(void)pst_address_parse(&listener->address,
-			    pst_conf_item(conf, PST_OPT_BIND, i), &why);
+			(void)pst_address_parse(
+			    &listener->address, pst_conf_item(conf, PST_OPT_BIND, i), &why);
 		}
 	}
 	unsetenv("LISTEN_PID");
@@ -363,8 +361,8 @@ pst_listeners_close(struct pst_listeners *listeners)
 
 		if (listener->fd < 0)
 			continue;
-		if (listener->ino && lstat(path, &status) == 0 &&
-		    status.st_dev == listener->dev && status.st_ino == listener->ino)
+		if (listener->ino && lstat(path, &status) == 0 && status.st_dev == listener->dev &&
+		    status.st_ino == listener->ino)
 			unlink(path);
 		close(listener->fd);
 	}

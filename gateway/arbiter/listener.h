@@ -15,9 +15,9 @@
 
 struct pst_listener {
 	struct pst_address address;
-	int fd;         /* listening, non-blocking, close-on-exec */
+	int fd; /* listening, non-blocking, close-on-exec */
 	char name[300]; /* 127.0.0.1:8000, [::1]:8000, unix:/path: where it really listens */
-	dev_t dev;      /* of a unix socket that we made, so that only that one is removed */
+	dev_t dev; /* of a unix socket that we made, so that only that one is removed */
 	ino_t ino;
 };
 
@@ -28,7 +28,7 @@ struct pst_listeners {
 
 enum pst_listeners_result {
 	PST_LISTENERS_OPEN,
-	PST_LISTENERS_FAILED,      /* a line was logged */
+	PST_LISTENERS_FAILED, /* a line was logged */
 	PST_LISTENERS_INTERRUPTED, /* TERM, INT or QUIT came while it waited for an address */
 };
 

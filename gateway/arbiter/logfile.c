@@ -14,6 +14,6 @@ pst_logfile_is_file(const struct pst_conf *conf, enum pst_option_id id)
 int
 pst_logfile_open(const struct pst_conf *conf, enum pst_option_id id)
 {
-	return open(pst_conf_text(conf, id),
-	    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	return open(
+	    pst_conf_text(conf, id), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
 }

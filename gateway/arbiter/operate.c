@@ -57,8 +57,7 @@ find_last(const struct pst_arbiter *arbiter, unsigned *count)
 	struct pst_worker *worker, *last = NULL;
 
 	*count = 0;
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
-	{
+	TAILQ_FOREACH (worker, &arbiter->workers, link) {
 		if (worker->role != PST_WORKER_HOLDER)
 			continue;
 		++*count;
@@ -99,7 +98,7 @@ pst_arbiter_less(struct pst_arbiter *arbiter)
 	}
 	pst_log_info("worker %s (pid %ld) is taken away: %u worker%s", last->id,
 	    (long)last->child.pid, count - 1, count == 2 ? "" : "s");
-	TAILQ_FOREACH(heir, &arbiter->workers, link)
+	TAILQ_FOREACH (heir, &arbiter->workers, link)
 		if (heir->role == PST_WORKER_HEIR && heir->number == last->number)
 			pst_worker_leave(heir);
 	pst_worker_leave(last);

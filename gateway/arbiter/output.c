@@ -16,12 +16,12 @@ struct pst_output {
 	struct pst_output *next, **link;
 	struct event *readable;
 	int fd;
-	bool ended;    /* nobody has the other end any more */
+	bool ended; /* nobody has the other end any more */
 	bool finished; /* the worker has exited: nobody points here */
 	pid_t pid;
 	char id[PST_OUTPUT_ID];
 	bool continued; /* a piece of the line that has not ended was logged, as LEVEL */
-	bool hidden;    /* the log does not want LEVEL */
+	bool hidden; /* the log does not want LEVEL */
 	enum pst_log_level level;
 	size_t length; /* of the line that has not ended */
 	char line[PST_OUTPUT_LINE];
@@ -89,8 +89,8 @@ take_lines(struct pst_output *output)
 static ssize_t
 read_some(struct pst_output *output)
 {
-	ssize_t n = read(output->fd, output->line + output->length,
-	    sizeof(output->line) - output->length);
+	ssize_t n =
+	    read(output->fd, output->line + output->length, sizeof(output->line) - output->length);
 
 	if (n > 0) {
 		output->length += (size_t)n;
@@ -133,8 +133,7 @@ pst_output_new(struct pst_outputs *outputs, int fd, const char *id)
 		return NULL;
 	output->fd = fd;
 	snprintf(output->id, sizeof(output->id), "%s", id);
-	output->readable =
-	    event_new(outputs->base, fd, EV_READ | EV_PERSIST, on_readable, output);
+	output->readable = event_new(outputs->base, fd, EV_READ | EV_PERSIST, on_readable, output);
 	if (!output->readable || event_priority_set(output->readable, outputs->priority) < 0 ||
 	    event_add(output->readable, NULL) < 0) {
 		if (output->readable)

@@ -34,7 +34,7 @@ stop_when_empty(struct pst_arbiter *arbiter)
 
 	if (arbiter->phase < PST_PHASE_RETIRING || pst_slot_has_process(&arbiter->gate.child.slot))
 		return;
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		if (pst_slot_has_process(&worker->child.slot))
 			return;
 	arbiter->finished = true;
@@ -66,7 +66,7 @@ pst_arbiter_end(struct pst_arbiter *arbiter, int number)
 	if (arbiter->phase != PST_PHASE_ENDING)
 		enter_phase(arbiter, PST_PHASE_ENDING);
 	end_child(&arbiter->gate.child, number);
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		end_child(&worker->child, number);
 	stop_when_empty(arbiter);
 }
@@ -101,7 +101,7 @@ retire(struct pst_arbiter *arbiter)
 	struct pst_worker *worker;
 
 	enter_phase(arbiter, PST_PHASE_RETIRING);
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		retire_worker(&worker->child);
 	stop_when_empty(arbiter);
 }
@@ -122,7 +122,7 @@ pst_arbiter_drain(struct pst_arbiter *arbiter)
 	struct pst_worker *worker;
 
 	enter_phase(arbiter, PST_PHASE_DRAINING);
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		if (worker->role == PST_WORKER_HEIR)
 			pst_worker_leave(worker);
 	give_up_slot(gate);
@@ -158,8 +158,8 @@ retry(struct pst_child *child, const char *name, long pid, int wait_status)
 		pst_log_error("%s (pid %ld) %s; another is started in %u.%u s", name, pid, words,
 		    delay / 1000, delay % 1000 / 100);
 	else
-		pst_log_error("%s could not be started; another try in %u.%u s", name,
-		    delay / 1000, delay % 1000 / 100);
+		pst_log_error("%s could not be started; another try in %u.%u s", name, delay / 1000,
+		    delay % 1000 / 100);
 	pst_child_retry_later(child, delay);
 }
 
@@ -173,12 +173,13 @@ pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status)
 	int code;
 
 	pst_child_reaped(child);
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		pst_worker_drained(worker);
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (arbiter->phase >= PST_PHASE_DRAINING) {
 		if (child->slot.state == PST_SLOT_DRAINING && wait_status != 0)
-			pst_log_error("gateway (pid %ld) %s while it finished requests", pid, words);
+			pst_log_error(
+			    "gateway (pid %ld) %s while it finished requests", pid, words);
 		if (child->slot.state != PST_SLOT_EMPTY)
 			pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
 		if (arbiter->phase == PST_PHASE_DRAINING)
@@ -188,8 +189,8 @@ pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status)
 	}
 	code = start_failure(child, wait_status);
 	if (!arbiter->gate.was_usable && code >= 0) {
-		pst_log_critical("the gateway (pid %ld) %s before it could serve: giving up", pid,
-		    words);
+		pst_log_critical(
+		    "the gateway (pid %ld) %s before it could serve: giving up", pid, words);
 		if (pst_slot_has_process(&child->slot))
 			pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
 		fail(arbiter, code == PST_EXIT_USAGE ? PST_EXIT_USAGE : PST_EXIT_FAILED);
@@ -208,7 +209,8 @@ give_up_start(
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (code == PST_EXIT_APP)
 		pst_log_critical("the application '%s' did not load: what worker %s (pid %ld) "
-				 "printed above says why; giving up", app, worker->id, pid);
+				 "printed above says why; giving up",
+		    app, worker->id, pid);
 	else
 		pst_log_critical("worker %s (pid %ld) for '%s' %s before it was ready: what it "
 				 "printed above should say why; giving up",
@@ -228,7 +230,8 @@ worker_left(struct pst_worker *worker, long pid, int wait_status)
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (wait_status != 0 && pst_slot_is_wanted(&child->slot))
 		pst_log_error("worker %s (pid %ld) %s before it had finished its requests: those "
-			      "are lost", worker->id, pid, words);
+			      "are lost",
+		    worker->id, pid, words);
 	else
 		pst_log_info("worker %s (pid %ld) has left: it %s", worker->id, pid, words);
 	if (child->slot.state != PST_SLOT_EMPTY)
@@ -274,8 +277,7 @@ pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, 
 }
 
 void
-pst_arbiter_log_addresses(
-    const struct pst_arbiter *arbiter, const char *before, const char *after)
+pst_arbiter_log_addresses(const struct pst_arbiter *arbiter, const char *before, const char *after)
 {
 	const struct pst_listeners *listeners = &arbiter->listeners;
 	char text[2048], url[400];
@@ -284,8 +286,8 @@ pst_arbiter_log_addresses(
 	text[0] = '\0';
 	for (size_t i = 0; i < listeners->count && used + sizeof(url) < sizeof(text); i++) {
 		pst_listener_url(&listeners->list[i], url, sizeof(url));
-		used += (size_t)snprintf(
-		    text + used, sizeof(text) - used, "%s%s", i ? "," : "", url);
+		used +=
+		    (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? "," : "", url);
 	}
 	pst_log_info("%s%s%s", before, text, after);
 }
@@ -296,8 +298,7 @@ pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker
 	pst_log_info("worker %s ready (pid %ld)", worker->id, (long)worker->child.pid);
 	if (arbiter->phase == PST_PHASE_STARTING) {
 		enter_phase(arbiter, PST_PHASE_SERVING);
-		pst_arbiter_log_addresses(
-		    arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
+		pst_arbiter_log_addresses(arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
 	}
 	pst_turnover_age(worker);
 	if (worker->role == PST_WORKER_HEIR)

@@ -78,8 +78,8 @@ pst_pidfile_write(const char *path)
 	char temporary[PATH_MAX];
 
 	if (pid && is_penstock(pid)) {
-		pst_log_critical("penstock is already running as pid %ld, says the pid file %s",
-		    pid, path);
+		pst_log_critical(
+		    "penstock is already running as pid %ld, says the pid file %s", pid, path);
 		return -1;
 	}
 	if (snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid()) >=

@@ -86,8 +86,8 @@ is_abandoned(int fd, const struct pst_identity *identity)
 }
 
 static void
-sweep_one(int parent, const char *parent_path, const char *name,
-    const struct pst_identity *identity)
+sweep_one(
+    int parent, const char *parent_path, const char *name, const struct pst_identity *identity)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -125,7 +125,7 @@ static bool
 fits(const char *parent)
 {
 	return parent && parent[0] == '/' && strlen(parent) + ROOM_BELOW <= PST_RUNDIR_PATH &&
-	    access(parent, W_OK | X_OK) == 0;
+	       access(parent, W_OK | X_OK) == 0;
 }
 
 static const char *
@@ -234,7 +234,8 @@ pst_rundir_listen(const struct pst_rundir *rundir, const char *id, char path[PST
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
-	/* Only the gateway's user can enter the directory; the socket itself need not be changed. */
+	/* Only the gateway's user can enter the directory; the socket itself need not be changed.
+	 */
 	before = umask(0);
 	bound = bind(fd, (struct sockaddr *)&address, sizeof(address));
 	umask(before);

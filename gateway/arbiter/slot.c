@@ -10,20 +10,17 @@ static const struct {
 	bool has_process;
 	bool is_wanted;
 } states[PST_SLOT_STATES] = {
-	[PST_SLOT_EMPTY] = {"empty", TO(STARTING) | TO(BACKOFF), false, false},
-	[PST_SLOT_STARTING] = {"starting",
-	    TO(READY) | TO(USABLE) | TO(DRAINING) | TO(DYING) | TO(BACKOFF) | TO(EMPTY), true,
-	    true},
-	[PST_SLOT_READY] = {"ready",
-	    TO(USABLE) | TO(RETIRING) | TO(DRAINING) | TO(DYING) | TO(BACKOFF) | TO(EMPTY), true,
-	    true},
-	[PST_SLOT_USABLE] = {"usable",
-	    TO(READY) | TO(RETIRING) | TO(DRAINING) | TO(DYING) | TO(BACKOFF) | TO(EMPTY), true,
-	    true},
-	[PST_SLOT_RETIRING] = {"retiring", TO(DRAINING) | TO(DYING) | TO(EMPTY), true, true},
-	[PST_SLOT_DRAINING] = {"draining", TO(DYING) | TO(BACKOFF) | TO(EMPTY), true, false},
-	[PST_SLOT_DYING] = {"dying", TO(BACKOFF) | TO(EMPTY), true, false},
-	[PST_SLOT_BACKOFF] = {"backoff", TO(STARTING) | TO(BACKOFF) | TO(EMPTY), false, false},
+    [PST_SLOT_EMPTY] = {"empty", TO(STARTING) | TO(BACKOFF), false, false},
+    [PST_SLOT_STARTING] = {"starting",
+	TO(READY) | TO(USABLE) | TO(DRAINING) | TO(DYING) | TO(BACKOFF) | TO(EMPTY), true, true},
+    [PST_SLOT_READY] = {"ready",
+	TO(USABLE) | TO(RETIRING) | TO(DRAINING) | TO(DYING) | TO(BACKOFF) | TO(EMPTY), true, true},
+    [PST_SLOT_USABLE] = {"usable",
+	TO(READY) | TO(RETIRING) | TO(DRAINING) | TO(DYING) | TO(BACKOFF) | TO(EMPTY), true, true},
+    [PST_SLOT_RETIRING] = {"retiring", TO(DRAINING) | TO(DYING) | TO(EMPTY), true, true},
+    [PST_SLOT_DRAINING] = {"draining", TO(DYING) | TO(BACKOFF) | TO(EMPTY), true, false},
+    [PST_SLOT_DYING] = {"dying", TO(BACKOFF) | TO(EMPTY), true, false},
+    [PST_SLOT_BACKOFF] = {"backoff", TO(STARTING) | TO(BACKOFF) | TO(EMPTY), false, false},
 };
 
 const char *

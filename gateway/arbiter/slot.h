@@ -3,12 +3,11 @@
  * states, the one function that changes them, and when to start again. Times are milliseconds
  * of a monotonic clock.
  *
- *	empty ──► starting ──► ready ◄──► usable     retiring: gets nothing more, was told nothing yet
- *	  ▲  ▲       │           ├─ retiring ┤        draining: was asked to finish and exit
- *	  │  │       └───────────┴──────┬────┤        dying: was signalled, SIGKILL follows
- *	  │  │                          ▼    ▼        backoff: has exited, starts again later
- *	  │  └─────────────────── draining ► dying
- *	  └── backoff ◄─── any with a process but retiring
+ *	empty ──► starting ──► ready ◄──► usable     retiring: gets nothing more, was told nothing
+ *yet ▲  ▲       │           ├─ retiring ┤        draining: was asked to finish and exit │  │
+ *└───────────┴──────┬────┤        dying: was signalled, SIGKILL follows │  │ ▼    ▼        backoff:
+ *has exited, starts again later │  └─────────────────── draining ► dying └── backoff ◄─── any with
+ *a process but retiring
  */
 #ifndef PST_ARBITER_SLOT_H
 #define PST_ARBITER_SLOT_H
@@ -19,8 +18,8 @@
 enum pst_slot_state {
 	PST_SLOT_EMPTY,
 	PST_SLOT_STARTING, /* has a process that did not say READY yet */
-	PST_SLOT_READY,    /* a worker that said READY; the gateway was told, or will be */
-	PST_SLOT_USABLE,   /* serves: the gateway said so of a worker, itself by READY */
+	PST_SLOT_READY, /* a worker that said READY; the gateway was told, or will be */
+	PST_SLOT_USABLE, /* serves: the gateway said so of a worker, itself by READY */
 	PST_SLOT_RETIRING, /* a worker: the gateway was told, and finishes its requests */
 	PST_SLOT_DRAINING,
 	PST_SLOT_DYING,
@@ -36,8 +35,8 @@ enum pst_slot_state {
 
 struct pst_slot {
 	enum pst_slot_state state;
-	unsigned failures;    /* in a row */
-	int64_t started_at;   /* of the present process, or the last one */
+	unsigned failures; /* in a row */
+	int64_t started_at; /* of the present process, or the last one */
 	int64_t usable_since; /* 0: never since started_at */
 };
 

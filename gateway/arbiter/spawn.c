@@ -15,9 +15,9 @@
 enum step { STEP_FDS, STEP_USER, STEP_EXEC };
 
 static const char *const step_names[] = {
-	[STEP_FDS] = "set up the descriptors of",
-	[STEP_USER] = "change to the user and group for",
-	[STEP_EXEC] = "execute",
+    [STEP_FDS] = "set up the descriptors of",
+    [STEP_USER] = "change to the user and group for",
+    [STEP_EXEC] = "execute",
 };
 
 /* What a child that cannot go on tells its parent. */

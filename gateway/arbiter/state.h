@@ -18,7 +18,7 @@ enum pst_phase {
 	PST_PHASE_SERVING,
 	PST_PHASE_DRAINING, /* the gateway finishes its requests, workers are kept for it */
 	PST_PHASE_RETIRING, /* the gateway is gone, workers finish */
-	PST_PHASE_ENDING,   /* everything was signalled */
+	PST_PHASE_ENDING, /* everything was signalled */
 };
 
 /* The gateway process. */
@@ -36,16 +36,16 @@ struct pst_gate {
  *	  └─ failed, or not wanted any more ──▲
  */
 enum pst_worker_role {
-	PST_WORKER_HOLDER,  /* when it exits another is started */
-	PST_WORKER_HEIR,    /* becomes the holder once it is usable */
+	PST_WORKER_HOLDER, /* when it exits another is started */
+	PST_WORKER_HEIR, /* becomes the holder once it is usable */
 	PST_WORKER_LEAVING, /* finishes what it has and exits */
-	PST_WORKER_GONE,    /* has no process, and is freed after the turn */
+	PST_WORKER_GONE, /* has no process, and is freed after the turn */
 };
 
 /* Why a worker is to be replaced. */
 enum pst_worker_due {
 	PST_DUE_NOT,
-	PST_DUE_WORN,   /* has served enough */
+	PST_DUE_WORN, /* has served enough */
 	PST_DUE_RELOAD, /* started before the last HUP */
 };
 
@@ -63,7 +63,7 @@ struct pst_worker {
 	struct pst_output *output;
 	bool announced; /* the present gateway knows it */
 	struct event *age; /* until it is too old; NULL without --max-lifetime */
-	bool late;      /* is being killed for a request that passed its deadline */
+	bool late; /* is being killed for a request that passed its deadline */
 };
 
 TAILQ_HEAD(pst_worker_list, pst_worker);
@@ -80,9 +80,9 @@ struct pst_arbiter {
 	struct pst_outputs outputs;
 	struct pst_gate gate;
 	struct pst_worker_list workers;
-	struct event *sweep;      /* frees the workers that are gone */
-	unsigned long serial;     /* of the last worker process */
-	int64_t reload_begun;     /* 0: no reload is under way */
+	struct event *sweep; /* frees the workers that are gone */
+	unsigned long serial; /* of the last worker process */
+	int64_t reload_begun; /* 0: no reload is under way */
 	unsigned reload_replaced; /* workers, by that reload */
 	enum pst_phase phase;
 	bool finished; /* nothing runs any more, and nothing shall */

@@ -16,7 +16,7 @@ find_role(const struct pst_arbiter *arbiter, enum pst_worker_role role)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		if (worker->role == role)
 			return worker;
 	return NULL;
@@ -27,7 +27,7 @@ find_holder(const struct pst_arbiter *arbiter, unsigned number)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		if (worker->role == PST_WORKER_HOLDER && worker->number == number)
 			return worker;
 	return NULL;
@@ -38,7 +38,7 @@ find_due(const struct pst_arbiter *arbiter, enum pst_worker_due due)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &arbiter->workers, link)
 		if (worker->role == PST_WORKER_HOLDER && worker->due == due)
 			return worker;
 	return NULL;
@@ -97,8 +97,7 @@ pst_turnover_reload(struct pst_arbiter *arbiter)
 		arbiter->reload_begun = pst_clock_ms();
 		arbiter->reload_replaced = 0;
 	}
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
-	{
+	TAILQ_FOREACH (worker, &arbiter->workers, link) {
 		bool has_process = pst_slot_has_process(&worker->child.slot);
 
 		if (worker->role == PST_WORKER_HEIR && !has_process)
@@ -186,8 +185,7 @@ give_up_reload(struct pst_arbiter *arbiter)
 	struct pst_worker *worker;
 	unsigned old = 0;
 
-	TAILQ_FOREACH(worker, &arbiter->workers, link)
-	{
+	TAILQ_FOREACH (worker, &arbiter->workers, link) {
 		if (worker->due != PST_DUE_RELOAD)
 			continue;
 		worker->due = PST_DUE_NOT;
@@ -220,7 +218,8 @@ pst_turnover_failed(struct pst_worker *heir, long pid, int wait_status)
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (pid)
 		pst_log_error("worker %s (pid %ld) %s before it was usable: what it printed "
-			      "above should say why", heir->id, pid, words);
+			      "above should say why",
+		    heir->id, pid, words);
 	if (!arbiter->reload_begun && arbiter->phase == PST_PHASE_SERVING) {
 		retry(heir);
 		return;

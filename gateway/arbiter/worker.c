@@ -132,8 +132,8 @@ execute(struct pst_worker *worker, int output)
 		pst_log_error("worker %s: cannot start: out of memory", worker->id);
 		return -1;
 	}
-	snprintf(file, sizeof(file), "%s/%s", PST_LIBEXECDIR,
-	    pst_conf_text(conf, PST_OPT_WORKER_CLASS));
+	snprintf(
+	    file, sizeof(file), "%s/%s", PST_LIBEXECDIR, pst_conf_text(conf, PST_OPT_WORKER_CLASS));
 	snprintf(command.title, sizeof(command.title), "penstock: %s [%s]",
 	    pst_conf_text(conf, PST_OPT_WORKER_CLASS), pst_conf_title(conf));
 	add_word(&command, command.title);
@@ -178,11 +178,10 @@ try_to_start(struct pst_worker *worker)
 {
 	int output, result;
 
-	worker->listener =
-	    pst_rundir_listen(&worker->arbiter->rundir, worker->id, worker->path);
+	worker->listener = pst_rundir_listen(&worker->arbiter->rundir, worker->id, worker->path);
 	if (worker->listener < 0) {
-		pst_log_error("worker %s: cannot make its socket %s: %s", worker->id,
-		    worker->path, strerror(errno));
+		pst_log_error("worker %s: cannot make its socket %s: %s", worker->id, worker->path,
+		    strerror(errno));
 		return -1;
 	}
 	output = open_output(worker);
@@ -257,10 +256,10 @@ void
 pst_worker_set_role(struct pst_worker *worker, enum pst_worker_role role)
 {
 	static const unsigned next[] = {
-		[PST_WORKER_HOLDER] = 1u << PST_WORKER_LEAVING,
-		[PST_WORKER_HEIR] = 1u << PST_WORKER_HOLDER | 1u << PST_WORKER_LEAVING,
-		[PST_WORKER_LEAVING] = 1u << PST_WORKER_GONE,
-		[PST_WORKER_GONE] = 0,
+	    [PST_WORKER_HOLDER] = 1u << PST_WORKER_LEAVING,
+	    [PST_WORKER_HEIR] = 1u << PST_WORKER_HOLDER | 1u << PST_WORKER_LEAVING,
+	    [PST_WORKER_LEAVING] = 1u << PST_WORKER_GONE,
+	    [PST_WORKER_GONE] = 0,
 	};
 
 	assert(next[worker->role] & (1u << role));
@@ -274,8 +273,8 @@ pst_worker_set_role(struct pst_worker *worker, enum pst_worker_role role)
 void
 pst_worker_start(struct pst_worker *worker)
 {
-	snprintf(worker->id, sizeof(worker->id), "%u.%lu", worker->number,
-	    ++worker->arbiter->serial);
+	snprintf(
+	    worker->id, sizeof(worker->id), "%u.%lu", worker->number, ++worker->arbiter->serial);
 	worker->announced = false;
 	worker->late = false;
 	worker->due = PST_DUE_NOT;

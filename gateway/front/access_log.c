@@ -23,9 +23,9 @@
 struct piece {
 	char atom; /* the letter of a plain atom; 'i', 'o', 'e' with a name; 0: literal text */
 	bool named;
-	bool left;      /* flush left */
+	bool left; /* flush left */
 	unsigned width; /* at least; 0: as long as it is */
-	int precision;  /* at most; -1: as long as it is */
+	int precision; /* at most; -1: as long as it is */
 	struct pst_http_text text;
 };
 
@@ -243,8 +243,8 @@ seconds(struct scratch *scratch, uint64_t us)
 }
 
 static struct pst_http_text
-looked_up(const struct pst_access_entry *entry, enum pst_access_lookup what,
-    struct pst_http_text name)
+looked_up(
+    const struct pst_access_entry *entry, enum pst_access_lookup what, struct pst_http_text name)
 {
 	struct pst_http_text value;
 
@@ -298,7 +298,7 @@ extension(const struct pst_access_entry *entry, struct pst_http_text name, struc
 	if (text_is(name, "worker"))
 		return entry->worker;
 	return entry->queue_us < 0 ? (struct pst_http_text){NULL, 0}
-	                           : seconds(scratch, (uint64_t)entry->queue_us);
+				   : seconds(scratch, (uint64_t)entry->queue_us);
 }
 
 static struct pst_http_text

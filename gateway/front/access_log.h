@@ -34,25 +34,25 @@
 #define PST_ACCESS_LOG_DEFAULT "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\""
 
 enum pst_access_lookup {
-	PST_ACCESS_REQUEST_FIELD,  /* {NAME}i, and f, a, u */
+	PST_ACCESS_REQUEST_FIELD, /* {NAME}i, and f, a, u */
 	PST_ACCESS_RESPONSE_FIELD, /* {NAME}o */
-	PST_ACCESS_VARIABLE,       /* {NAME}e */
+	PST_ACCESS_VARIABLE, /* {NAME}e */
 };
 
 /* What one exchange was. All texts need only live during pst_access_log_format(). */
 struct pst_access_entry {
-	struct pst_http_text client;       /* address; empty for unix peers */
+	struct pst_http_text client; /* address; empty for unix peers */
 	struct pst_http_text request_line; /* as received; empty when none arrived whole */
 	struct pst_http_text method;
 	struct pst_http_text path;
-	struct pst_http_text query;    /* without the ? */
+	struct pst_http_text query; /* without the ? */
 	struct pst_http_text protocol; /* "HTTP/1.1" */
-	struct pst_http_text worker;   /* "3.17"; empty when none was asked */
-	unsigned status;           /* 0: nothing was answered, "-" */
-	int64_t sent;              /* body bytes, without framing; -1: not known */
-	struct timespec time;      /* CLOCK_REALTIME, when the request's first byte came */
-	uint64_t duration_us;      /* from then to the last byte */
-	int64_t queue_us;          /* -1: never queued */
+	struct pst_http_text worker; /* "3.17"; empty when none was asked */
+	unsigned status; /* 0: nothing was answered, "-" */
+	int64_t sent; /* body bytes, without framing; -1: not known */
+	struct timespec time; /* CLOCK_REALTIME, when the request's first byte came */
+	uint64_t duration_us; /* from then to the last byte */
+	int64_t queue_us; /* -1: never queued */
 	/*
 	 * The value of a field or parameter, into *VALUE; false when there is none. NAME is in the
 	 * format's spelling; compare without case. Of several fields of a name the first. NULL is
@@ -69,8 +69,7 @@ struct pst_access_log;
  * Compile FORMAT. NULL: *REASON is a constant phrase and *AT the offset in FORMAT of what it is
  * about ("unknown atom", "no ) after %(", "out of memory" ...).
  */
-struct pst_access_log *pst_access_log_compile(
-    const char *format, const char **reason, size_t *at);
+struct pst_access_log *pst_access_log_compile(const char *format, const char **reason, size_t *at);
 void pst_access_log_free(struct pst_access_log *log);
 
 /* Append the line for ENTRY, with its LF, to OUT: 0, or PST_ERR_NOMEM with OUT as it was. */

@@ -80,8 +80,8 @@ emit_server_name(const struct emitter *to, const struct pst_cgi_facts *facts)
 
 	if (facts->host.len > 0)
 		return emit_text(to, "SERVER_NAME", facts->host);
-	snprintf(name, sizeof(name), strchr(local, ':') ? "[%s]" : "%s",
-	    local[0] ? local : "localhost");
+	snprintf(
+	    name, sizeof(name), strchr(local, ':') ? "[%s]" : "%s", local[0] ? local : "localhost");
 	return emit_string(to, "SERVER_NAME", name);
 }
 
@@ -194,8 +194,8 @@ hash_name(struct pst_http_text name)
 
 /* Fields that have been emitted, or never are, have the hash 0. */
 static void
-hash_fields(const struct pst_http_request *request, const struct pst_cgi_facts *facts,
-    uint32_t *hashes)
+hash_fields(
+    const struct pst_http_request *request, const struct pst_cgi_facts *facts, uint32_t *hashes)
 {
 	bool host_is_known = facts->authority.len > 0;
 
@@ -257,8 +257,8 @@ emit_field(const struct emitter *to, const struct pst_http_request *request, uin
 	name = (char *)pst_buf_bytes(scratch);
 	length = pst_buf_length(scratch);
 	joined = joined ? to->fn(to->arg, name, name_len, name + name_len, length - name_len)
-	                : to->fn(to->arg, name, name_len, field->value.data ? field->value.data : "",
-	                      field->value.len);
+			: to->fn(to->arg, name, name_len,
+			      field->value.data ? field->value.data : "", field->value.len);
 	pst_buf_consume(scratch, length);
 	return joined;
 }
@@ -309,10 +309,8 @@ pst_cgi_params_make(const struct pst_http_request *request, const struct pst_cgi
 	int err;
 
 	if ((err = emit_string(&to, "GATEWAY_INTERFACE", "CGI/1.1")) ||
-	    (err = emit_server(&to, facts)) ||
-	    (err = emit_client(&to, facts)) ||
-	    (err = emit_line(&to, request, facts)) ||
-	    (err = emit_body(&to, request, facts)))
+	    (err = emit_server(&to, facts)) || (err = emit_client(&to, facts)) ||
+	    (err = emit_line(&to, request, facts)) || (err = emit_body(&to, request, facts)))
 		return err;
 	return emit_fields(&to, request, facts);
 }

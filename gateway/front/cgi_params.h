@@ -9,8 +9,8 @@
  * are joined with ", " (Cookie: "; ") where the first stood. Never: Proxy (HTTP_PROXY steers
  * clients), Content-Length, Content-Type, and fields of the hop (Connection and what it names,
  * Transfer-Encoding, TE, Upgrade ...). HTTP_HOST is what a trusted proxy says that the client asked
- * for, if it says so: PEP 3333 and the frameworks make URLs of it. Two names that differ only in "-" and "_" (which get
- * here with --header-map dangerous only) are joined like one.
+ * for, if it says so: PEP 3333 and the frameworks make URLs of it. Two names that differ only in
+ * "-" and "_" (which get here with --header-map dangerous only) are joined like one.
  */
 #ifndef PST_GATEWAY_FRONT_CGI_PARAMS_H
 #define PST_GATEWAY_FRONT_CGI_PARAMS_H
@@ -23,15 +23,16 @@
 
 /* The facts beside the request itself. All texts need only live during pst_cgi_params_make(). */
 struct pst_cgi_facts {
-	/* CONTENT_LENGTH: the spooled body's when it was chunked; -1: no body, no such parameter. */
+	/* CONTENT_LENGTH: the spooled body's when it was chunked; -1: no body, no such parameter.
+	 */
 	int64_t body_length;
-	const char *script_name;   /* --root-path: "" or "/app"; it is taken off PATH_INFO */
-	const char *scheme;        /* "http", "https" */
+	const char *script_name; /* --root-path: "" or "/app"; it is taken off PATH_INFO */
+	const char *scheme; /* "http", "https" */
 	struct pst_http_text host; /* SERVER_NAME: Host's or the proxy's, no port; empty: local's */
 	struct pst_http_text authority; /* HTTP_HOST, in place of Host's; empty: as Host says */
-	uint16_t port;             /* SERVER_PORT; 0: the scheme's, without a host local's */
-	const char *client;        /* REMOTE_ADDR; "" for unix peers */
-	uint16_t client_port;      /* 0: REMOTE_PORT is "" */
+	uint16_t port; /* SERVER_PORT; 0: the scheme's, without a host local's */
+	const char *client; /* REMOTE_ADDR; "" for unix peers */
+	uint16_t client_port; /* 0: REMOTE_PORT is "" */
 	const struct pst_peer_address *local; /* the listener's end: SERVER_ADDR */
 };
 

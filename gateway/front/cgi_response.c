@@ -15,9 +15,9 @@ const struct pst_cgi_response_limits PST_CGI_RESPONSE_DEFAULT_LIMITS = {
 };
 
 enum response_state {
-	STATE_HEAD,    /* a block is coming in */
+	STATE_HEAD, /* a block is coming in */
 	STATE_INTERIM, /* a 1xx block is complete; the next feed begins another */
-	STATE_DONE,    /* the final block is complete */
+	STATE_DONE, /* the final block is complete */
 	STATE_FAILED,
 };
 
@@ -34,8 +34,8 @@ struct pst_cgi_response {
 	unsigned interim; /* 1xx blocks so far */
 
 	struct pst_buf block; /* the block's bytes so far, with their line ends */
-	size_t line;          /* where in it the line begins that is coming in */
-	unsigned lines;       /* complete ones */
+	size_t line; /* where in it the line begins that is coming in */
+	unsigned lines; /* complete ones */
 
 	/* What the complete lines said. */
 	unsigned status; /* 0: nothing yet */
@@ -148,7 +148,7 @@ static bool
 is_status_line(const char *line, size_t n)
 {
 	return n > 8 && memcmp(line, "HTTP/", 5) == 0 && is_digit(line[5]) && line[6] == '.' &&
-	    is_digit(line[7]) && line[8] == ' ';
+	       is_digit(line[7]) && line[8] == ' ';
 }
 
 static int
@@ -184,8 +184,10 @@ static int
 keep_field(struct pst_cgi_response *response, struct pst_http_text name, struct pst_http_text value)
 {
 	const char *block = (char *)pst_buf_bytes(&response->block);
-	struct raw_field field = {.name = name.data - block, .name_len = name.len,
-	    .value = value.len ? (size_t)(value.data - block) : 0, .value_len = value.len};
+	struct raw_field field = {.name = name.data - block,
+	    .name_len = name.len,
+	    .value = value.len ? (size_t)(value.data - block) : 0,
+	    .value_len = value.len};
 
 	if (pst_buf_append(&response->raw, &field, sizeof(field)) < 0)
 		return fail(response, PST_ERR_NOMEM, "out of memory");
@@ -236,9 +238,9 @@ take_line(struct pst_cgi_response *response, const char *line, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		if (pst_http_is((unsigned char)line[i], PST_HTTP_VALUE))
 			continue;
-		return bad(response, line[i] == '\r' ? "a CR inside a header line"
-		        : line[i] == '\0'            ? "a NUL in a header line"
-		                                     : "a control character in a header line");
+		return bad(response, line[i] == '\r'   ? "a CR inside a header line"
+				     : line[i] == '\0' ? "a NUL in a header line"
+						       : "a control character in a header line");
 	}
 	if (response->lines == 0 && is_status_line(line, n))
 		return take_status(response, line + 9, n - 9);
@@ -275,8 +277,8 @@ make_fields(struct pst_cgi_response *response)
 		struct raw_field raw;
 
 		memcpy(&raw, pst_buf_bytes(&response->raw) + i * sizeof(raw), sizeof(raw));
-		response->fields[i] = (struct pst_cgi_field){{block + raw.name, raw.name_len},
-		    {block + raw.value, raw.value_len}};
+		response->fields[i] = (struct pst_cgi_field){
+		    {block + raw.name, raw.name_len}, {block + raw.value, raw.value_len}};
 	}
 	pst_buf_free(&response->raw);
 	return 0;
@@ -326,8 +328,7 @@ finish_line(struct pst_cgi_response *response)
 }
 
 int
-pst_cgi_response_feed(
-    struct pst_cgi_response *response, const void *bytes, size_t n, size_t *taken)
+pst_cgi_response_feed(struct pst_cgi_response *response, const void *bytes, size_t n, size_t *taken)
 {
 	const char *at = bytes, *end = at + n;
 	int event = PST_CGI_RESPONSE_MORE;
@@ -362,9 +363,8 @@ pst_cgi_response_end(struct pst_cgi_response *response)
 		return PST_ERR_CLOSED;
 	if (response->state == STATE_INTERIM)
 		return bad(response, "an end after an interim response");
-	return bad(response, pst_buf_length(&response->block) > 0
-	        ? "an end within the header"
-	        : "an end before the header");
+	return bad(response, pst_buf_length(&response->block) > 0 ? "an end within the header"
+								  : "an end before the header");
 }
 
 /* --- what a block said --- */

@@ -25,7 +25,7 @@
 #include <stdint.h>
 
 struct pst_cgi_response_limits {
-	size_t head;     /* bytes of one header block with its line ends */
+	size_t head; /* bytes of one header block with its line ends */
 	unsigned fields; /* lines in it */
 	unsigned interim; /* 1xx blocks before the final one */
 };
@@ -34,7 +34,7 @@ struct pst_cgi_response_limits {
 extern const struct pst_cgi_response_limits PST_CGI_RESPONSE_DEFAULT_LIMITS;
 
 struct pst_cgi_field {
-	struct pst_http_text name;  /* as sent, a token */
+	struct pst_http_text name; /* as sent, a token */
 	struct pst_http_text value; /* trimmed; no control character but tab */
 };
 
@@ -47,9 +47,9 @@ void pst_cgi_response_free(struct pst_cgi_response *response);
 void pst_cgi_response_reset(struct pst_cgi_response *response);
 
 enum pst_cgi_response_event {
-	PST_CGI_RESPONSE_MORE = 0,    /* all N bytes were taken; the block is not complete */
+	PST_CGI_RESPONSE_MORE = 0, /* all N bytes were taken; the block is not complete */
 	PST_CGI_RESPONSE_INTERIM = 1, /* a 1xx block is complete: read it before the next feed */
-	PST_CGI_RESPONSE_HEAD = 2,    /* the final block is complete; the rest is body */
+	PST_CGI_RESPONSE_HEAD = 2, /* the final block is complete; the rest is body */
 };
 
 /*

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* nginx's lingering_time, and its lingering_timeout. */
-#define LINGER_MS 30000
+#define LINGER_MS  30000
 #define SILENCE_MS 5000
 /* Until a client that has shut down its sending side is asked whether it is there. */
 #define PROBE_MS 100

@@ -46,8 +46,7 @@ pst_exchange_reject(struct pst_exchange *x, int err)
 		snprintf(text, sizeof(text), "its answer cannot be stored (spool directory %s): %s",
 		    x->context->budget.directory, x->answer.reason);
 	else
-		snprintf(
-		    text, sizeof(text), "it sent no valid response: %s", x->answer.reason);
+		snprintf(text, sizeof(text), "it sent no valid response: %s", x->answer.reason);
 	pst_exchange_fail(x, ours ? pst_exchange_status_of(err) : 502, text);
 }
 
@@ -121,7 +120,8 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 
 	if (x->context->draining)
 		pst_answer_close(&x->answer);
-	err = pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
+	err =
+	    pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
 	if (err != 0) {
 		pst_exchange_reject(x, err);
 		return;
@@ -203,8 +203,8 @@ is_given_again(struct pst_exchange *x, const char *reason)
 		return false;
 	x->refused_once = true;
 	pst_exchange_name(x, name, sizeof(name));
-	pst_log_warning("worker %s: %s: %s: it is given to the next free worker", x->worker, name,
-	    reason);
+	pst_log_warning(
+	    "worker %s: %s: %s: it is given to the next free worker", x->worker, name, reason);
 	pst_pool_resubmit(x->context->pool, &x->job);
 	return true;
 }

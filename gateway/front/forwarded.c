@@ -139,8 +139,9 @@ claim_host(struct pst_http_text text, struct claim *claim)
 	/* "example.com:" is allowed and says nothing of a port. */
 	if (n == text.len)
 		claim->authority = claim->host;
-	return claim->host.len > 0 && (n == text.len ||
-	    parse_port((struct pst_http_text){text.data + n, text.len - n}, &claim->port));
+	return claim->host.len > 0 &&
+	       (n == text.len ||
+		   parse_port((struct pst_http_text){text.data + n, text.len - n}, &claim->port));
 }
 
 /*
@@ -197,8 +198,7 @@ next_element(struct backwards *walk, struct pst_http_text *element)
 		}
 		while (from > 0 && walk->rest.data[from - 1] != ',')
 			from--;
-		*element =
-		    pst_http_trim((struct pst_http_text){walk->rest.data + from, n - from});
+		*element = pst_http_trim((struct pst_http_text){walk->rest.data + from, n - from});
 		walk->rest.len = from > 0 ? from - 1 : 0;
 		if (element->len > 0)
 			return true;
@@ -247,8 +247,8 @@ claim_scheme(struct claim *claim, const char *scheme, const char **reason)
 	if (!scheme)
 		return syntax_error(reason, "a forwarded scheme that is not http or https");
 	if (claim->scheme && claim->scheme != scheme && strcmp(claim->scheme, scheme) != 0)
-		return conflict(reason,
-		    "X-Forwarded-Proto, -Protocol or -SSL contradict each other");
+		return conflict(
+		    reason, "X-Forwarded-Proto, -Protocol or -SSL contradict each other");
 	claim->scheme = scheme;
 	return 0;
 }
@@ -262,9 +262,9 @@ scheme_of_protocol(struct pst_http_text value)
 static const char *
 scheme_of_ssl(struct pst_http_text value)
 {
-	return pst_http_text_is(value, "on") ? "https"
-	    : pst_http_text_is(value, "off") ? "http"
-	                                     : NULL;
+	return pst_http_text_is(value, "on")    ? "https"
+	       : pst_http_text_is(value, "off") ? "http"
+						: NULL;
 }
 
 static int

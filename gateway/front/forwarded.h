@@ -30,19 +30,19 @@
 
 enum pst_forwarded_error {
 	PST_FORWARDED_OK = 0,
-	PST_FORWARDED_ERR_SYNTAX = -32,   /* Forwarded, a scheme, a host or a port is malformed */
+	PST_FORWARDED_ERR_SYNTAX = -32, /* Forwarded, a scheme, a host or a port is malformed */
 	PST_FORWARDED_ERR_CONFLICT = -33, /* two fields disagree about scheme, host or client */
 };
 
 struct pst_forwarded {
 	char client[INET6_ADDRSTRLEN]; /* "" when the peer is a unix socket and nothing is said */
-	uint16_t client_port;          /* 0: not known */
-	const char *scheme;            /* "http" or "https"; NULL: nothing is said */
-	struct pst_http_text host;     /* without port, with [] for IPv6; empty: nothing is said */
+	uint16_t client_port; /* 0: not known */
+	const char *scheme; /* "http" or "https"; NULL: nothing is said */
+	struct pst_http_text host; /* without port, with [] for IPv6; empty: nothing is said */
 	struct pst_http_text authority; /* host as it was said, with its port if it had one */
-	uint16_t port;                 /* 0: nothing is said */
-	bool believed;                 /* false: the peer is not trusted and only client is set */
-	const char *reason;            /* after an error: a constant phrase that names the field */
+	uint16_t port; /* 0: nothing is said */
+	bool believed; /* false: the peer is not trusted and only client is set */
+	const char *reason; /* after an error: a constant phrase that names the field */
 };
 
 /*

@@ -265,7 +265,8 @@ compile_settings(struct front *front)
 
 	context->trust = pst_trust_parse(front->settings.forwarded_allow_ips, &reason, &at);
 	if (context->trust == NULL) {
-		snprintf(text, sizeof(text), "--forwarded-allow-ips (or FORWARDED_ALLOW_IPS) at byte %zu: %s", at, reason);
+		snprintf(text, sizeof(text),
+		    "--forwarded-allow-ips (or FORWARDED_ALLOW_IPS) at byte %zu: %s", at, reason);
 		refuse(front, text);
 		return false;
 	}

@@ -37,8 +37,8 @@ struct pst_http_request {
 	/* The host[:port] asked for: of the target in absolute form, else of Host; may be empty. */
 	struct pst_http_text host;
 	unsigned minor; /* 0 or 1: HTTP/1.2 and above are served as 1.1 (RFC 9110, 2.5) */
-	/* In the order of arrival; no `Proxy`, and names with an underscore as limits.map says. At any
-	 * time: what has come so far. */
+	/* In the order of arrival; no `Proxy`, and names with an underscore as limits.map says. At
+	 * any time: what has come so far. */
 	/* In absolute form the value of Host is that of the target (RFC 9112, 3.2.2). */
 	const struct pst_http_field *fields;
 	size_t field_count;

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct pst_pace {
-	uint64_t bytes;  /* of this window */
+	uint64_t bytes; /* of this window */
 	uint64_t waited; /* ms */
 };
 

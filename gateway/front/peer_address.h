@@ -12,8 +12,8 @@
 
 struct pst_peer_address {
 	char host[INET6_ADDRSTRLEN]; /* "192.0.2.7", "2001:db8::1"; "" for unix; no [] */
-	uint16_t port;               /* 0 for unix */
-	bool local;                  /* a unix socket */
+	uint16_t port; /* 0 for unix */
+	bool local; /* a unix socket */
 };
 
 /*

@@ -216,8 +216,7 @@ choose(struct pst_pool *pool)
 	struct slot *best = NULL;
 	struct slot *slot;
 
-	TAILQ_FOREACH(slot, &pool->usable, link)
-	{
+	TAILQ_FOREACH (slot, &pool->usable, link) {
 		if (best == NULL || slot->load < best->load)
 			best = slot;
 		if (best->load == 0)
@@ -249,8 +248,7 @@ find(struct pst_pool *pool, const char *worker)
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
 		struct slot *slot;
 
-		TAILQ_FOREACH(slot, lists[i], link)
-		{
+		TAILQ_FOREACH (slot, lists[i], link) {
 			if (strcmp(pst_upstream_worker(slot->upstream), worker) == 0)
 				return slot;
 		}

@@ -19,7 +19,7 @@ struct pst_pool_events {
 };
 
 struct pst_pool_limits {
-	uint64_t timeout;      /* ms; 0: none */
+	uint64_t timeout; /* ms; 0: none */
 	uint64_t max_requests; /* that a worker serves before it is worn; 0: no limit */
 	uint64_t max_requests_jitter; /* for each worker up to so many more, at random */
 };

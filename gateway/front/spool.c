@@ -65,7 +65,7 @@ system_error(struct pst_spool *spool, int err)
 {
 	spool->error = err;
 	return err == ENOSPC || err == EDQUOT || err == EFBIG ? PST_SPOOL_ERR_FULL
-	                                                      : PST_SPOOL_ERR_IO;
+							      : PST_SPOOL_ERR_IO;
 }
 
 /* For file systems without O_TMPFILE (overlayfs of old, NFS). */
@@ -195,7 +195,7 @@ punch_file(struct pst_spool *spool)
 	if (until == spool->file_freed)
 		return;
 	if (fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-	        (off_t)spool->file_freed, (off_t)(until - spool->file_freed)) < 0)
+		(off_t)spool->file_freed, (off_t)(until - spool->file_freed)) < 0)
 		return;
 	spool->budget->file -= until - spool->file_freed;
 	spool->file_freed = until;
@@ -244,7 +244,8 @@ memory_share(const struct pst_spool *spool, size_t n)
 	/* A growing pst_buf at most doubles: what it would take must be in the budget. */
 	if (n > spool->memory.size - spool->memory.end) {
 		uint64_t left = budget->memory < budget->memory_limit
-		    ? budget->memory_limit - budget->memory : 0;
+				    ? budget->memory_limit - budget->memory
+				    : 0;
 
 		if (2 * (uint64_t)(pst_buf_length(&spool->memory) + n) > left + spool->memory.size)
 			n = spool->memory.size - spool->memory.end;

@@ -25,10 +25,10 @@
 enum pst_spool_error {
 	PST_SPOOL_OK = 0,
 	PST_SPOOL_ERR_MEMORY = -16, /* an allocation failed */
-	PST_SPOOL_ERR_LIMIT = -17,  /* this spool's own limits are reached */
+	PST_SPOOL_ERR_LIMIT = -17, /* this spool's own limits are reached */
 	PST_SPOOL_ERR_BUDGET = -18, /* the process's budget is spent */
-	PST_SPOOL_ERR_FULL = -19,   /* ENOSPC, EDQUOT, EFBIG: disk full, quota, file size limit */
-	PST_SPOOL_ERR_IO = -20,     /* anything else that the system said: pst_spool_errno() */
+	PST_SPOOL_ERR_FULL = -19, /* ENOSPC, EDQUOT, EFBIG: disk full, quota, file size limit */
+	PST_SPOOL_ERR_IO = -20, /* anything else that the system said: pst_spool_errno() */
 };
 
 /* A constant phrase for the log: "no space left in the spool directory"; never NULL. */
@@ -44,7 +44,7 @@ struct pst_spool_budget {
 	uint64_t memory_limit; /* bytes */
 	uint64_t file_limit;
 	uint64_t memory; /* allocated now */
-	uint64_t file;   /* held in files now */
+	uint64_t file; /* held in files now */
 };
 
 /* 0 when a file can be made in the directory, or errno. */
@@ -83,7 +83,7 @@ uint64_t pst_spool_length(const struct pst_spool *spool);
 /* What stands at the front. Valid until the next call that changes the spool. */
 struct pst_spool_piece {
 	const void *bytes; /* in memory; NULL: in the file */
-	int fd;            /* -1 when in memory; for sendfile or pread, never to close */
+	int fd; /* -1 when in memory; for sendfile or pread, never to close */
 	off_t offset;
 	uint64_t length; /* 0: the spool is empty */
 };

@@ -25,8 +25,7 @@ feed_piece(struct pst_upstream *up, struct pst_job *job)
 
 		job->callbacks->name(job, name, sizeof(name));
 		pst_log_error("worker %s: %s: %s while its body was sent: it is aborted",
-		    up->worker, name,
-		    n < 0 ? pst_spool_error_string((int)n) : "out of memory");
+		    up->worker, name, n < 0 ? pst_spool_error_string((int)n) : "out of memory");
 		job->body_sent = true;
 		pst_upstream_abort(job);
 		return false;
@@ -43,8 +42,7 @@ pst_upstream_feed(struct pst_upstream *up)
 {
 	struct pst_job *job;
 
-	TAILQ_FOREACH(job, &up->jobs, link)
-	{
+	TAILQ_FOREACH (job, &up->jobs, link) {
 		while (!job->body_sent && pst_session_pending(up->session) < BODY_AHEAD)
 			feed_piece(up, job);
 	}
@@ -55,8 +53,7 @@ pst_upstream_mark_started(struct pst_upstream *up)
 {
 	struct pst_job *job;
 
-	TAILQ_FOREACH(job, &up->jobs, link)
-	{
+	TAILQ_FOREACH (job, &up->jobs, link) {
 		if (job->state == PST_JOB_GIVEN)
 			pst_job_set_state(job, PST_JOB_STARTED);
 	}
@@ -122,9 +119,9 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 		up->callbacks->unseen(up->arg, job);
 	} else if (end == PST_END_CONNECTION) {
 		finish(up, job, PST_JOB_LOST, 0,
-		    up->state == PST_UPSTREAM_LOST ? up->reason
-						   : pst_upstream_session_reason(up,
-							 PST_ERR_CLOSED, text, sizeof(text)));
+		    up->state == PST_UPSTREAM_LOST
+			? up->reason
+			: pst_upstream_session_reason(up, PST_ERR_CLOSED, text, sizeof(text)));
 	} else if (end == PST_END_COMPLETE) {
 		finish(up, job, PST_JOB_COMPLETE, app_status, "");
 	} else {

@@ -12,7 +12,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool
-lookup(void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value)
+lookup(
+    void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value)
 {
 	assert(name.len > 0);
 	*value = *(struct pst_http_text *)arg;
@@ -31,7 +32,7 @@ check(struct pst_access_log *log, const struct pst_access_entry *entry, const ch
 		unsigned char c = out.data[i];
 
 		assert(c == '\n' ? i == out.end - 1
-		        : (c >= 0x20 && c < 0x7f) || (c >= 0x80 && strchr(format, c)));
+				 : (c >= 0x20 && c < 0x7f) || (c >= 0x80 && strchr(format, c)));
 	}
 	pst_buf_free(&out);
 }
@@ -42,10 +43,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const char *lf = memchr(data, '\n', size), *reason;
 	size_t n = lf ? (size_t)(lf - (const char *)data) : size, at;
 	struct pst_http_text value = {lf ? lf + 1 : "", lf ? size - n - 1 : 0};
-	struct pst_access_entry entry = {.client = value, .request_line = value, .method = value,
-	    .path = value, .query = value, .protocol = value, .worker = value, .status = 200,
-	    .sent = (int64_t)size, .queue_us = (int64_t)size, .duration_us = UINT64_MAX,
-	    .lookup = lookup, .lookup_arg = &value};
+	struct pst_access_entry entry = {.client = value,
+	    .request_line = value,
+	    .method = value,
+	    .path = value,
+	    .query = value,
+	    .protocol = value,
+	    .worker = value,
+	    .status = 200,
+	    .sent = (int64_t)size,
+	    .queue_us = (int64_t)size,
+	    .duration_us = UINT64_MAX,
+	    .lookup = lookup,
+	    .lookup_arg = &value};
 	char *format = malloc(n + 1);
 	struct pst_access_log *log;
 

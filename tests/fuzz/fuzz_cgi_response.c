@@ -47,7 +47,8 @@ look(struct outcome *outcome, const struct pst_cgi_response *response)
 	for (size_t i = 0; i < count; i++) {
 		assert(fields[i].name.len > 0);
 		for (size_t j = 0; j < fields[i].value.len; j++)
-			assert(!strchr("\r\n", fields[i].value.data[j]) || !fields[i].value.data[j]);
+			assert(
+			    !strchr("\r\n", fields[i].value.data[j]) || !fields[i].value.data[j]);
 		assert(!memchr(fields[i].value.data, '\0', fields[i].value.len));
 		mix(outcome, fields[i].name.data, fields[i].name.len);
 		mix(outcome, fields[i].value.data, fields[i].value.len);
@@ -74,7 +75,8 @@ feed(struct pst_cgi_response *response, struct outcome *outcome, const uint8_t *
 static struct outcome
 run(const uint8_t *data, size_t size, size_t cut)
 {
-	static const struct pst_cgi_response_limits limits = {.head = 300, .fields = 10, .interim = 3};
+	static const struct pst_cgi_response_limits limits = {
+	    .head = 300, .fields = 10, .interim = 3};
 	struct pst_cgi_response *response = pst_cgi_response_new(&limits);
 	struct outcome outcome = {.hash = 14695981039346656037u};
 

@@ -61,7 +61,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	assert(err == cut_err && pst_buf_length(&whole) == pst_buf_length(&cut));
 	if (pst_buf_length(&whole) > 0)
-		assert(memcmp(pst_buf_bytes(&whole), pst_buf_bytes(&cut), pst_buf_length(&cut)) == 0);
+		assert(
+		    memcmp(pst_buf_bytes(&whole), pst_buf_bytes(&cut), pst_buf_length(&cut)) == 0);
 	pst_buf_free(&in);
 	pst_buf_free(&whole);
 	pst_buf_free(&cut);

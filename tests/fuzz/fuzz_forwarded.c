@@ -26,9 +26,9 @@ split_fields(const char *text, size_t size, struct pst_http_field *fields)
 		const char *colon = memchr(text, ':', (size_t)(stop - text));
 
 		if (colon)
-			fields[count++] = (struct pst_http_field){
-			    .name = {text, (size_t)(colon - text)},
-			    .value = {colon + 1, (size_t)(stop - colon - 1)}};
+			fields[count++] =
+			    (struct pst_http_field){.name = {text, (size_t)(colon - text)},
+				.value = {colon + 1, (size_t)(stop - colon - 1)}};
 		text = lf ? lf + 1 : end;
 	}
 	return count;
@@ -42,9 +42,9 @@ check(int err, const struct pst_forwarded *result)
 	assert(result->believed == (err == 0));
 	assert((result->reason != NULL) == (err != 0));
 	assert(!result->client[0] || inet_pton(AF_INET, result->client, &ip) == 1 ||
-	    inet_pton(AF_INET6, result->client, &ip) == 1);
+	       inet_pton(AF_INET6, result->client, &ip) == 1);
 	assert(!result->scheme || strcmp(result->scheme, "http") == 0 ||
-	    strcmp(result->scheme, "https") == 0);
+	       strcmp(result->scheme, "https") == 0);
 	for (size_t i = 0; i < result->host.len; i++)
 		assert((unsigned char)result->host.data[i] > 0x20);
 }

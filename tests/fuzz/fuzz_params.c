@@ -53,7 +53,7 @@ equal(const struct pst_buf *a, const struct pst_buf *b)
 	size_t n = pst_buf_length(a);
 
 	return n == pst_buf_length(b) &&
-	    (n == 0 || memcmp(pst_buf_bytes(a), pst_buf_bytes(b), n) == 0);
+	       (n == 0 || memcmp(pst_buf_bytes(a), pst_buf_bytes(b), n) == 0);
 }
 
 int

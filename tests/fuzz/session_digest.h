@@ -18,7 +18,7 @@ enum {
 	DIGEST_ENDS_AT_BEGIN = 16, /* a request with an odd id, as of an unknown role */
 	DIGEST_SERVER = 31,
 	DIGEST_SUBMITS_AT_END = 32, /* begin another request */
-	DIGEST_ABORTS = 64,         /* at the first byte of STDERR */
+	DIGEST_ABORTS = 64, /* at the first byte of STDERR */
 	DIGEST_CLIENT = 96,
 };
 

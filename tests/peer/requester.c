@@ -42,8 +42,8 @@ ask(struct requester *requester)
 			fprintf(stderr, "%s: not NAME=VALUE\n", *param);
 			exit(2);
 		}
-		err = pst_session_submit_param(session, id, *param, (size_t)(equals - *param),
-		    equals + 1, strlen(equals + 1));
+		err = pst_session_submit_param(
+		    session, id, *param, (size_t)(equals - *param), equals + 1, strlen(equals + 1));
 	}
 	if (err == 0)
 		err = pst_session_submit_params_end(session, id);
@@ -156,20 +156,11 @@ main(int argc, char **argv)
 
 	while ((option = getopt(argc, argv, "kn:av")) != -1) {
 		switch (option) {
-		case 'k':
-			requester.keep = true;
-			break;
-		case 'n':
-			requester.left = (unsigned)strtoul(optarg, NULL, 10);
-			break;
-		case 'a':
-			requester.aborts = true;
-			break;
-		case 'v':
-			values = true;
-			break;
-		default:
-			return 2;
+		case 'k': requester.keep = true; break;
+		case 'n': requester.left = (unsigned)strtoul(optarg, NULL, 10); break;
+		case 'a': requester.aborts = true; break;
+		case 'v': values = true; break;
+		default: return 2;
 		}
 	}
 	if (optind == argc) {

@@ -61,9 +61,9 @@ on_param(
 		responder->path[value_len] = '\0';
 	}
 	return pst_buf_append(&responder->params, name, name_len) < 0 ||
-	    pst_buf_append(&responder->params, "=", 1) < 0 ||
-	    pst_buf_append(&responder->params, value, value_len) < 0 ||
-	    pst_buf_append(&responder->params, "\n", 1) < 0;
+	       pst_buf_append(&responder->params, "=", 1) < 0 ||
+	       pst_buf_append(&responder->params, value, value_len) < 0 ||
+	       pst_buf_append(&responder->params, "\n", 1) < 0;
 }
 
 static void
@@ -97,7 +97,8 @@ write_counting(struct responder *responder, uint16_t id, size_t n)
 static void
 answer(struct responder *responder, uint16_t id)
 {
-	static const char head[] = "Status: 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n";
+	static const char head[] =
+	    "Status: 200 OK\r\nContent-Type: application/octet-stream\r\n\r\n";
 	const char *path = responder->path;
 
 	if (strcmp(path, "/silent") == 0)

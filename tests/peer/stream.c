@@ -133,7 +133,7 @@ stream_run(int fd, struct pst_session *session, const bool *done)
 
 	while (!*done) {
 		poller.events = (short)((pst_session_want_read(session) ? POLLIN : 0) |
-		    (pst_session_want_write(session) ? POLLOUT : 0));
+					(pst_session_want_write(session) ? POLLOUT : 0));
 		if (poller.events == 0)
 			return 0;
 		if (poll(&poller, 1, -1) < 0)

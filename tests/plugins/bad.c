@@ -46,29 +46,29 @@ bad_handle(void *app, struct pst_request *request)
 #endif
 
 static const struct pst_plugin_lifecycle lifecycle = {
-	.size = sizeof(lifecycle),
+    .size = sizeof(lifecycle),
 #ifndef NO_OPEN
-	.open = bad_open,
+    .open = bad_open,
 #endif
 };
 
 static const struct pst_plugin_blocking blocking = {
-	.size = sizeof(blocking),
+    .size = sizeof(blocking),
 #ifndef NO_HANDLE
-	.handle = bad_handle,
+    .handle = bad_handle,
 #endif
 };
 
 static const struct pst_plugin plugin = {
-	.magic = MAGIC,
-	.major = MAJOR,
-	.minor = MINOR,
-	.size = SIZE,
-	.name = "bad",
-	.version = "1",
-	.models = MODELS,
-	.lifecycle = &lifecycle,
-	.blocking = &blocking,
+    .magic = MAGIC,
+    .major = MAJOR,
+    .minor = MINOR,
+    .size = SIZE,
+    .name = "bad",
+    .version = "1",
+    .models = MODELS,
+    .lifecycle = &lifecycle,
+    .blocking = &blocking,
 };
 
 PST_PLUGIN_EXPORT const struct pst_plugin *ENTRY(void);

@@ -14,8 +14,7 @@
 
 static const struct pst_host *host;
 
-static void __attribute__((format(printf, 1, 2)))
-say(const char *format, ...)
+static void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
 {
 	char line[512];
 	va_list args;
@@ -101,7 +100,8 @@ do_collect(struct pst_request *request)
 	ssize_t n = 0;
 	int result = -1;
 
-	while (bytes && total < length && (n = host->read(request, bytes + total, length - total)) > 0)
+	while (
+	    bytes && total < length && (n = host->read(request, bytes + total, length - total)) > 0)
 		total += (size_t)n;
 	if (bytes && n >= 0 && respond(request, 200) == 0)
 		result = host->write(request, bytes, total);
@@ -337,27 +337,27 @@ static const struct {
 	const char *path;
 	int (*handle)(struct pst_request *request);
 } routes[] = {
-	{"/hello", do_hello},
-	{"/echo", do_echo},
-	{"/collect", do_collect},
-	{"/params", do_params},
-	{"/big", do_big},
-	{"/sleep", do_sleep},
-	{"/endless", do_endless},
-	{"/swallow", do_swallow},
-	{"/fail", do_fail},
-	{"/fail-gathered", do_fail_gathered},
-	{"/fail-sent", do_fail_sent},
-	{"/nothing", do_nothing},
-	{"/invalid", do_invalid},
-	{"/order", do_order},
-	{"/interim", do_interim},
-	{"/error", do_error},
-	{"/fds", do_fds},
-	{"/file", do_file},
-	{"/send", do_send},
-	{"/abort", do_abort},
-	{"/pid", do_pid},
+    {"/hello", do_hello},
+    {"/echo", do_echo},
+    {"/collect", do_collect},
+    {"/params", do_params},
+    {"/big", do_big},
+    {"/sleep", do_sleep},
+    {"/endless", do_endless},
+    {"/swallow", do_swallow},
+    {"/fail", do_fail},
+    {"/fail-gathered", do_fail_gathered},
+    {"/fail-sent", do_fail_sent},
+    {"/nothing", do_nothing},
+    {"/invalid", do_invalid},
+    {"/order", do_order},
+    {"/interim", do_interim},
+    {"/error", do_error},
+    {"/fds", do_fds},
+    {"/file", do_file},
+    {"/send", do_send},
+    {"/abort", do_abort},
+    {"/pid", do_pid},
 };
 
 /* --- the plugin --- */
@@ -420,28 +420,28 @@ probe_dump(void *app, int fd)
 }
 
 static const struct pst_plugin_lifecycle lifecycle = {
-	.size = sizeof(lifecycle),
-	.open = probe_open,
-	.close = probe_close,
-	.drain = probe_drain,
-	.dump = probe_dump,
+    .size = sizeof(lifecycle),
+    .open = probe_open,
+    .close = probe_close,
+    .drain = probe_drain,
+    .dump = probe_dump,
 };
 
 static const struct pst_plugin_blocking blocking = {
-	.size = sizeof(blocking),
-	.handle = probe_handle,
+    .size = sizeof(blocking),
+    .handle = probe_handle,
 };
 
 static const struct pst_plugin plugin = {
-	.magic = PST_PLUGIN_MAGIC,
-	.major = PST_PLUGIN_MAJOR,
-	.minor = PST_PLUGIN_MINOR,
-	.size = sizeof(plugin),
-	.name = "probe",
-	.version = "1",
-	.models = 1u << PST_MODEL_SYNC,
-	.lifecycle = &lifecycle,
-	.blocking = &blocking,
+    .magic = PST_PLUGIN_MAGIC,
+    .major = PST_PLUGIN_MAJOR,
+    .minor = PST_PLUGIN_MINOR,
+    .size = sizeof(plugin),
+    .name = "probe",
+    .version = "1",
+    .models = 1u << PST_MODEL_SYNC,
+    .lifecycle = &lifecycle,
+    .blocking = &blocking,
 };
 
 const struct pst_plugin *

@@ -12,7 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEXT(literal) {(literal), sizeof(literal) - 1}
+#define TEXT(literal)                                                                              \
+	{                                                                                          \
+		(literal), sizeof(literal) - 1                                                     \
+	}
 
 struct known {
 	enum pst_access_lookup what;
@@ -30,7 +33,8 @@ static const struct known known[] = {
 };
 
 static bool
-lookup(void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value)
+lookup(
+    void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value)
 {
 	(void)arg;
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
@@ -67,8 +71,8 @@ static const struct {
 	const char *expect;
 } lines[] = {
     {PST_ACCESS_LOG_DEFAULT, &full,
-        "192.0.2.7 - joe [22/Nov/2026:20:31:22 +0000] \"GET /a?b=c HTTP/1.1\" 200 1234 "
-        "\"http://h/\\\"x\\\"\" \"curl/7\\x0a[forged] \\\\ \\x7f\\xc3\\xa9\"\n"},
+	"192.0.2.7 - joe [22/Nov/2026:20:31:22 +0000] \"GET /a?b=c HTTP/1.1\" 200 1234 "
+	"\"http://h/\\\"x\\\"\" \"curl/7\\x0a[forged] \\\\ \\x7f\\xc3\\xa9\"\n"},
     {PST_ACCESS_LOG_DEFAULT, &bare, "- - - [01/Jan/1970:00:00:00 +0000] \"-\" - - \"-\" \"-\"\n"},
     {"%(m)s %(U)s %(q)s %(H)s %(B)s", &full, "GET /a b=c HTTP/1.1 1234\n"},
     {"<%(m)s %(U)s %(q)s %(H)s %(B)s>", &bare, "<-   - ->\n"},
@@ -84,7 +88,7 @@ static const struct {
     {"", &full, "\n"},
     {"plain", &full, "plain\n"},
     {"[%(s)5s] [%(s)-5s] [%(s)d] [%(r).3s] [%(r)6.3s]", &full,
-        "[  200] [200  ] [200] [GET] [   GET]\n"},
+	"[  200] [200  ] [200] [GET] [   GET]\n"},
     {"[%(f).10s] [%(f).11s]", &full, "[http://h/] [http://h/\\\"]\n"},
 };
 

@@ -176,18 +176,18 @@ static const struct {
 	const char *line;
 	const char *said;
 } wrong_options[] = {
-	{"", "no APP is given"},
-	{"--worker-id 1.1", "no APP is given"},
-	{"a b", "one APP is served, but \"b\" follows \"a\""},
-	{"--option x app", "--option x: NAME=VALUE is wanted"},
-	{"--option =1 app", "--option =1: NAME=VALUE is wanted"},
-	{"--option a/b=1 app", "NAME=VALUE is wanted"},
-	{"--graceful-timeout 5s app", "--graceful-timeout 5s: a number of seconds"},
-	{"--graceful-timeout -1 app", "--graceful-timeout -1: a number of seconds"},
-	{"--graceful-timeout= app", "a number of seconds"},
-	{"--graceful-timeout 99999999999999999999 app", "a number of seconds"},
-	{"--none app", "unrecognized option '--none'"},
-	{"app --python", "requires an argument"},
+    {"", "no APP is given"},
+    {"--worker-id 1.1", "no APP is given"},
+    {"a b", "one APP is served, but \"b\" follows \"a\""},
+    {"--option x app", "--option x: NAME=VALUE is wanted"},
+    {"--option =1 app", "--option =1: NAME=VALUE is wanted"},
+    {"--option a/b=1 app", "NAME=VALUE is wanted"},
+    {"--graceful-timeout 5s app", "--graceful-timeout 5s: a number of seconds"},
+    {"--graceful-timeout -1 app", "--graceful-timeout -1: a number of seconds"},
+    {"--graceful-timeout= app", "a number of seconds"},
+    {"--graceful-timeout 99999999999999999999 app", "a number of seconds"},
+    {"--none app", "unrecognized option '--none'"},
+    {"app --python", "requires an argument"},
 };
 
 START_TEST(test_options_wrong)
@@ -250,13 +250,13 @@ static const struct {
 	const char *text;
 	const char *bad;
 } wrong_addresses[] = {
-	{"localhost", "localhost"},
-	{"127.0.0.1,", ""},
-	{",127.0.0.1", ""},
-	{"127.0.0.1,1.2.3", "1.2.3"},
-	{"127.0.0.1:80", "127.0.0.1:80"},
-	{"10.0.0.0/8", "10.0.0.0/8"},
-	{"1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17:18:19:20:21:22", "1:2:3:4:5:6:7:8:9:10"},
+    {"localhost", "localhost"},
+    {"127.0.0.1,", ""},
+    {",127.0.0.1", ""},
+    {"127.0.0.1,1.2.3", "1.2.3"},
+    {"127.0.0.1:80", "127.0.0.1:80"},
+    {"10.0.0.0/8", "10.0.0.0/8"},
+    {"1:2:3:4:5:6:7:8:9:10:11:12:13:14:15:16:17:18:19:20:21:22", "1:2:3:4:5:6:7:8:9:10"},
 };
 
 START_TEST(test_allow_wrong)
@@ -339,16 +339,16 @@ set_up_plugin(void)
 {
 	set_up_log();
 	lifecycle = (struct pst_plugin_lifecycle){
-		.size = sizeof(lifecycle), .open = open_app, .close = close_app};
+	    .size = sizeof(lifecycle), .open = open_app, .close = close_app};
 	blocking = (struct pst_plugin_blocking){.size = sizeof(blocking), .handle = handle};
 	plugin = (struct pst_plugin){
-		.magic = PST_PLUGIN_MAGIC,
-		.major = PST_PLUGIN_MAJOR,
-		.minor = PST_PLUGIN_MINOR,
-		.size = sizeof(plugin),
-		.models = 1u << PST_MODEL_SYNC,
-		.lifecycle = &lifecycle,
-		.blocking = &blocking,
+	    .magic = PST_PLUGIN_MAGIC,
+	    .major = PST_PLUGIN_MAJOR,
+	    .minor = PST_PLUGIN_MINOR,
+	    .size = sizeof(plugin),
+	    .models = 1u << PST_MODEL_SYNC,
+	    .lifecycle = &lifecycle,
+	    .blocking = &blocking,
 	};
 }
 
@@ -455,11 +455,10 @@ add_case(Suite *suite, const char *name, SFun set_up, SFun tear_down, const TTes
 	suite_add_tcase(suite, tcase);
 }
 
-#define ADD_CASE(suite, name, set_up, tear_down, ...) \
-	do { \
-		const TTest *const tests[] = {__VA_ARGS__}; \
-		add_case(suite, name, set_up, tear_down, tests, \
-		    sizeof(tests) / sizeof(tests[0])); \
+#define ADD_CASE(suite, name, set_up, tear_down, ...)                                              \
+	do {                                                                                       \
+		const TTest *const tests[] = {__VA_ARGS__};                                        \
+		add_case(suite, name, set_up, tear_down, tests, sizeof(tests) / sizeof(tests[0])); \
 	} while (0)
 
 int
@@ -473,16 +472,16 @@ main(void)
 	ADD_CASE(suite, "params", NULL, tear_down_params, test_fields_keep_all, test_fields_empty,
 	    test_fields_refuse);
 	ADD_CASE(suite, "options", NULL, NULL, test_options_all, test_options_after_the_app);
-	ADD_CASE(suite, "allow", NULL, NULL, test_allow_listed, test_allow_any,
-	    test_allow_too_many);
+	ADD_CASE(
+	    suite, "allow", NULL, NULL, test_allow_listed, test_allow_any, test_allow_too_many);
 	ADD_CASE(suite, "find", set_up_log, tear_down_log, test_find_by_name);
 	ADD_CASE(suite, "load", set_up_plugin, tear_down_log, test_load_whole,
 	    test_load_shorter_tables, test_load_longer_tables, test_load_refused, test_load_files);
 	tcase_add_checked_fixture(tables, set_up_log, tear_down_log);
-	tcase_add_loop_test(tables, test_options_wrong, 0,
-	    sizeof(wrong_options) / sizeof(wrong_options[0]));
-	tcase_add_loop_test(tables, test_allow_wrong, 0,
-	    sizeof(wrong_addresses) / sizeof(wrong_addresses[0]));
+	tcase_add_loop_test(
+	    tables, test_options_wrong, 0, sizeof(wrong_options) / sizeof(wrong_options[0]));
+	tcase_add_loop_test(
+	    tables, test_allow_wrong, 0, sizeof(wrong_addresses) / sizeof(wrong_addresses[0]));
 	suite_add_tcase(suite, tables);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);

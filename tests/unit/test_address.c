@@ -15,23 +15,23 @@ struct good {
 };
 
 static const struct good good[] = {
-	{"127.0.0.1:8000", PST_ADDRESS_INET, "127.0.0.1", "8000", "", -1},
-	{"localhost:80", PST_ADDRESS_INET, "localhost", "80", "", -1},
-	{"localhost", PST_ADDRESS_INET, "localhost", "8000", "", -1},
-	{"tcp://localhost:80", PST_ADDRESS_INET, "localhost", "80", "", -1},
-	{":8000", PST_ADDRESS_INET, "0.0.0.0", "8000", "", -1},
-	{":0", PST_ADDRESS_INET, "0.0.0.0", "0", "", -1},
-	{"0.0.0.0:65535", PST_ADDRESS_INET, "0.0.0.0", "65535", "", -1},
-	{"0.0.0.0:0000080", PST_ADDRESS_INET, "0.0.0.0", "80", "", -1},
-	{"0.0.0.0:000", PST_ADDRESS_INET, "0.0.0.0", "0", "", -1},
-	{"[::1]:8000", PST_ADDRESS_INET, "::1", "8000", "", -1},
-	{"[::1]", PST_ADDRESS_INET, "::1", "8000", "", -1},
-	{"[fe80::1%eth0]:80", PST_ADDRESS_INET, "fe80::1%eth0", "80", "", -1},
-	{"unix:/run/p.sock", PST_ADDRESS_UNIX, "", "", "/run/p.sock", -1},
-	{"unix:///run/p.sock", PST_ADDRESS_UNIX, "", "", "/run/p.sock", -1},
-	{"unix:p.sock", PST_ADDRESS_UNIX, "", "", "p.sock", -1},
-	{"fd://3", PST_ADDRESS_FD, "", "", "", 3},
-	{"fd://1024", PST_ADDRESS_FD, "", "", "", 1024},
+    {"127.0.0.1:8000", PST_ADDRESS_INET, "127.0.0.1", "8000", "", -1},
+    {"localhost:80", PST_ADDRESS_INET, "localhost", "80", "", -1},
+    {"localhost", PST_ADDRESS_INET, "localhost", "8000", "", -1},
+    {"tcp://localhost:80", PST_ADDRESS_INET, "localhost", "80", "", -1},
+    {":8000", PST_ADDRESS_INET, "0.0.0.0", "8000", "", -1},
+    {":0", PST_ADDRESS_INET, "0.0.0.0", "0", "", -1},
+    {"0.0.0.0:65535", PST_ADDRESS_INET, "0.0.0.0", "65535", "", -1},
+    {"0.0.0.0:0000080", PST_ADDRESS_INET, "0.0.0.0", "80", "", -1},
+    {"0.0.0.0:000", PST_ADDRESS_INET, "0.0.0.0", "0", "", -1},
+    {"[::1]:8000", PST_ADDRESS_INET, "::1", "8000", "", -1},
+    {"[::1]", PST_ADDRESS_INET, "::1", "8000", "", -1},
+    {"[fe80::1%eth0]:80", PST_ADDRESS_INET, "fe80::1%eth0", "80", "", -1},
+    {"unix:/run/p.sock", PST_ADDRESS_UNIX, "", "", "/run/p.sock", -1},
+    {"unix:///run/p.sock", PST_ADDRESS_UNIX, "", "", "/run/p.sock", -1},
+    {"unix:p.sock", PST_ADDRESS_UNIX, "", "", "p.sock", -1},
+    {"fd://3", PST_ADDRESS_FD, "", "", "", 3},
+    {"fd://1024", PST_ADDRESS_FD, "", "", "", 1024},
 };
 
 START_TEST(test_good)
@@ -40,8 +40,8 @@ START_TEST(test_good)
 	struct pst_address address;
 	const char *why = NULL;
 
-	ck_assert_msg(pst_address_parse(&address, expect->text, &why) == 0, "%s: %s",
-	    expect->text, why);
+	ck_assert_msg(
+	    pst_address_parse(&address, expect->text, &why) == 0, "%s: %s", expect->text, why);
 	ck_assert_int_eq(address.kind, expect->kind);
 	ck_assert_str_eq(address.host, expect->host);
 	ck_assert_str_eq(address.port, expect->port);
@@ -51,32 +51,32 @@ START_TEST(test_good)
 END_TEST
 
 static const char *const bad[] = {
-	"",
-	"8000",
-	":",
-	"localhost:",
-	":65536",
-	":99999999999999999999",
-	":-1",
-	":+1",
-	": 80",
-	":80 ",
-	":http",
-	"::1",
-	"::1:8000",
-	"[::1",
-	"[]:80",
-	"[::1]8000",
-	"[::1]:",
-	"http://localhost:80",
-	"/run/p.sock",
-	"unix:",
-	"unix://",
-	"fd://",
-	"fd://2",
-	"fd://3x",
-	"fd://-1",
-	"fd://99999999999",
+    "",
+    "8000",
+    ":",
+    "localhost:",
+    ":65536",
+    ":99999999999999999999",
+    ":-1",
+    ":+1",
+    ": 80",
+    ":80 ",
+    ":http",
+    "::1",
+    "::1:8000",
+    "[::1",
+    "[]:80",
+    "[::1]8000",
+    "[::1]:",
+    "http://localhost:80",
+    "/run/p.sock",
+    "unix:",
+    "unix://",
+    "fd://",
+    "fd://2",
+    "fd://3x",
+    "fd://-1",
+    "fd://99999999999",
 };
 
 START_TEST(test_bad)

@@ -88,10 +88,10 @@ END_TEST
 START_TEST(test_output)
 {
 	static const unsigned char expect[] = "\x01\x06\x00\x07\x00\x05\x03\x00"
-	                                      "hello\0\0\0"
-	                                      "\x01\x07\x00\x07\x00\x08\x00\x00"
-	                                      "12345678"
-	                                      "\x01\x06\x00\x07\x00\x00\x00\x00";
+					      "hello\0\0\0"
+					      "\x01\x07\x00\x07\x00\x08\x00\x00"
+					      "12345678"
+					      "\x01\x06\x00\x07\x00\x00\x00\x00";
 	struct pst_outbox output = {0};
 	const void *bytes;
 

@@ -14,10 +14,18 @@ static struct pst_peer_address local = {.host = "127.0.0.1", .port = 8000};
 static struct pst_peer_address local_ipv6 = {.host = "::1", .port = 8000};
 static struct pst_peer_address unix_end = {.local = true};
 
-#define FACTS(length, script, scheme, host, port)                                        \
-	{length, script, scheme, host, NO_HOST, port, "192.0.2.7", 5555, &local}
-#define NO_HOST        {NULL, 0}
-#define HOST(literal)  {(literal), sizeof(literal) - 1}
+#define FACTS(length, script, scheme, host, port)                                                  \
+	{                                                                                          \
+		length, script, scheme, host, NO_HOST, port, "192.0.2.7", 5555, &local             \
+	}
+#define NO_HOST                                                                                    \
+	{                                                                                          \
+		NULL, 0                                                                            \
+	}
+#define HOST(literal)                                                                              \
+	{                                                                                          \
+		(literal), sizeof(literal) - 1                                                     \
+	}
 #define PLAIN          FACTS(-1, "", "http", NO_HOST, 0)
 #define LENGTH(length) FACTS(length, "", "http", NO_HOST, 0)
 #define BELOW(script)  FACTS(-1, script, "http", NO_HOST, 0)
@@ -31,69 +39,68 @@ struct params_case {
 
 static const struct params_case cases[] = {
     {"all that is always there", "GET /a%20b%2Fc?x=1%20&y HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN,
-        "GATEWAY_INTERFACE=CGI/1.1\nSERVER_SOFTWARE=penstock/" PACKAGE_VERSION
-        "\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_METHOD=GET\nREQUEST_URI=/a%20b%2Fc?x=1%20&y\n"
-        "REQUEST_SCHEME=http\nSCRIPT_NAME=\nPATH_INFO=/a b/c\nQUERY_STRING=x=1%20&y\n"
-        "SERVER_NAME=127.0.0.1\nSERVER_PORT=8000\nSERVER_ADDR=127.0.0.1\n"
-        "REMOTE_ADDR=192.0.2.7\nREMOTE_PORT=5555\nHTTP_HOST=h\n"
-        "!HTTPS\n!CONTENT_TYPE\n!CONTENT_LENGTH\n"},
+	"GATEWAY_INTERFACE=CGI/1.1\nSERVER_SOFTWARE=penstock/" PACKAGE_VERSION
+	"\nSERVER_PROTOCOL=HTTP/1.1\nREQUEST_METHOD=GET\nREQUEST_URI=/a%20b%2Fc?x=1%20&y\n"
+	"REQUEST_SCHEME=http\nSCRIPT_NAME=\nPATH_INFO=/a b/c\nQUERY_STRING=x=1%20&y\n"
+	"SERVER_NAME=127.0.0.1\nSERVER_PORT=8000\nSERVER_ADDR=127.0.0.1\n"
+	"REMOTE_ADDR=192.0.2.7\nREMOTE_PORT=5555\nHTTP_HOST=h\n"
+	"!HTTPS\n!CONTENT_TYPE\n!CONTENT_LENGTH\n"},
     {"an empty query, HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", PLAIN,
-        "QUERY_STRING=\nPATH_INFO=/\nSERVER_PROTOCOL=HTTP/1.0\n"},
+	"QUERY_STRING=\nPATH_INFO=/\nSERVER_PROTOCOL=HTTP/1.0\n"},
     {"https with a host", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        FACTS(-1, "", "https", HOST("example.com"), 0),
-        "HTTPS=on\nREQUEST_SCHEME=https\nSERVER_NAME=example.com\nSERVER_PORT=443\n"},
-    {"http with a host", "GET / HTTP/1.1\r\nHost: h\r\n\r\n", FACTS(-1, "", "http", HOST("[::1]"), 0),
-        "SERVER_NAME=[::1]\nSERVER_PORT=80\n!HTTPS\n"},
+	FACTS(-1, "", "https", HOST("example.com"), 0),
+	"HTTPS=on\nREQUEST_SCHEME=https\nSERVER_NAME=example.com\nSERVER_PORT=443\n"},
+    {"http with a host", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+	FACTS(-1, "", "http", HOST("[::1]"), 0), "SERVER_NAME=[::1]\nSERVER_PORT=80\n!HTTPS\n"},
     {"a host with a port", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        FACTS(-1, "", "http", HOST("h"), 8443), "SERVER_NAME=h\nSERVER_PORT=8443\n"},
-    {"a body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n",
-        LENGTH(5),
-        "CONTENT_TYPE=text/plain\nCONTENT_LENGTH=5\n!HTTP_CONTENT_TYPE\n!HTTP_CONTENT_LENGTH\n"},
+	FACTS(-1, "", "http", HOST("h"), 8443), "SERVER_NAME=h\nSERVER_PORT=8443\n"},
+    {"a body",
+	"POST / HTTP/1.1\r\nHost: h\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\n",
+	LENGTH(5),
+	"CONTENT_TYPE=text/plain\nCONTENT_LENGTH=5\n!HTTP_CONTENT_TYPE\n!HTTP_CONTENT_LENGTH\n"},
     {"a chunked body has the length it was found to have",
-        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
-        LENGTH(1234567890123),
-        "CONTENT_LENGTH=1234567890123\n!HTTP_TRANSFER_ENCODING\n"},
-    {"an empty body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
-        LENGTH(0), "CONTENT_LENGTH=0\n"},
+	"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n", LENGTH(1234567890123),
+	"CONTENT_LENGTH=1234567890123\n!HTTP_TRANSFER_ENCODING\n"},
+    {"an empty body", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", LENGTH(0),
+	"CONTENT_LENGTH=0\n"},
     {"duplicates are joined where the first stood",
-        "GET / HTTP/1.1\r\nHost: h\r\nAccept: a\r\nX-B: 1\r\naccept: b\r\nCookie: c=1\r\n"
-        "ACCEPT: c\r\ncookie: d=2\r\nX-B:\r\n\r\n",
-        PLAIN, "HTTP_HOST=h\nHTTP_ACCEPT=a, b, c\nHTTP_X_B=1, \nHTTP_COOKIE=c=1; d=2\n"},
+	"GET / HTTP/1.1\r\nHost: h\r\nAccept: a\r\nX-B: 1\r\naccept: b\r\nCookie: c=1\r\n"
+	"ACCEPT: c\r\ncookie: d=2\r\nX-B:\r\n\r\n",
+	PLAIN, "HTTP_HOST=h\nHTTP_ACCEPT=a, b, c\nHTTP_X_B=1, \nHTTP_COOKIE=c=1; d=2\n"},
     {"never HTTP_PROXY (httpoxy)", "GET / HTTP/1.1\r\nHost: h\r\nProxy: evil\r\n\r\n", PLAIN,
-        "!HTTP_PROXY\n"},
+	"!HTTP_PROXY\n"},
     {"fields of the hop",
-        "GET / HTTP/1.1\r\nHost: h\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n"
-        "TE: trailers\r\nUpgrade: x\r\nX-Stay: 1\r\n\r\n",
-        PLAIN,
-        "HTTP_X_STAY=1\n!HTTP_CONNECTION\n!HTTP_X_HOP\n!HTTP_KEEP_ALIVE\n!HTTP_TE\n"
-        "!HTTP_UPGRADE\n"},
+	"GET / HTTP/1.1\r\nHost: h\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n"
+	"TE: trailers\r\nUpgrade: x\r\nX-Stay: 1\r\n\r\n",
+	PLAIN,
+	"HTTP_X_STAY=1\n!HTTP_CONNECTION\n!HTTP_X_HOP\n!HTTP_KEEP_ALIVE\n!HTTP_TE\n"
+	"!HTTP_UPGRADE\n"},
     {"a root path that the proxy passed on", "GET /app/x HTTP/1.1\r\nHost: h\r\n\r\n",
-        BELOW("/app"), "SCRIPT_NAME=/app\nPATH_INFO=/x\nREQUEST_URI=/app/x\n"},
-    {"a root path that the proxy took off", "GET /x HTTP/1.1\r\nHost: h\r\n\r\n",
-        BELOW("/app"), "SCRIPT_NAME=/app\nPATH_INFO=/x\n"},
-    {"a root path itself", "GET /app HTTP/1.1\r\nHost: h\r\n\r\n",
-        BELOW("/app"), "SCRIPT_NAME=/app\nPATH_INFO=\n"},
-    {"not below the root path", "GET /apple HTTP/1.1\r\nHost: h\r\n\r\n",
-        BELOW("/app"), "PATH_INFO=/apple\n"},
+	BELOW("/app"), "SCRIPT_NAME=/app\nPATH_INFO=/x\nREQUEST_URI=/app/x\n"},
+    {"a root path that the proxy took off", "GET /x HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
+	"SCRIPT_NAME=/app\nPATH_INFO=/x\n"},
+    {"a root path itself", "GET /app HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
+	"SCRIPT_NAME=/app\nPATH_INFO=\n"},
+    {"not below the root path", "GET /apple HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
+	"PATH_INFO=/apple\n"},
     {"a unix peer", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-        {-1, "", "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end},
-        "REMOTE_ADDR=\nREMOTE_PORT=\nSERVER_ADDR=\nSERVER_NAME=localhost\nSERVER_PORT=80\n"},
+	{-1, "", "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end},
+	"REMOTE_ADDR=\nREMOTE_PORT=\nSERVER_ADDR=\nSERVER_NAME=localhost\nSERVER_PORT=80\n"},
     {"no host on IPv6", "GET / HTTP/1.0\r\n\r\n",
-        {-1, "", "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6},
-        "SERVER_NAME=[::1]\nSERVER_PORT=8000\nSERVER_ADDR=::1\n!HTTP_HOST\n"},
+	{-1, "", "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6},
+	"SERVER_NAME=[::1]\nSERVER_PORT=8000\nSERVER_ADDR=::1\n!HTTP_HOST\n"},
     {"a proxy's host for Host's", "GET / HTTP/1.1\r\nhOST: inside\r\nX-Host: h\r\n\r\n",
-        {-1, "", "https", HOST("shop.example"), HOST("shop.example:8443"), 8443, "::1", 7, &local},
-        "SERVER_NAME=shop.example\nSERVER_PORT=8443\nHTTP_HOST=shop.example:8443\nHTTP_X_HOST=h\n"},
+	{-1, "", "https", HOST("shop.example"), HOST("shop.example:8443"), 8443, "::1", 7, &local},
+	"SERVER_NAME=shop.example\nSERVER_PORT=8443\nHTTP_HOST=shop.example:8443\nHTTP_X_HOST=h\n"},
     {"a proxy's host without a Host", "GET / HTTP/1.0\r\n\r\n",
-        {-1, "", "http", HOST("shop.example"), HOST("shop.example"), 0, "::1", 7, &local},
-        "SERVER_NAME=shop.example\nSERVER_PORT=80\nHTTP_HOST=shop.example\n"},
-    {"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN,
-        "REQUEST_URI=*\nPATH_INFO=*\n"},
+	{-1, "", "http", HOST("shop.example"), HOST("shop.example"), 0, "::1", 7, &local},
+	"SERVER_NAME=shop.example\nSERVER_PORT=80\nHTTP_HOST=shop.example\n"},
+    {"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN, "REQUEST_URI=*\nPATH_INFO=*\n"},
     {"absolute form", "GET http://example.com/x?y HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN,
-        "REQUEST_URI=http://example.com/x?y\nPATH_INFO=/x\nQUERY_STRING=y\n"
-        "HTTP_HOST=example.com\n"},
+	"REQUEST_URI=http://example.com/x?y\nPATH_INFO=/x\nQUERY_STRING=y\n"
+	"HTTP_HOST=example.com\n"},
     {"bytes above 0x7f", "GET /%ff HTTP/1.1\r\nHost: h\r\nX: \xe9\r\n\r\n", PLAIN,
-        "PATH_INFO=/\xff\nHTTP_X=\xe9\n"},
+	"PATH_INFO=/\xff\nHTTP_X=\xe9\n"},
 };
 
 /* --- collecting --- */
@@ -178,8 +185,9 @@ START_TEST(test_underscores)
 	struct pst_http_request request;
 
 	limits.map = PST_HTTP_MAP_DANGEROUS;
-	parse(&request, &limits, "GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX_A: 2\r\nContent_Length: 7\r\n"
-	                         "Transfer_Encoding: x\r\n\r\n");
+	parse(&request, &limits,
+	    "GET / HTTP/1.1\r\nHost: h\r\nX-A: 1\r\nX_A: 2\r\nContent_Length: 7\r\n"
+	    "Transfer_Encoding: x\r\n\r\n");
 	ck_assert_int_eq(pst_cgi_params_make(&request, &facts, collect, got), 0);
 	ck_assert_ptr_nonnull(strstr(got->text, "\nHTTP_X_A=1, 2\n"));
 	ck_assert_ptr_null(strstr(got->text, "CONTENT_LENGTH"));
@@ -263,10 +271,12 @@ END_TEST
 
 START_TEST(test_peer_address)
 {
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(80),
-	    .sin_addr = {htonl(0xc0000207)}};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(8080),
-	    .sin6_scope_id = 3, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in v4 = {
+	    .sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {htonl(0xc0000207)}};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6,
+	    .sin6_port = htons(8080),
+	    .sin6_scope_id = 3,
+	    .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	struct sockaddr_un path = {.sun_family = AF_UNIX, .sun_path = "/tmp/x"};
 	struct pst_peer_address peer;
 

@@ -83,8 +83,10 @@ hear(char *text, size_t size, int *fds, int room)
 	for (;;) {
 		char control[CMSG_SPACE(8 * sizeof(int))];
 		struct iovec iov = {.iov_base = text + used, .iov_len = size - used - 1};
-		struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1,
-		    .msg_control = control, .msg_controllen = sizeof(control)};
+		struct msghdr message = {.msg_iov = &iov,
+		    .msg_iovlen = 1,
+		    .msg_control = control,
+		    .msg_controllen = sizeof(control)};
 		ssize_t n = recvmsg(peer, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 		if (n <= 0)

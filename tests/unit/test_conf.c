@@ -198,52 +198,51 @@ END_TEST
 static const struct {
 	const char *line, *sentence;
 } wrong[] = {
-	{"", "no application was named: say MODULE:CALLABLE, for example "
-	     "'penstock -b :8000 shop.wsgi:application', or ./PLUGIN.so"},
-	{"a b", "one application is served, but after 'a' there is 'b'"},
-	{"--wokers 2 a", "--wokers is no option; did you mean --workers?"},
-	{"--wokers=2 a", "--wokers is no option; did you mean --workers?"},
-	{"--tread 2 a", "--tread is no option; did you mean --threads?"},
-	{"--frobnicate a", "--frobnicate is no option; penstock --help lists them"},
-	{"-Z a", "-Z is no option; penstock --help lists them"},
-	{"-w", "--workers wants a value, as in --workers N"},
-	{"--workers", "--workers wants a value, as in --workers N"},
-	{"--initgroups=1 a", "--initgroups takes no value"},
-	{"-w 0 a", "--workers wants a whole number from 1 to 1024, not '0'"},
-	{"-w 1025 a", "--workers wants a whole number from 1 to 1024, not '1025'"},
-	{"-w -1 a", "--workers wants a whole number from 1 to 1024, not '-1'"},
-	{"-w 2x a", "--workers wants a whole number from 1 to 1024, not '2x'"},
-	{"-w +2 a", "--workers wants a whole number from 1 to 1024, not '+2'"},
-	{"-w= a", "--workers wants a whole number from 1 to 1024, not '='"},
-	{"--workers= a", "--workers wants a whole number from 1 to 1024, not ''"},
-	{"-t 99999999999999999999 a",
-	    "--timeout wants a whole number from 0 to 2147483647, not '99999999999999999999'"},
-	{"--backlog 0 a", "--backlog wants a whole number from 1 to 2147483647, not '0'"},
-	{"-b 8000 a", "--bind cannot use '8000': a port alone is written with a colon, :8000"},
-	{"-e NAME a", "--env wants NAME=VALUE, not 'NAME'"},
-	{"-e =v a", "--env wants NAME=VALUE, not '=v'"},
-	{"-m 8 a", "--umask wants an octal mask from 0 to 777, not '8'"},
-	{"-m 1000 a", "--umask wants an octal mask from 0 to 777, not '1000'"},
-	{"-m 0o a", "--umask wants an octal mask from 0 to 777, not '0o'"},
-	{"-k gthread a",
-	    "--worker-class gthread is not there yet: this version has sync workers only"},
-	{"-k uvicorn.workers.UvicornWorker a",
-	    "--worker-class uvicorn.workers.UvicornWorker is not there yet: this version has "
-	    "sync workers only"},
-	{"-k snc a", "--worker-class does not know 'snc' (did you mean 'sync'?); it takes sync"},
-	{"--header-map keep a",
-	    "--header-map does not know 'keep'; it takes drop, refuse or dangerous"},
-	{"--log-level warn a",
-	    "--log-level does not know 'warn'; it takes debug, info, warning, error or critical"},
-	{"--chdir= a", "--chdir wants a value that is not empty"},
-	{"--threads 8 a", "--threads is not there yet: gunicorn has this option, this version "
-			  "of Penstock does not"},
-	{"--threads=8 a", "--threads is not there yet: gunicorn has this option, this version "
-			  "of Penstock does not"},
-	{"-D a", "--daemon is not there yet: gunicorn has this option, this version of "
-		 "Penstock does not"},
-	{"-c x.py a", "--config is not there yet: gunicorn has this option, this version of "
-		      "Penstock does not"},
+    {"", "no application was named: say MODULE:CALLABLE, for example "
+	 "'penstock -b :8000 shop.wsgi:application', or ./PLUGIN.so"},
+    {"a b", "one application is served, but after 'a' there is 'b'"},
+    {"--wokers 2 a", "--wokers is no option; did you mean --workers?"},
+    {"--wokers=2 a", "--wokers is no option; did you mean --workers?"},
+    {"--tread 2 a", "--tread is no option; did you mean --threads?"},
+    {"--frobnicate a", "--frobnicate is no option; penstock --help lists them"},
+    {"-Z a", "-Z is no option; penstock --help lists them"},
+    {"-w", "--workers wants a value, as in --workers N"},
+    {"--workers", "--workers wants a value, as in --workers N"},
+    {"--initgroups=1 a", "--initgroups takes no value"},
+    {"-w 0 a", "--workers wants a whole number from 1 to 1024, not '0'"},
+    {"-w 1025 a", "--workers wants a whole number from 1 to 1024, not '1025'"},
+    {"-w -1 a", "--workers wants a whole number from 1 to 1024, not '-1'"},
+    {"-w 2x a", "--workers wants a whole number from 1 to 1024, not '2x'"},
+    {"-w +2 a", "--workers wants a whole number from 1 to 1024, not '+2'"},
+    {"-w= a", "--workers wants a whole number from 1 to 1024, not '='"},
+    {"--workers= a", "--workers wants a whole number from 1 to 1024, not ''"},
+    {"-t 99999999999999999999 a",
+	"--timeout wants a whole number from 0 to 2147483647, not '99999999999999999999'"},
+    {"--backlog 0 a", "--backlog wants a whole number from 1 to 2147483647, not '0'"},
+    {"-b 8000 a", "--bind cannot use '8000': a port alone is written with a colon, :8000"},
+    {"-e NAME a", "--env wants NAME=VALUE, not 'NAME'"},
+    {"-e =v a", "--env wants NAME=VALUE, not '=v'"},
+    {"-m 8 a", "--umask wants an octal mask from 0 to 777, not '8'"},
+    {"-m 1000 a", "--umask wants an octal mask from 0 to 777, not '1000'"},
+    {"-m 0o a", "--umask wants an octal mask from 0 to 777, not '0o'"},
+    {"-k gthread a", "--worker-class gthread is not there yet: this version has sync workers only"},
+    {"-k uvicorn.workers.UvicornWorker a",
+	"--worker-class uvicorn.workers.UvicornWorker is not there yet: this version has "
+	"sync workers only"},
+    {"-k snc a", "--worker-class does not know 'snc' (did you mean 'sync'?); it takes sync"},
+    {"--header-map keep a",
+	"--header-map does not know 'keep'; it takes drop, refuse or dangerous"},
+    {"--log-level warn a",
+	"--log-level does not know 'warn'; it takes debug, info, warning, error or critical"},
+    {"--chdir= a", "--chdir wants a value that is not empty"},
+    {"--threads 8 a", "--threads is not there yet: gunicorn has this option, this version "
+		      "of Penstock does not"},
+    {"--threads=8 a", "--threads is not there yet: gunicorn has this option, this version "
+		      "of Penstock does not"},
+    {"-D a", "--daemon is not there yet: gunicorn has this option, this version of "
+	     "Penstock does not"},
+    {"-c x.py a", "--config is not there yet: gunicorn has this option, this version of "
+		  "Penstock does not"},
 };
 
 START_TEST(test_wrong)
@@ -330,20 +329,20 @@ END_TEST
 static const struct {
 	const char *text, *words; /* the words, each ended by '|'; NULL: refused */
 } splits[] = {
-	{"", ""},
-	{" \t\n ", ""},
-	{"a", "a|"},
-	{" a  b ", "a|b|"},
-	{"-e 'A=b c'", "-e|A=b c|"},
-	{"\"a 'b' \\\"c\\\" \\\\ \\d\"", "a 'b' \"c\" \\ \\d|"},
-	{"'a\\b'", "a\\b|"},
-	{"a\\ b", "a b|"},
-	{"''", "|"},
-	{"a''b\"c\"", "abc|"},
-	{"$HOME * `x`", "$HOME|*|`x`|"},
-	{"'a", NULL},
-	{"\"a\\\"", NULL},
-	{"a\\", NULL},
+    {"", ""},
+    {" \t\n ", ""},
+    {"a", "a|"},
+    {" a  b ", "a|b|"},
+    {"-e 'A=b c'", "-e|A=b c|"},
+    {"\"a 'b' \\\"c\\\" \\\\ \\d\"", "a 'b' \"c\" \\ \\d|"},
+    {"'a\\b'", "a\\b|"},
+    {"a\\ b", "a b|"},
+    {"''", "|"},
+    {"a''b\"c\"", "abc|"},
+    {"$HOME * `x`", "$HOME|*|`x`|"},
+    {"'a", NULL},
+    {"\"a\\\"", NULL},
+    {"a\\", NULL},
 };
 
 START_TEST(test_split)

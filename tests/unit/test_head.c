@@ -43,11 +43,11 @@ assert_out(const char *expect)
 START_TEST(test_written)
 {
 	const struct pst_field fields[] = {
-		field("Content-Type", "text/plain"),
-		field("Set-Cookie", "a=1"),
-		field("Set-Cookie", "b=\xc3\xa9\t2"),
-		field("X-Empty", ""),
-		{"", 0, NULL, 0},
+	    field("Content-Type", "text/plain"),
+	    field("Set-Cookie", "a=1"),
+	    field("Set-Cookie", "b=\xc3\xa9\t2"),
+	    field("X-Empty", ""),
+	    {"", 0, NULL, 0},
 	};
 
 	ck_assert_int_eq(append(200, NULL, fields, 4), PST_RESULT_OK);
@@ -70,22 +70,22 @@ static const struct {
 	const char *reason;
 	const char *expect; /* NULL: refused */
 } statuses[] = {
-	{100, NULL, "Status: 100 Continue\r\n\r\n"},
-	{103, NULL, "Status: 103 Early Hints\r\n\r\n"},
-	{200, "", "Status: 200 \r\n\r\n"},
-	{200, "O K\t\xe9", "Status: 200 O K\t\xe9\r\n\r\n"},
-	{299, NULL, "Status: 299 Unknown\r\n\r\n"},
-	{599, NULL, "Status: 599 Unknown\r\n\r\n"},
-	{101, NULL, NULL},
-	{99, NULL, NULL},
-	{0, NULL, NULL},
-	{-200, NULL, NULL},
-	{600, NULL, NULL},
-	{2000, NULL, NULL},
-	{200, "O\rK", NULL},
-	{200, "OK\n", NULL},
-	{200, "\x7f", NULL},
-	{200, "\x01", NULL},
+    {100, NULL, "Status: 100 Continue\r\n\r\n"},
+    {103, NULL, "Status: 103 Early Hints\r\n\r\n"},
+    {200, "", "Status: 200 \r\n\r\n"},
+    {200, "O K\t\xe9", "Status: 200 O K\t\xe9\r\n\r\n"},
+    {299, NULL, "Status: 299 Unknown\r\n\r\n"},
+    {599, NULL, "Status: 599 Unknown\r\n\r\n"},
+    {101, NULL, NULL},
+    {99, NULL, NULL},
+    {0, NULL, NULL},
+    {-200, NULL, NULL},
+    {600, NULL, NULL},
+    {2000, NULL, NULL},
+    {200, "O\rK", NULL},
+    {200, "OK\n", NULL},
+    {200, "\x7f", NULL},
+    {200, "\x01", NULL},
 };
 
 START_TEST(test_status)
@@ -107,44 +107,47 @@ static const struct {
 	struct pst_field field;
 	const char *why; /* NULL: allowed */
 } fields[] = {
-#define FIELD(name, value) {name, sizeof(name) - 1, value, sizeof(value) - 1}
-	{FIELD("a", "b"), NULL},
-	{FIELD("!#$%&'*+-.^_`|~09azAZ", " \t!~\x80\xff"), NULL},
-	{FIELD("Content-Length", "0"), NULL},
-	{FIELD("Content-Length", "123456789012345678"), NULL},
-	{FIELD("Upgrade-Insecure-Requests", "1"), NULL},
-	{FIELD("X-Status", "1"), NULL},
-	{FIELD("", "b"), "the name is empty"},
-	{FIELD("a b", "c"), "byte 0x20 in the name"},
-	{FIELD("a:", "c"), "byte 0x3a in the name"},
-	{FIELD("a\r\nb", "c"), "byte 0x0d in the name"},
-	{FIELD("a\0b", "c"), "byte 0x00 in the name"},
-	{FIELD("\xc3\xa9", "c"), "byte 0xc3 in the name"},
-	{FIELD("a\t", "c"), "byte 0x09 in the name"},
-	{FIELD("a(", "c"), "byte 0x28 in the name"},
-	{FIELD("a", "b\r"), "byte 0x0d in the value"},
-	{FIELD("a", "\nb"), "byte 0x0a in the value"},
-	{FIELD("a", "b\0"), "byte 0x00 in the value"},
-	{FIELD("a", "\x1b[1m"), "byte 0x1b in the value"},
-	{FIELD("a", "\x7f"), "byte 0x7f in the value"},
-	{FIELD("Connection", "close"), "hop-by-hop"},
-	{FIELD("connection", "close"), "hop-by-hop"},
-	{FIELD("KEEP-ALIVE", "1"), "hop-by-hop"},
-	{FIELD("Proxy-Authenticate", "Basic"), "hop-by-hop"},
-	{FIELD("Proxy-Authorization", "Basic"), "hop-by-hop"},
-	{FIELD("Proxy-Connection", "close"), "hop-by-hop"},
-	{FIELD("TE", "trailers"), "hop-by-hop"},
-	{FIELD("Trailer", "a"), "hop-by-hop"},
-	{FIELD("Trailers", "a"), "hop-by-hop"},
-	{FIELD("Transfer-Encoding", "chunked"), "hop-by-hop"},
-	{FIELD("Upgrade", "websocket"), "hop-by-hop"},
-	{FIELD("Status", "404 Not Found"), "the status is given apart"},
-	{FIELD("Content-Length", ""), "is no length"},
-	{FIELD("Content-Length", "-1"), "is no length"},
-	{FIELD("Content-Length", "+1"), "is no length"},
-	{FIELD("Content-Length", "1, 1"), "is no length"},
-	{FIELD("content-length", "0x10"), "is no length"},
-	{FIELD("Content-Length", "1234567890123456789"), "is no length"},
+#define FIELD(name, value)                                                                         \
+	{                                                                                          \
+		name, sizeof(name) - 1, value, sizeof(value) - 1                                   \
+	}
+    {FIELD("a", "b"), NULL},
+    {FIELD("!#$%&'*+-.^_`|~09azAZ", " \t!~\x80\xff"), NULL},
+    {FIELD("Content-Length", "0"), NULL},
+    {FIELD("Content-Length", "123456789012345678"), NULL},
+    {FIELD("Upgrade-Insecure-Requests", "1"), NULL},
+    {FIELD("X-Status", "1"), NULL},
+    {FIELD("", "b"), "the name is empty"},
+    {FIELD("a b", "c"), "byte 0x20 in the name"},
+    {FIELD("a:", "c"), "byte 0x3a in the name"},
+    {FIELD("a\r\nb", "c"), "byte 0x0d in the name"},
+    {FIELD("a\0b", "c"), "byte 0x00 in the name"},
+    {FIELD("\xc3\xa9", "c"), "byte 0xc3 in the name"},
+    {FIELD("a\t", "c"), "byte 0x09 in the name"},
+    {FIELD("a(", "c"), "byte 0x28 in the name"},
+    {FIELD("a", "b\r"), "byte 0x0d in the value"},
+    {FIELD("a", "\nb"), "byte 0x0a in the value"},
+    {FIELD("a", "b\0"), "byte 0x00 in the value"},
+    {FIELD("a", "\x1b[1m"), "byte 0x1b in the value"},
+    {FIELD("a", "\x7f"), "byte 0x7f in the value"},
+    {FIELD("Connection", "close"), "hop-by-hop"},
+    {FIELD("connection", "close"), "hop-by-hop"},
+    {FIELD("KEEP-ALIVE", "1"), "hop-by-hop"},
+    {FIELD("Proxy-Authenticate", "Basic"), "hop-by-hop"},
+    {FIELD("Proxy-Authorization", "Basic"), "hop-by-hop"},
+    {FIELD("Proxy-Connection", "close"), "hop-by-hop"},
+    {FIELD("TE", "trailers"), "hop-by-hop"},
+    {FIELD("Trailer", "a"), "hop-by-hop"},
+    {FIELD("Trailers", "a"), "hop-by-hop"},
+    {FIELD("Transfer-Encoding", "chunked"), "hop-by-hop"},
+    {FIELD("Upgrade", "websocket"), "hop-by-hop"},
+    {FIELD("Status", "404 Not Found"), "the status is given apart"},
+    {FIELD("Content-Length", ""), "is no length"},
+    {FIELD("Content-Length", "-1"), "is no length"},
+    {FIELD("Content-Length", "+1"), "is no length"},
+    {FIELD("Content-Length", "1, 1"), "is no length"},
+    {FIELD("content-length", "0x10"), "is no length"},
+    {FIELD("Content-Length", "1234567890123456789"), "is no length"},
 };
 
 START_TEST(test_field)
@@ -166,8 +169,8 @@ END_TEST
 START_TEST(test_two_lengths)
 {
 	const struct pst_field two[] = {
-		field("Content-Length", "1"),
-		field("content-length", "1"),
+	    field("Content-Length", "1"),
+	    field("content-length", "1"),
 	};
 
 	ck_assert_int_eq(append(200, NULL, two, 2), PST_RESULT_INVALID);

@@ -73,8 +73,10 @@ START_TEST(test_format)
 
 	pst_log_info("worker %s: ready after %d ms", "3.17", 12);
 	ck_assert_str_eq(message("INFO"), "worker 3.17: ready after 12 ms\n");
-	ck_assert_int_eq(sscanf(logged(), "[%d-%d-%d %d:%d:%d %6s", &fields.tm_year,
-	    &fields.tm_mon, &fields.tm_mday, &fields.tm_hour, &fields.tm_min, &fields.tm_sec, zone), 7);
+	ck_assert_int_eq(
+	    sscanf(logged(), "[%d-%d-%d %d:%d:%d %6s", &fields.tm_year, &fields.tm_mon,
+		&fields.tm_mday, &fields.tm_hour, &fields.tm_min, &fields.tm_sec, zone),
+	    7);
 	ck_assert_str_eq(zone, "+0530]");
 	fields.tm_year -= 1900;
 	fields.tm_mon--;
@@ -175,14 +177,20 @@ static const struct {
     {"plain \\ text", "plain \\ text"},
     {"\n\r\t\v", "\\n\\r\\t\\x0b"},
     {"caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80"},
-    {"\xc2\x9b" "2J", "\\xc2\\x9b" "2J"},            /* CSI as one C1 character */
+    {"\xc2\x9b"
+     "2J",
+	"\\xc2\\x9b"
+	"2J"}, /* CSI as one C1 character */
     {"\xe2\x80\xa8\xe2\x80\xa9", "\\xe2\\x80\\xa8\\xe2\\x80\\xa9"}, /* U+2028, U+2029 */
-    {"\xc0\x8a", "\\xc0\\x8a"},                      /* overlong LF */
+    {"\xc0\x8a", "\\xc0\\x8a"}, /* overlong LF */
     {"\xe0\x80\x8a", "\\xe0\\x80\\x8a"},
-    {"\xed\xa0\x80", "\\xed\\xa0\\x80"},             /* a surrogate */
-    {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"},    /* above U+10FFFF */
-    {"\xe2\x82", "\\xe2\\x82"},                      /* cut off */
-    {"\xff\x80" "a", "\\xff\\x80" "a"},
+    {"\xed\xa0\x80", "\\xed\\xa0\\x80"}, /* a surrogate */
+    {"\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80"}, /* above U+10FFFF */
+    {"\xe2\x82", "\\xe2\\x82"}, /* cut off */
+    {"\xff\x80"
+     "a",
+	"\\xff\\x80"
+	"a"},
 };
 
 START_TEST(test_escape)

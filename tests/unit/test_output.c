@@ -93,8 +93,7 @@ START_TEST(test_lines)
 	ck_assert_str_eq(logged(), FRAME "one\n" FRAME "two\n" FRAME "\n");
 	print("ree\n");
 	turn();
-	ck_assert_str_eq(
-	    logged(), FRAME "one\n" FRAME "two\n" FRAME "\n" FRAME "three\n");
+	ck_assert_str_eq(logged(), FRAME "one\n" FRAME "two\n" FRAME "\n" FRAME "three\n");
 }
 END_TEST
 
@@ -164,9 +163,9 @@ START_TEST(test_levels)
 {
 	print("<0>a\n<2>b\n<3>c\n<4>d\n<5>e\n<6>f\n<7>hidden\n");
 	turn();
-	ck_assert_str_eq(logged(),
-	    LEVEL("CRITICAL") "a\n" LEVEL("CRITICAL") "b\n" LEVEL("ERROR") "c\n"
-	    LEVEL("WARNING") "d\n" LEVEL("INFO") "e\n" LEVEL("INFO") "f\n");
+	ck_assert_str_eq(
+	    logged(), LEVEL("CRITICAL") "a\n" LEVEL("CRITICAL") "b\n" LEVEL("ERROR") "c\n" LEVEL(
+			  "WARNING") "d\n" LEVEL("INFO") "e\n" LEVEL("INFO") "f\n");
 }
 END_TEST
 
@@ -174,8 +173,8 @@ START_TEST(test_what_is_no_level)
 {
 	print("<8>a\n<3\n<33>b\n <3>c\n<>\n<\nx<3>\n<3>\n");
 	turn();
-	ck_assert_str_eq(logged(), FRAME "<8>a\n" FRAME "<3\n" FRAME "<33>b\n" FRAME " <3>c\n"
-	    FRAME "<>\n" FRAME "<\n" FRAME "x<3>\n" LEVEL("ERROR") "\n");
+	ck_assert_str_eq(logged(), FRAME "<8>a\n" FRAME "<3\n" FRAME "<33>b\n" FRAME " <3>c\n" FRAME
+					 "<>\n" FRAME "<\n" FRAME "x<3>\n" LEVEL("ERROR") "\n");
 }
 END_TEST
 

@@ -21,8 +21,7 @@ append(struct pst_buf *wire, size_t name_len, size_t value_len)
 
 	memset(bytes, 'n', name_len);
 	memset(bytes + name_len, 'v', value_len);
-	ck_assert_int_eq(
-	    pst_params_append(wire, bytes, name_len, bytes + name_len, value_len), 0);
+	ck_assert_int_eq(pst_params_append(wire, bytes, name_len, bytes + name_len, value_len), 0);
 	free(bytes);
 }
 
@@ -130,8 +129,7 @@ START_TEST(test_limit)
 	    pst_params_decode(&decoder, wire.data, 32 + 5, count, &pairs), PST_ERR_LIMIT);
 	ck_assert_uint_eq(pairs, 1);
 	ck_assert_ptr_null(decoder.partial.data);
-	ck_assert_int_eq(
-	    pst_params_decode(&decoder, "\1\1ab", 4, count, &pairs), PST_ERR_LIMIT);
+	ck_assert_int_eq(pst_params_decode(&decoder, "\1\1ab", 4, count, &pairs), PST_ERR_LIMIT);
 	ck_assert_uint_eq(pairs, 1);
 	pst_params_decoder_free(&decoder);
 	pst_buf_free(&wire);

@@ -25,7 +25,7 @@ static struct {
 	char errors[100];
 	const char *body; /* one byte comes with each fill() */
 	unsigned pieces;
-	unsigned spoil;   /* this piece is spoilt, with this error; 0: none */
+	unsigned spoil; /* this piece is spoilt, with this error; 0: none */
 	int spoil_err;
 	unsigned shorten; /* the file loses its end after this piece; 0: never */
 	unsigned gone_after; /* submits; 0: never */
@@ -93,10 +93,10 @@ send_piece(struct pst_request *of, struct pst_piece *piece, size_t n)
 }
 
 static const struct pst_carrier carrier = {
-	.submit = submit,
-	.send_piece = send_piece,
-	.flush = flush,
-	.fill = fill,
+    .submit = submit,
+    .send_piece = send_piece,
+    .flush = flush,
+    .fill = fill,
 };
 
 static void
@@ -208,8 +208,9 @@ START_TEST(test_interim)
 	client.n = 0;
 	ck_assert_int_eq(respond(103), 0);
 	ck_assert_int_eq(pst_request_finish(request, -1), PST_OUTCOME_WHOLE);
-	ck_assert_str_eq(client.sent, "Status: 500 Internal Server Error\r\n"
-				      "Content-Type: text/plain\r\n\r\n500 Internal Server Error\n");
+	ck_assert_str_eq(client.sent,
+	    "Status: 500 Internal Server Error\r\n"
+	    "Content-Type: text/plain\r\n\r\n500 Internal Server Error\n");
 }
 END_TEST
 
@@ -231,13 +232,13 @@ static const struct {
 	enum pst_outcome outcome;
 	const char *begins;
 } ends[] = {
-	{true, false, 0, PST_OUTCOME_WHOLE, "Status: 200"},
-	{true, true, 0, PST_OUTCOME_WHOLE, "Status: 200"},
-	{false, false, 0, PST_OUTCOME_WHOLE, "Status: 500"},
-	{false, false, -1, PST_OUTCOME_WHOLE, "Status: 500"},
-	{true, false, -1, PST_OUTCOME_WHOLE, "Status: 500"},
-	{true, true, -1, PST_OUTCOME_BROKEN, "Status: 200"},
-	{true, false, 7, PST_OUTCOME_WHOLE, "Status: 500"},
+    {true, false, 0, PST_OUTCOME_WHOLE, "Status: 200"},
+    {true, true, 0, PST_OUTCOME_WHOLE, "Status: 200"},
+    {false, false, 0, PST_OUTCOME_WHOLE, "Status: 500"},
+    {false, false, -1, PST_OUTCOME_WHOLE, "Status: 500"},
+    {true, false, -1, PST_OUTCOME_WHOLE, "Status: 500"},
+    {true, true, -1, PST_OUTCOME_BROKEN, "Status: 200"},
+    {true, false, 7, PST_OUTCOME_WHOLE, "Status: 500"},
 };
 
 START_TEST(test_end)
@@ -335,8 +336,8 @@ START_TEST(test_send_file)
 	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 10, 0), 0);
 	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 5, 6), PST_RESULT_ERROR);
 	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 11, 0), PST_RESULT_ERROR);
-	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 1, SIZE_MAX),
-	    PST_RESULT_ERROR);
+	ck_assert_int_eq(
+	    pst_request_send_file(request, fileno(file), 1, SIZE_MAX), PST_RESULT_ERROR);
 	ck_assert_int_eq(pst_request_send_file(request, fileno(file), -1, 1), PST_RESULT_INVALID);
 	ck_assert_int_eq(pst_request_send_file(request, fds[0], 0, 1), PST_RESULT_INVALID);
 	ck_assert_int_eq(pst_request_send_file(request, -1, 0, 1), PST_RESULT_INVALID);
@@ -394,16 +395,15 @@ START_TEST(test_send_spoilt)
 		int err;
 		const char *reason;
 	} cases[] = {
-		{0, "the file became shorter while it was sent"},
-		{EIO, "reading the file: Input/output error"},
+	    {0, "the file became shorter while it was sent"},
+	    {EIO, "reading the file: Input/output error"},
 	};
 	FILE *file = big_file();
 
 	client.spoil = 2;
 	client.spoil_err = cases[_i].err;
 	respond(200);
-	ck_assert_int_eq(
-	    pst_request_send_file(request, fileno(file), 0, 300000), PST_RESULT_ERROR);
+	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 0, 300000), PST_RESULT_ERROR);
 	ck_assert_str_eq(pst_request_reason(request), cases[_i].reason);
 	ck_assert_uint_eq(client.pieces, 2);
 	ck_assert_int_eq(pst_request_finish(request, 0), PST_OUTCOME_BROKEN);
@@ -417,8 +417,7 @@ START_TEST(test_send_shortened)
 
 	client.shorten = 1;
 	respond(200);
-	ck_assert_int_eq(
-	    pst_request_send_file(request, fileno(file), 0, 300000), PST_RESULT_ERROR);
+	ck_assert_int_eq(pst_request_send_file(request, fileno(file), 0, 300000), PST_RESULT_ERROR);
 	ck_assert_str_eq(pst_request_reason(request),
 	    "the file has 1000 bytes, not the 234472 from 65528 that are to be sent");
 	ck_assert_uint_eq(client.pieces, 1);

@@ -68,8 +68,12 @@ build_two(struct pst_buf *wire)
 	wire_begin(wire, 7, FCGI_RESPONDER, FCGI_KEEP_CONN);
 	wire_begin(wire, 300, FCGI_FILTER, FCGI_KEEP_CONN);
 	wire_begin(wire, 9, FCGI_AUTHORIZER, FCGI_KEEP_CONN);
-	wire_text(wire, FCGI_PARAMS, 300, "\x01\x01" "a");
-	wire_text(wire, FCGI_PARAMS, 7, "\x01\x01" "b");
+	wire_text(wire, FCGI_PARAMS, 300,
+	    "\x01\x01"
+	    "a");
+	wire_text(wire, FCGI_PARAMS, 7,
+	    "\x01\x01"
+	    "b");
 	wire_text(wire, FCGI_PARAMS, 300, "1");
 	wire_text(wire, FCGI_PARAMS, 7, "2");
 	wire_text(wire, FCGI_PARAMS, 300, "");
@@ -88,7 +92,10 @@ build_two(struct pst_buf *wire)
 static void
 build_management(struct pst_buf *wire)
 {
-	wire_record(wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS\x05\x01other1", 23, 3);
+	wire_record(wire, FCGI_GET_VALUES, 0,
+	    "\x0d\x00"
+	    "FCGI_MAX_REQS\x05\x01other1",
+	    23, 3);
 	wire_record(wire, 99, 0, "whatever", 8, 0);
 	wire_record(wire, 0, 0, NULL, 0, 0);
 	wire_record(wire, 99, 5, "of a request", 12, 0);
@@ -227,7 +234,11 @@ static void
 build_params_limit(struct pst_buf *wire)
 {
 	wire_begin(wire, 1, FCGI_RESPONDER, FCGI_KEEP_CONN);
-	wire_record(wire, FCGI_PARAMS, 1, "\x01\x80\x00\x00\x5e" "a" "0123456", 13, 3);
+	wire_record(wire, FCGI_PARAMS, 1,
+	    "\x01\x80\x00\x00\x5e"
+	    "a"
+	    "0123456",
+	    13, 3);
 	wire_text(wire, FCGI_PARAMS, 1, "");
 	wire_begin(wire, 1, FCGI_RESPONDER, FCGI_KEEP_CONN);
 	wire_text(wire, FCGI_PARAMS, 1, HOST);
@@ -238,7 +249,10 @@ static void
 build_huge_length(struct pst_buf *wire)
 {
 	wire_begin(wire, 1, FCGI_RESPONDER, FCGI_KEEP_CONN);
-	wire_record(wire, FCGI_PARAMS, 1, "\xff\xff\xff\xff\xff\xff\xff\xff" "a", 9, 0);
+	wire_record(wire, FCGI_PARAMS, 1,
+	    "\xff\xff\xff\xff\xff\xff\xff\xff"
+	    "a",
+	    9, 0);
 }
 
 static void
@@ -250,81 +264,81 @@ build_flood(struct pst_buf *wire)
 
 static const struct scenario server[] = {
     {"request", false, {0}, nothing, build_request,
-        "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\ndata 1 STDIN body and more\n"
-        "data 1 STDIN end\nrecv 0 read 1\n"},
+	"begin 1 role 1 keep\nparam 1 HOST=example\nready 1\ndata 1 STDIN body and more\n"
+	"data 1 STDIN end\nrecv 0 read 1\n"},
     {"params", false, {0}, nothing, build_params,
-        "begin 1 role 1 keep\n"
-        "param 1 nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-        "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn=vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
-        "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv\n"
-        "param 1 x=y\nparam 1 =\nready 1\nrecv 0 read 1\n"},
+	"begin 1 role 1 keep\n"
+	"param 1 nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+	"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn=vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv"
+	"vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv\n"
+	"param 1 x=y\nparam 1 =\nready 1\nrecv 0 read 1\n"},
     {"two requests", false, {2, 1000, 1000}, nothing, build_two,
-        "begin 7 role 1 keep\nbegin 300 role 3 keep\nparam 300 a=1\nparam 7 b=2\nready 300\n"
-        "ready 7\ndata 300 STDIN in\ndata 7 STDIN other\ndata 300 STDIN end\n"
-        "data 300 DATA file\ndata 300 DATA end\nabort 7\nrecv 0 read 1\n"
-        "END_REQUEST 9 8+0\n"},
+	"begin 7 role 1 keep\nbegin 300 role 3 keep\nparam 300 a=1\nparam 7 b=2\nready 300\n"
+	"ready 7\ndata 300 STDIN in\ndata 7 STDIN other\ndata 300 STDIN end\n"
+	"data 300 DATA file\ndata 300 DATA end\nabort 7\nrecv 0 read 1\n"
+	"END_REQUEST 9 8+0\n"},
     {"management", false, {0}, nothing, build_management,
-        "get_value FCGI_MAX_REQS\nget_value other\nbegin 2 role 1 keep\nrecv 0 read 1\n"
-        "GET_VALUES_RESULT 0 16+0\nUNKNOWN_TYPE 0 8+0\nUNKNOWN_TYPE 0 8+0\n"
-        "GET_VALUES_RESULT 0 0+0\nEND_REQUEST 1 8+0\n"},
+	"get_value FCGI_MAX_REQS\nget_value other\nbegin 2 role 1 keep\nrecv 0 read 1\n"
+	"GET_VALUES_RESULT 0 16+0\nUNKNOWN_TYPE 0 8+0\nUNKNOWN_TYPE 0 8+0\n"
+	"GET_VALUES_RESULT 0 0+0\nEND_REQUEST 1 8+0\n"},
     {"answer", false, {0}, answers, build_after_end,
-        "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\n"
-        "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\nrecv 0 read 1\n"
-        "STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"
-        "STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"},
+	"begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\n"
+	"begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\nrecv 0 read 1\n"
+	"STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"
+	"STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"},
     {"not kept", false, {0}, answers, build_not_kept,
-        "begin 1 role 1\nready 1\nend 1 0 status 7\nrecv 0 read 0\n"
-        "STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"},
+	"begin 1 role 1\nready 1\nend 1 0 status 7\nrecv 0 read 0\n"
+	"STDOUT 1 5+3\nEND_REQUEST 1 8+0\n"},
     {"end in param", false, {0}, ends_at_param, build_request,
-        "begin 1 role 1 keep\nparam 1 HOST=example\nend 1 0 status 3\nrecv 0 read 1\n"
-        "END_REQUEST 1 8+0\n"},
+	"begin 1 role 1 keep\nparam 1 HOST=example\nend 1 0 status 3\nrecv 0 read 1\n"
+	"END_REQUEST 1 8+0\n"},
     {"refused param", false, {0}, refuses_host, build_request,
-        "begin 1 role 1 keep\nparam 1 HOST=example\nend 1 2 status 0\nrecv 0 read 1\n"
-        "END_REQUEST 1 8+0\n"},
+	"begin 1 role 1 keep\nparam 1 HOST=example\nend 1 2 status 0\nrecv 0 read 1\n"
+	"END_REQUEST 1 8+0\n"},
     {"cannot multiplex", false, {0}, nothing, build_not_kept,
-        "begin 1 role 1\nready 1\nrecv 0 read 1\nEND_REQUEST 2 8+0\n"},
+	"begin 1 role 1\nready 1\nrecv 0 read 1\nEND_REQUEST 2 8+0\n"},
     {"params limit", false, {1, 99, 1000}, nothing, build_params_limit,
-        "begin 1 role 1 keep\nend 1 2 status 0\nbegin 1 role 1 keep\nparam 1 HOST=example\n"
-        "ready 1\nrecv 0 read 1\nEND_REQUEST 1 8+0\n"},
+	"begin 1 role 1 keep\nend 1 2 status 0\nbegin 1 role 1 keep\nparam 1 HOST=example\n"
+	"ready 1\nrecv 0 read 1\nEND_REQUEST 1 8+0\n"},
     {"length of 2^31-1", false, {0}, nothing, build_huge_length,
-        "begin 1 role 1 keep\nend 1 2 status 0\nrecv 0 read 1\nEND_REQUEST 1 8+0\n"},
+	"begin 1 role 1 keep\nend 1 2 status 0\nrecv 0 read 1\nEND_REQUEST 1 8+0\n"},
     {"duplicate", false, {2, 99, 99}, nothing, build_duplicate,
-        "begin 1 role 1 keep\nend 1 -1 status 0\nrecv -2 read 0\n"
-        "BEGIN_REQUEST record for request 1, which is open\n"},
+	"begin 1 role 1 keep\nend 1 -1 status 0\nrecv -2 read 0\n"
+	"BEGIN_REQUEST record for request 1, which is open\n"},
     {"half a pair", false, {0}, nothing, build_half_pair,
-        "begin 1 role 1 keep\nend 1 -1 status 0\nrecv -2 read 0\n"
-        "the parameters of request 1 end within a pair\n"},
+	"begin 1 role 1 keep\nend 1 -1 status 0\nrecv -2 read 0\n"
+	"the parameters of request 1 end within a pair\n"},
     {"version", false, {0}, answers, build_version,
-        "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\nrecv -2 read 0\n"
-        "record of FastCGI version 2, not 1\n"},
+	"begin 1 role 1 keep\nparam 1 HOST=example\nready 1\nend 1 0 status 7\nrecv -2 read 0\n"
+	"record of FastCGI version 2, not 1\n"},
     {"short begin", false, {0}, nothing, build_short_begin,
-        "recv -2 read 0\nBEGIN_REQUEST record for request 3 has 4 bytes, not 8\n"},
+	"recv -2 read 0\nBEGIN_REQUEST record for request 3 has 4 bytes, not 8\n"},
     {"wrong side", false, {0}, nothing, build_wrong_side,
-        "recv -2 read 0\nSTDOUT record from a client\n"},
+	"recv -2 read 0\nSTDOUT record from a client\n"},
     {"begin of 0", false, {0}, nothing, build_begin_zero,
-        "recv -2 read 0\nBEGIN_REQUEST record with request id 0\n"},
+	"recv -2 read 0\nBEGIN_REQUEST record with request id 0\n"},
     {"get values of 4", false, {0}, nothing, build_get_values_id,
-        "recv -2 read 0\nGET_VALUES record with request id 4\n"},
+	"recv -2 read 0\nGET_VALUES record with request id 4\n"},
     {"cut get values", false, {0}, nothing, build_cut_get_values,
-        "recv -2 read 0\nGET_VALUES record ends within a pair\n"},
+	"recv -2 read 0\nGET_VALUES record ends within a pair\n"},
     {"huge get values", false, {0}, nothing, build_huge_get_values,
-        "recv -3 read 0\nGET_VALUES record of 4097 bytes, over 4096\n"},
+	"recv -3 read 0\nGET_VALUES record of 4097 bytes, over 4096\n"},
     {"early stdin", false, {0}, nothing, build_early_stdin,
-        "begin 1 role 1\nend 1 -1 status 0\nrecv -2 read 0\n"
-        "STDIN record for request 1 before the end of its parameters\n"},
+	"begin 1 role 1\nend 1 -1 status 0\nrecv -2 read 0\n"
+	"STDIN record for request 1 before the end of its parameters\n"},
     {"late params", false, {0}, nothing, build_late_params,
-        "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\ndata 1 STDIN body and more\n"
-        "data 1 STDIN end\nend 1 -1 status 0\nrecv -2 read 0\n"
-        "PARAMS record for request 1 after their end\n"},
+	"begin 1 role 1 keep\nparam 1 HOST=example\nready 1\ndata 1 STDIN body and more\n"
+	"data 1 STDIN end\nend 1 -1 status 0\nrecv -2 read 0\n"
+	"PARAMS record for request 1 after their end\n"},
     {"late stdin", false, {0}, nothing, build_late_stdin,
-        "begin 1 role 1 keep\nparam 1 HOST=example\nready 1\ndata 1 STDIN body and more\n"
-        "data 1 STDIN end\nend 1 -1 status 0\nrecv -2 read 0\n"
-        "STDIN record for request 1 after the end of that stream\n"},
+	"begin 1 role 1 keep\nparam 1 HOST=example\nready 1\ndata 1 STDIN body and more\n"
+	"data 1 STDIN end\nend 1 -1 status 0\nrecv -2 read 0\n"
+	"STDIN record for request 1 after the end of that stream\n"},
     {"data for a responder", false, {0}, nothing, build_data_for_responder,
-        "begin 1 role 1\nready 1\nend 1 -1 status 0\nrecv -2 read 0\n"
-        "DATA record for request 1, whose role has no such stream\n"},
+	"begin 1 role 1\nready 1\nend 1 -1 status 0\nrecv -2 read 0\n"
+	"DATA record for request 1, whose role has no such stream\n"},
     {"a flood that is answered", false, {0}, nothing, build_flood,
-        "recv -3 read 0\nthe peer caused 65552 bytes of answers without reading them\n"},
+	"recv -3 read 0\nthe peer caused 65552 bytes of answers without reading them\n"},
 };
 
 /* --- the client side --- */
@@ -402,7 +416,10 @@ static void
 build_values(struct pst_buf *wire)
 {
 	wire_record(wire, FCGI_GET_VALUES_RESULT, 0,
-	    "\x0d\x02" "FCGI_MAX_REQS16\x0f\x01" "FCGI_MPXS_CONNS1\x00\x00", 37, 3);
+	    "\x0d\x02"
+	    "FCGI_MAX_REQS16\x0f\x01"
+	    "FCGI_MPXS_CONNS1\x00\x00",
+	    37, 3);
 }
 
 static void
@@ -428,41 +445,41 @@ build_late_stdout(struct pst_buf *wire)
 
 static const struct scenario client[] = {
     {"response", true, {0}, asks, build_response,
-        "data 1 STDERR oh\ndata 1 STDOUT Status: 200\\0d\\0a\\0d\\0ahello\ndata 1 STDOUT end\n"
-        "data 1 STDERR end\nend 1 0 status 2309737967\nrecv 0 read 1\nBEGIN_REQUEST 1 8+0\n"},
+	"data 1 STDERR oh\ndata 1 STDOUT Status: 200\\0d\\0a\\0d\\0ahello\ndata 1 STDOUT end\n"
+	"data 1 STDERR end\nend 1 0 status 2309737967\nrecv 0 read 1\nBEGIN_REQUEST 1 8+0\n"},
     {"streams without end", true, {0}, asks, build_unended,
-        "data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
-        "recv 0 read 1\nBEGIN_REQUEST 1 8+0\n"},
+	"data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
+	"recv 0 read 1\nBEGIN_REQUEST 1 8+0\n"},
     {"overloaded", true, {0}, asks, build_overloaded,
-        "end 1 2 status 0\nrecv 0 read 1\nBEGIN_REQUEST 1 8+0\n"},
+	"end 1 2 status 0\nrecv 0 read 1\nBEGIN_REQUEST 1 8+0\n"},
     {"next at the end", true, {0}, asks_and_asks_again, build_unended,
-        "data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
-        "submitted 1\nrecv 0 read 1\nBEGIN_REQUEST 1 8+0\nBEGIN_REQUEST 1 8+0\n"},
+	"data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
+	"submitted 1\nrecv 0 read 1\nBEGIN_REQUEST 1 8+0\nBEGIN_REQUEST 1 8+0\n"},
     {"not kept", true, {0}, asks_not_kept, build_unended,
-        "data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
-        "recv 0 read 0\nBEGIN_REQUEST 1 8+0\n"},
+	"data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
+	"recv 0 read 0\nBEGIN_REQUEST 1 8+0\n"},
     {"aborted", true, {0}, asks_and_aborts, build_response,
-        "data 1 STDERR oh\ndata 1 STDERR end\nend 1 0 status 2309737967\nrecv 0 read 1\n"
-        "BEGIN_REQUEST 1 8+0\nPARAMS 1 0+0\nABORT_REQUEST 1 0+0\n"},
+	"data 1 STDERR oh\ndata 1 STDERR end\nend 1 0 status 2309737967\nrecv 0 read 1\n"
+	"BEGIN_REQUEST 1 8+0\nPARAMS 1 0+0\nABORT_REQUEST 1 0+0\n"},
     {"values", true, {0}, asks_values, build_values,
-        "value FCGI_MAX_REQS=16\nvalue FCGI_MPXS_CONNS=1\nvalues end\nrecv 0 read 1\n"
-        "GET_VALUES 0 32+8\n"},
+	"value FCGI_MAX_REQS=16\nvalue FCGI_MPXS_CONNS=1\nvalues end\nrecv 0 read 1\n"
+	"GET_VALUES 0 32+8\n"},
     {"values unknown", true, {0}, asks_values, build_values_unknown,
-        "values end\nrecv 0 read 1\nGET_VALUES 0 32+8\n"},
+	"values end\nrecv 0 read 1\nGET_VALUES 0 32+8\n"},
     {"values not asked", true, {0}, asks, build_values,
-        "end 1 -1 status 0\nrecv -2 read 0\n"
-        "GET_VALUES_RESULT record that was not asked for\n"},
+	"end 1 -1 status 0\nrecv -2 read 0\n"
+	"GET_VALUES_RESULT record that was not asked for\n"},
     {"after the end", true, {0}, asks, build_after_end_request,
-        "data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
-        "recv -2 read 0\nSTDOUT record for request 1, which is not open\n"},
+	"data 1 STDOUT hello\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
+	"recv -2 read 0\nSTDOUT record for request 1, which is not open\n"},
     {"protocol status", true, {0}, asks, build_status,
-        "end 1 -1 status 0\nrecv -2 read 0\n"
-        "END_REQUEST record for request 1 has protocol status 4\n"},
+	"end 1 -1 status 0\nrecv -2 read 0\n"
+	"END_REQUEST record for request 1 has protocol status 4\n"},
     {"late stdout", true, {0}, asks, build_late_stdout,
-        "data 1 STDOUT end\nend 1 -1 status 0\nrecv -2 read 0\n"
-        "STDOUT record for request 1 after the end of that stream\n"},
+	"data 1 STDOUT end\nend 1 -1 status 0\nrecv -2 read 0\n"
+	"STDOUT record for request 1 after the end of that stream\n"},
     {"wrong side", true, {0}, asks, build_request,
-        "end 1 -1 status 0\nrecv -2 read 0\nBEGIN_REQUEST record from a server\n"},
+	"end 1 -1 status 0\nrecv -2 read 0\nBEGIN_REQUEST record from a server\n"},
 };
 
 static void
@@ -591,7 +608,10 @@ static const char *const callback_names[] = {
 static void
 build_everything(struct pst_buf *wire)
 {
-	wire_record(wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS", 15, 1);
+	wire_record(wire, FCGI_GET_VALUES, 0,
+	    "\x0d\x00"
+	    "FCGI_MAX_REQS",
+	    15, 1);
 	build_request(wire);
 	wire_text(wire, FCGI_ABORT_REQUEST, 1, "");
 }

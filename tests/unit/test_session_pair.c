@@ -145,8 +145,9 @@ on_client_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
 	for (unsigned stream = PST_STREAM_STDOUT; stream <= PST_STREAM_STDERR; stream++) {
 		if (call->aborted && stream == PST_STREAM_STDOUT)
 			continue;
-		ck_assert(call->flows[stream].got_end == (call->flows[stream].sent_end ||
-		    stream == PST_STREAM_STDERR || app_status == 0));
+		ck_assert(call->flows[stream].got_end ==
+			  (call->flows[stream].sent_end || stream == PST_STREAM_STDERR ||
+			      app_status == 0));
 		ck_assert_uint_eq(call->flows[stream].got, call->flows[stream].sent);
 	}
 	*call = (struct call){0};
@@ -298,17 +299,10 @@ turn(struct pair *pair)
 {
 	switch (chance(pair, 5)) {
 	case 0:
-	case 1:
-		client_act(pair);
-		break;
-	case 2:
-		server_act(pair);
-		break;
-	case 3:
-		carry(pair, pair->client, pair->server);
-		break;
-	default:
-		carry(pair, pair->server, pair->client);
+	case 1: client_act(pair); break;
+	case 2: server_act(pair); break;
+	case 3: carry(pair, pair->client, pair->server); break;
+	default: carry(pair, pair->server, pair->client);
 	}
 }
 

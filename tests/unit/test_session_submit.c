@@ -68,8 +68,8 @@ START_TEST(test_client_errors)
 	    pst_session_submit_data(session, id, PST_STREAM_STDIN, "x", 1), PST_ERR_STATE);
 	ck_assert_int_eq(pst_session_submit_abort(session, id), 0);
 	ck_assert_int_eq(pst_session_submit_abort(session, id), 0);
-	check_records(&trace,
-	    "BEGIN_REQUEST 1 8+0\nPARAMS 1 0+0\nSTDIN 1 0+0\nABORT_REQUEST 1 0+0\n");
+	check_records(
+	    &trace, "BEGIN_REQUEST 1 8+0\nPARAMS 1 0+0\nSTDIN 1 0+0\nABORT_REQUEST 1 0+0\n");
 	pst_session_close(session);
 	ck_assert_int_eq(pst_session_submit_abort(session, id), PST_ERR_CLOSED);
 	ck_assert_int_eq(
@@ -85,7 +85,9 @@ receive_request(struct trace *trace, uint16_t id)
 	struct pst_buf wire = {0};
 
 	wire_begin(&wire, id, FCGI_RESPONDER, FCGI_KEEP_CONN);
-	wire_text(&wire, FCGI_PARAMS, id, "\x01\x01" "ab");
+	wire_text(&wire, FCGI_PARAMS, id,
+	    "\x01\x01"
+	    "ab");
 	wire_text(&wire, FCGI_PARAMS, id, "");
 	wire_text(&wire, FCGI_STDIN, id, "");
 	ck_assert_int_eq(pst_session_recv(trace->session, wire.data, wire.end), 0);
@@ -101,7 +103,8 @@ START_TEST(test_server_streams)
 	trace_init_server(&trace, NULL);
 	session = trace.session;
 	receive_request(&trace, 9);
-	ck_assert_int_eq(pst_session_submit_data(session, 8, PST_STREAM_STDOUT, "x", 1), PST_ERR_STATE);
+	ck_assert_int_eq(
+	    pst_session_submit_data(session, 8, PST_STREAM_STDOUT, "x", 1), PST_ERR_STATE);
 	ck_assert_int_eq(pst_session_submit_data(session, 9, PST_STREAM_STDOUT, "abc", 3), 0);
 	ck_assert_int_eq(pst_session_submit_data(session, 9, PST_STREAM_STDOUT, "defg", 4), 0);
 	ck_assert_int_eq(pst_session_submit_data(session, 9, PST_STREAM_STDERR, "oh", 2), 0);
@@ -110,8 +113,8 @@ START_TEST(test_server_streams)
 	    pst_session_submit_data(session, 9, PST_STREAM_STDOUT, NULL, 0), PST_ERR_STATE);
 	ck_assert_int_eq(pst_session_submit_end(session, 9, PST_END_COMPLETE, 1), 0);
 	ck_assert_int_eq(pst_session_submit_end(session, 9, PST_END_COMPLETE, 1), PST_ERR_STATE);
-	check_records(&trace,
-	    "STDOUT 9 7+1\nSTDERR 9 2+6\nSTDOUT 9 0+0\nSTDERR 9 0+0\nEND_REQUEST 9 8+0\n");
+	check_records(
+	    &trace, "STDOUT 9 7+1\nSTDERR 9 2+6\nSTDOUT 9 0+0\nSTDERR 9 0+0\nEND_REQUEST 9 8+0\n");
 	trace_free(&trace);
 }
 END_TEST
@@ -153,7 +156,10 @@ submit_around(struct trace *trace, size_t n)
 	struct pst_session *session = trace->session;
 	struct pst_buf wire = {0};
 
-	wire_record(&wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS", 15, 1);
+	wire_record(&wire, FCGI_GET_VALUES, 0,
+	    "\x0d\x00"
+	    "FCGI_MAX_REQS",
+	    15, 1);
 	ck_assert_int_eq(pst_session_submit_data(session, 1, PST_STREAM_STDOUT, "abc", 3), 0);
 	ck_assert_int_eq(pst_session_submit_external(session, 1, PST_STREAM_STDOUT, n), 0);
 	ck_assert_int_eq(
@@ -331,8 +337,8 @@ START_TEST(test_many)
 	for (unsigned i = 0; i < 1000; i++)
 		receive_request(&trace, (uint16_t)(65535 - i * 64));
 	for (unsigned i = 0; i < 1000; i += 2)
-		ck_assert_int_eq(pst_session_submit_end(
-		                     trace.session, (uint16_t)(65535 - i * 64), PST_END_COMPLETE, 0),
+		ck_assert_int_eq(pst_session_submit_end(trace.session, (uint16_t)(65535 - i * 64),
+				     PST_END_COMPLETE, 0),
 		    0);
 	ck_assert_uint_eq(trace.ended, 500);
 	trace_free(&trace);
@@ -387,14 +393,23 @@ START_TEST(test_trim_within_values)
 	struct trace trace;
 
 	trace_init_server(&trace, NULL);
-	wire_record(&wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS" "\x01\x00" "A", 18, 0);
+	wire_record(&wire, FCGI_GET_VALUES, 0,
+	    "\x0d\x00"
+	    "FCGI_MAX_REQS"
+	    "\x01\x00"
+	    "A",
+	    18, 0);
 	for (size_t i = 0; i < wire.end; i++) {
 		ck_assert_int_eq(pst_session_recv(trace.session, wire.data + i, 1), 0);
 		pst_session_trim(trace.session);
 	}
 	trace_drain(&trace, &out);
 	ck_assert_uint_eq(out.end, 8 + 16);
-	ck_assert_mem_eq(out.data + 8, "\x0d\x01" "FCGI_MAX_REQS" "1", 16);
+	ck_assert_mem_eq(out.data + 8,
+	    "\x0d\x01"
+	    "FCGI_MAX_REQS"
+	    "1",
+	    16);
 	trace_free(&trace);
 	pst_buf_free(&wire);
 	pst_buf_free(&out);
@@ -406,11 +421,16 @@ END_TEST
 static void
 build_server_wire(struct pst_buf *wire)
 {
-	wire_record(wire, FCGI_GET_VALUES, 0, "\x0d\x00" "FCGI_MAX_REQS", 15, 1);
+	wire_record(wire, FCGI_GET_VALUES, 0,
+	    "\x0d\x00"
+	    "FCGI_MAX_REQS",
+	    15, 1);
 	wire_record(wire, 99, 0, NULL, 0, 0);
 	for (uint16_t id = 1; id < 8; id++) {
 		wire_begin(wire, id, FCGI_RESPONDER, FCGI_KEEP_CONN);
-		wire_text(wire, FCGI_PARAMS, id, "\x01\x05" "abc");
+		wire_text(wire, FCGI_PARAMS, id,
+		    "\x01\x05"
+		    "abc");
 	}
 	wire_text(wire, FCGI_PARAMS, 3, "cde");
 	wire_text(wire, FCGI_PARAMS, 3, "");

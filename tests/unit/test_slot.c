@@ -9,23 +9,32 @@
 
 /* Every change that may happen; all others abort. */
 static const bool may[PST_SLOT_STATES][PST_SLOT_STATES] = {
-	[PST_SLOT_EMPTY] = {[PST_SLOT_STARTING] = true, [PST_SLOT_BACKOFF] = true},
-	[PST_SLOT_STARTING] = {[PST_SLOT_READY] = true, [PST_SLOT_USABLE] = true,
-	    [PST_SLOT_DRAINING] = true, [PST_SLOT_DYING] = true, [PST_SLOT_BACKOFF] = true,
-	    [PST_SLOT_EMPTY] = true},
-	[PST_SLOT_READY] = {[PST_SLOT_USABLE] = true, [PST_SLOT_RETIRING] = true,
-	    [PST_SLOT_DRAINING] = true,
-	    [PST_SLOT_DYING] = true, [PST_SLOT_BACKOFF] = true, [PST_SLOT_EMPTY] = true},
-	[PST_SLOT_RETIRING] = {[PST_SLOT_DRAINING] = true, [PST_SLOT_DYING] = true,
-	    [PST_SLOT_EMPTY] = true},
-	[PST_SLOT_USABLE] = {[PST_SLOT_READY] = true, [PST_SLOT_RETIRING] = true,
-	    [PST_SLOT_DRAINING] = true,
-	    [PST_SLOT_DYING] = true, [PST_SLOT_BACKOFF] = true, [PST_SLOT_EMPTY] = true},
-	[PST_SLOT_DRAINING] = {[PST_SLOT_DYING] = true, [PST_SLOT_BACKOFF] = true,
-	    [PST_SLOT_EMPTY] = true},
-	[PST_SLOT_DYING] = {[PST_SLOT_BACKOFF] = true, [PST_SLOT_EMPTY] = true},
-	[PST_SLOT_BACKOFF] = {[PST_SLOT_STARTING] = true, [PST_SLOT_BACKOFF] = true,
-	    [PST_SLOT_EMPTY] = true},
+    [PST_SLOT_EMPTY] = {[PST_SLOT_STARTING] = true, [PST_SLOT_BACKOFF] = true},
+    [PST_SLOT_STARTING] = {[PST_SLOT_READY] = true,
+	[PST_SLOT_USABLE] = true,
+	[PST_SLOT_DRAINING] = true,
+	[PST_SLOT_DYING] = true,
+	[PST_SLOT_BACKOFF] = true,
+	[PST_SLOT_EMPTY] = true},
+    [PST_SLOT_READY] = {[PST_SLOT_USABLE] = true,
+	[PST_SLOT_RETIRING] = true,
+	[PST_SLOT_DRAINING] = true,
+	[PST_SLOT_DYING] = true,
+	[PST_SLOT_BACKOFF] = true,
+	[PST_SLOT_EMPTY] = true},
+    [PST_SLOT_RETIRING] =
+	{[PST_SLOT_DRAINING] = true, [PST_SLOT_DYING] = true, [PST_SLOT_EMPTY] = true},
+    [PST_SLOT_USABLE] = {[PST_SLOT_READY] = true,
+	[PST_SLOT_RETIRING] = true,
+	[PST_SLOT_DRAINING] = true,
+	[PST_SLOT_DYING] = true,
+	[PST_SLOT_BACKOFF] = true,
+	[PST_SLOT_EMPTY] = true},
+    [PST_SLOT_DRAINING] =
+	{[PST_SLOT_DYING] = true, [PST_SLOT_BACKOFF] = true, [PST_SLOT_EMPTY] = true},
+    [PST_SLOT_DYING] = {[PST_SLOT_BACKOFF] = true, [PST_SLOT_EMPTY] = true},
+    [PST_SLOT_BACKOFF] =
+	{[PST_SLOT_STARTING] = true, [PST_SLOT_BACKOFF] = true, [PST_SLOT_EMPTY] = true},
 };
 
 static struct pst_slot
@@ -67,14 +76,14 @@ START_TEST(test_who_has_a_process)
 		enum pst_slot_state state;
 		bool has_process, is_wanted;
 	} expect[PST_SLOT_STATES] = {
-		{PST_SLOT_EMPTY, false, false},
-		{PST_SLOT_STARTING, true, true},
-		{PST_SLOT_READY, true, true},
-		{PST_SLOT_USABLE, true, true},
-		{PST_SLOT_RETIRING, true, true},
-		{PST_SLOT_DRAINING, true, false},
-		{PST_SLOT_DYING, true, false},
-		{PST_SLOT_BACKOFF, false, false},
+	    {PST_SLOT_EMPTY, false, false},
+	    {PST_SLOT_STARTING, true, true},
+	    {PST_SLOT_READY, true, true},
+	    {PST_SLOT_USABLE, true, true},
+	    {PST_SLOT_RETIRING, true, true},
+	    {PST_SLOT_DRAINING, true, false},
+	    {PST_SLOT_DYING, true, false},
+	    {PST_SLOT_BACKOFF, false, false},
 	};
 
 	for (size_t i = 0; i < PST_SLOT_STATES; i++) {

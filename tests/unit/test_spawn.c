@@ -30,8 +30,8 @@ run_script(const char *script, const struct pst_identity *identity, bool raise_n
 	static char text[4096];
 	char *argv[] = {word("sh"), word("-c"), word(script), NULL};
 	int ends[2], null = open("/dev/null", O_RDWR | O_CLOEXEC), status;
-	struct pst_spawn spawn = {.file = "/bin/sh", .argv = argv, .identity = identity,
-	    .raise_nofile = raise_nofile};
+	struct pst_spawn spawn = {
+	    .file = "/bin/sh", .argv = argv, .identity = identity, .raise_nofile = raise_nofile};
 	const char *step;
 	ssize_t n;
 	size_t used = 0;
@@ -60,9 +60,8 @@ START_TEST(test_descriptors)
 	for (int fd = 3; fd < 1024; fd++)
 		fcntl(fd, F_SETFD, FD_CLOEXEC);
 	/* The glob's own directory handle is gone when the names are tested. */
-	ck_assert_str_eq(
-	    run_script("for f in /proc/self/fd/*; do [ -e $f ] && echo ${f##*/}; done", &same,
-		false),
+	ck_assert_str_eq(run_script("for f in /proc/self/fd/*; do [ -e $f ] && echo ${f##*/}; done",
+			     &same, false),
 	    "0\n1\n2\n3\n");
 	close(extra);
 }
@@ -80,7 +79,8 @@ START_TEST(test_signals)
 	/* 32 and 33 are the C library's own: nobody can set them. */
 	ck_assert_str_eq(run_script("while read -r name mask; do case $name in SigBlk:|SigIgn:) "
 				    "echo $((0x$mask & ~0x180000000));; esac; done "
-				    "</proc/self/status", &same, false),
+				    "</proc/self/status",
+			     &same, false),
 	    "0\n0\n");
 }
 END_TEST
@@ -118,8 +118,10 @@ START_TEST(test_identity)
 	if (geteuid() != 0) {
 		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 		char *argv[] = {word("sh"), NULL};
-		struct pst_spawn spawn = {.file = "/bin/sh", .argv = argv,
-		    .fds = {null, null, null, null}, .identity = &nobody};
+		struct pst_spawn spawn = {.file = "/bin/sh",
+		    .argv = argv,
+		    .fds = {null, null, null, null},
+		    .identity = &nobody};
 		const char *step;
 
 		ck_assert_int_eq(pst_spawn(&spawn, &step), -1);
@@ -137,8 +139,10 @@ START_TEST(test_no_such_program)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char *argv[] = {word("x"), NULL};
-	struct pst_spawn spawn = {.file = "/nonexistent/x", .argv = argv,
-	    .fds = {null, null, null, null}, .identity = &same};
+	struct pst_spawn spawn = {.file = "/nonexistent/x",
+	    .argv = argv,
+	    .fds = {null, null, null, null},
+	    .identity = &same};
 	const char *step;
 
 	ck_assert_int_eq(pst_spawn(&spawn, &step), -1);

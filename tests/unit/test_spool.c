@@ -70,8 +70,8 @@ expect(struct pst_spool *spool, uint64_t place, size_t n)
 	ck_assert_int_eq(pst_spool_read(spool, bytes, n), (ssize_t)n);
 	for (size_t i = 0; i < n; i++)
 		if (bytes[i] != byte_at(place + i))
-			ck_abort_msg("byte %zu of %zu at %llu is wrong", i, n,
-			    (unsigned long long)place);
+			ck_abort_msg(
+			    "byte %zu of %zu at %llu is wrong", i, n, (unsigned long long)place);
 	free(bytes);
 }
 

@@ -79,7 +79,8 @@ act(struct trace *trace, const char *name, uint16_t id)
 	}
 	if (submit_at != NULL && strcmp(submit_at, name) == 0) {
 		trace->submit_at = NULL;
-		if (pst_session_submit_begin(trace->session, PST_ROLE_RESPONDER, true, &fresh) == 0) {
+		if (pst_session_submit_begin(trace->session, PST_ROLE_RESPONDER, true, &fresh) ==
+		    0) {
 			trace_line(trace, "submitted %u", fresh);
 			trace->begun++;
 		}
@@ -103,12 +104,13 @@ on_param(
 	struct trace *trace = arg;
 
 	if (name_len + value_len < 400)
-		trace_line(trace, "param %u %.*s=%.*s", id, (int)name_len, name, (int)value_len, value);
+		trace_line(
+		    trace, "param %u %.*s=%.*s", id, (int)name_len, name, (int)value_len, value);
 	else
 		trace_line(trace, "param %u of %zu, %zu", id, name_len, value_len);
 	act(trace, "param", id);
 	return trace->refuse != NULL && strlen(trace->refuse) == name_len &&
-	    memcmp(trace->refuse, name, name_len) == 0;
+	       memcmp(trace->refuse, name, name_len) == 0;
 }
 
 static void
@@ -264,8 +266,8 @@ trace_records(struct trace *trace, const struct pst_buf *bytes)
 }
 
 void
-wire_record(struct pst_buf *wire, uint8_t type, uint16_t id, const void *content, size_t n,
-    uint8_t padding)
+wire_record(
+    struct pst_buf *wire, uint8_t type, uint16_t id, const void *content, size_t n, uint8_t padding)
 {
 	struct pst_record record = {
 	    .version = 1, .type = type, .id = id, .content = (uint16_t)n, .padding = padding};
@@ -292,8 +294,7 @@ wire_begin(struct pst_buf *wire, uint16_t id, uint16_t role, uint8_t flags)
 void
 wire_end(struct pst_buf *wire, uint16_t id, uint32_t app_status, uint8_t protocol_status)
 {
-	struct pst_record_end end = {
-	    .app_status = app_status, .protocol_status = protocol_status};
+	struct pst_record_end end = {.app_status = app_status, .protocol_status = protocol_status};
 	unsigned char body[8];
 
 	pst_record_end_encode(&end, body);

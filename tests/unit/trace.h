@@ -12,16 +12,16 @@
 struct trace {
 	struct pst_session *session;
 	struct pst_buf text; /* made with pst_buf, but never by a failing allocation: see trace.c */
-	bool in_data;        /* the last line is of data for id, stream */
+	bool in_data; /* the last line is of data for id, stream */
 	uint16_t id;
 	enum pst_stream stream;
 	unsigned begun; /* by the peer or by trace_begin() */
 	unsigned ended;
 	/* What the owner does inside the callbacks. */
-	bool answer;           /* ready: write "hello", then end with status 7 */
-	const char *refuse;    /* refuse the parameter of this name */
-	const char *end_at;    /* end the request in this callback: "begin", "param", "data" ... */
-	const char *free_at;   /* free the session in this callback */
+	bool answer; /* ready: write "hello", then end with status 7 */
+	const char *refuse; /* refuse the parameter of this name */
+	const char *end_at; /* end the request in this callback: "begin", "param", "data" ... */
+	const char *free_at; /* free the session in this callback */
 	const char *submit_at; /* begin another request in this callback (client) */
 };
 
@@ -36,8 +36,7 @@ uint16_t trace_begin(struct trace *trace, bool keep);
 void trace_drain(struct trace *trace, struct pst_buf *out);
 /* A line for each record in the bytes: "STDOUT 1 5+3". */
 void trace_records(struct trace *trace, const struct pst_buf *bytes);
-void trace_line(struct trace *trace, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+void trace_line(struct trace *trace, const char *format, ...) __attribute__((format(printf, 2, 3)));
 const char *trace_text(struct trace *trace);
 
 /* Append a record with this content and padding to WIRE. */
@@ -47,6 +46,5 @@ void wire_begin(struct pst_buf *wire, uint16_t id, uint16_t role, uint8_t flags)
 void wire_end(struct pst_buf *wire, uint16_t id, uint32_t app_status, uint8_t protocol_status);
 /* A string's bytes as the content. */
 void wire_text(struct pst_buf *wire, uint8_t type, uint16_t id, const char *text);
-
 
 #endif

@@ -34,9 +34,9 @@ extern "C" {
 
 /* The models of adapter; `models` of a plugin has the bits 1 << model that it supports. */
 enum pst_model {
-	PST_MODEL_SYNC = 0,     /* one request at a time, on the main thread */
+	PST_MODEL_SYNC = 0, /* one request at a time, on the main thread */
 	PST_MODEL_THREADED = 1, /* many at a time, a thread each */
-	PST_MODEL_ASYNC = 2,    /* many at a time on one event loop */
+	PST_MODEL_ASYNC = 2, /* many at a time on one event loop */
 };
 
 enum pst_log_level {
@@ -50,10 +50,11 @@ enum pst_log_level {
 /* What host functions for requests return when they do not return a count. */
 enum pst_result {
 	PST_RESULT_OK = 0,
-	PST_RESULT_GONE = -1,    /* the client does not want the answer any more, or is lost */
-	PST_RESULT_INVALID = -2, /* the arguments are wrong (a CR in a field ...); nothing was done */
-	PST_RESULT_STATE = -3,   /* out of order: a second head, a body before the head ... */
-	PST_RESULT_ERROR = -4,   /* the host failed (memory, a file that cannot be read ...) */
+	PST_RESULT_GONE = -1, /* the client does not want the answer any more, or is lost */
+	PST_RESULT_INVALID =
+	    -2, /* the arguments are wrong (a CR in a field ...); nothing was done */
+	PST_RESULT_STATE = -3, /* out of order: a second head, a body before the head ... */
+	PST_RESULT_ERROR = -4, /* the host failed (memory, a file that cannot be read ...) */
 };
 
 struct pst_request; /* the host's; valid until handle() returns */
@@ -75,7 +76,7 @@ struct pst_option {
 /* What open() is given; valid during that call. */
 struct pst_app_config {
 	size_t size;
-	const char *app;  /* as on the command line: "shop.wsgi:application", or "./app.so" */
+	const char *app; /* as on the command line: "shop.wsgi:application", or "./app.so" */
 	enum pst_model model;
 	unsigned concurrency; /* requests at a time: 1 for sync */
 	const struct pst_option *options;
@@ -86,18 +87,21 @@ struct pst_app_config {
 struct pst_host {
 	size_t size;
 
-	/* Write a line to the error log. Any thread. TEXT may hold line breaks: each line is framed. */
+	/* Write a line to the error log. Any thread. TEXT may hold line breaks: each line is
+	 * framed. */
 	void (*log)(enum pst_log_level level, const char *text, size_t len);
 
 	/*
-	 * The parameters of the request (RFC 3875 and nginx's names: REQUEST_METHOD, HTTP_HOST ...),
-	 * in the order in which they came; *COUNT receives how many. Valid until handle() returns.
+	 * The parameters of the request (RFC 3875 and nginx's names: REQUEST_METHOD, HTTP_HOST
+	 * ...), in the order in which they came; *COUNT receives how many. Valid until handle()
+	 * returns.
 	 */
 	const struct pst_field *(*params)(struct pst_request *request, size_t *count);
 
 	/*
-	 * Read up to N bytes of the body: a count, 0 at its end (and for N of 0), or PST_RESULT_GONE
-	 * when the body broke off. May block. What is not read is discarded after the response.
+	 * Read up to N bytes of the body: a count, 0 at its end (and for N of 0), or
+	 * PST_RESULT_GONE when the body broke off. May block. What is not read is discarded after
+	 * the response.
 	 */
 	ssize_t (*read)(struct pst_request *request, void *bytes, size_t n);
 
@@ -123,14 +127,14 @@ struct pst_host {
 	/*
 	 * Add LENGTH bytes of the regular file FD from OFFSET as body; the file's own position is
 	 * neither used nor changed. Most of it goes to the client without being copied. A file that
-	 * ends early, or cannot be read, is PST_RESULT_ERROR: when that came about while it was sent,
-	 * the client may have got zeros in its place, and the response is broken off whatever
+	 * ends early, or cannot be read, is PST_RESULT_ERROR: when that came about while it was
+	 * sent, the client may have got zeros in its place, and the response is broken off whatever
 	 * handle() returns. May block.
 	 */
 	int (*send_file)(struct pst_request *request, int fd, off_t offset, size_t length);
 
-	/* Add text to the request's error stream (wsgi.errors): it is logged with the request, whose
-	 * method and path the text need not say. */
+	/* Add text to the request's error stream (wsgi.errors): it is logged with the request,
+	 * whose method and path the text need not say. */
 	int (*error)(struct pst_request *request, const char *text, size_t len);
 
 	/*
@@ -187,11 +191,11 @@ struct pst_plugin {
 	uint16_t major; /* PST_PLUGIN_MAJOR */
 	uint16_t minor; /* PST_PLUGIN_MINOR */
 	size_t size;
-	const char *name;    /* "python" */
+	const char *name; /* "python" */
 	const char *version; /* free text for --version and the log */
-	unsigned models;     /* 1u << PST_MODEL_SYNC | ... */
+	unsigned models; /* 1u << PST_MODEL_SYNC | ... */
 	const struct pst_plugin_lifecycle *lifecycle; /* open is required */
-	const struct pst_plugin_blocking *blocking;   /* NULL without sync and threaded */
+	const struct pst_plugin_blocking *blocking; /* NULL without sync and threaded */
 };
 
 /* The one exported symbol of a plugin, and its type for dlsym(). */
