@@ -190,7 +190,7 @@ CASES = [
     Case(
         "too_little",
         200,
-        (f"W: POST /too_little: less body than Content-Length: {CUT}",),
+        (f"W: POST /too_little: it sent no valid response: less body than Content-Length: {CUT}",),
         whole=False,
     ),
     Case(

@@ -341,6 +341,7 @@ def tick():
 threading.Thread(target=tick, daemon=True).start()
 """)
     ready(serve("shop"))
+    wait_for((tmp_path / "tick").exists, "the thread's first turn")
     (tmp_path / "tick").unlink()
     wait_for((tmp_path / "tick").exists, "the thread's turn")
 
