@@ -45,7 +45,8 @@ pst_call_lock(struct pst_call *call)
 {
 	if (pthread_mutex_trylock(&call->lock) == 0)
 		return;
-	Py_BEGIN_ALLOW_THREADS pthread_mutex_lock(&call->lock);
+	Py_BEGIN_ALLOW_THREADS
+	pthread_mutex_lock(&call->lock);
 	Py_END_ALLOW_THREADS
 }
 
@@ -129,7 +130,8 @@ pst_call_log(struct pst_call *call, enum pst_log_level level, const char *messag
 	    line, sizeof line, "%s: %s", pst_call_title(call, title, sizeof title), message);
 	if (length >= (int)sizeof line)
 		length = sizeof line - 1;
-	Py_BEGIN_ALLOW_THREADS call->host->log(level, line, (size_t)length);
+	Py_BEGIN_ALLOW_THREADS
+	call->host->log(level, line, (size_t)length);
 	Py_END_ALLOW_THREADS
 }
 

@@ -13,8 +13,11 @@ send(struct pst_call *call, const char *text, size_t n)
 {
 	if (n == 0)
 		return;
-	Py_BEGIN_ALLOW_THREADS if (call->request != NULL) call->host->error(call->request, text, n);
-	else call->host->log(PST_LOG_INFO, text, n);
+	Py_BEGIN_ALLOW_THREADS
+	if (call->request != NULL)
+		call->host->error(call->request, text, n);
+	else
+		call->host->log(PST_LOG_INFO, text, n);
 	Py_END_ALLOW_THREADS
 }
 

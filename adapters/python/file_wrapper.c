@@ -5,7 +5,8 @@
 #define DEFAULT_BLOCK ((Py_ssize_t)8192)
 
 struct wrapper {
-	PyObject_HEAD PyObject *file;
+	PyObject_HEAD
+	PyObject *file;
 	Py_ssize_t block;
 };
 

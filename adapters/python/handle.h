@@ -10,7 +10,8 @@
 #include "adapters/python/call.h"
 
 struct pst_handle {
-	PyObject_HEAD struct pst_call *call; /* a reference; never NULL */
+	PyObject_HEAD
+	struct pst_call *call; /* a reference; never NULL */
 };
 
 /*

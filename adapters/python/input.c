@@ -30,14 +30,13 @@ fetch(struct pst_call *call, char *bytes, size_t n)
 		return 0;
 	if (n > SSIZE_MAX)
 		n = SSIZE_MAX;
-	Py_BEGIN_ALLOW_THREADS got = call->host->read(call->request, bytes, n);
-	Py_END_ALLOW_THREADS if (got < 0)
-	{
+	Py_BEGIN_ALLOW_THREADS
+	got = call->host->read(call->request, bytes, n);
+	Py_END_ALLOW_THREADS
+	if (got < 0) {
 		call->input_error = (int)got;
 		call->gone = got == PST_RESULT_GONE;
-	}
-	else if (got == 0)
-	{
+	} else if (got == 0) {
 		call->input_ended = true;
 	}
 	return got > 0 ? (size_t)got : 0;

@@ -113,11 +113,13 @@ write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
 		return -1;
 	fits = (size_t)allowed(call, (long long)n);
 	call->written += (long long)fits;
-	Py_BEGIN_ALLOW_THREADS if (!drops_body(call) && fits > 0) rc =
-	    call->host->write(call->request, bytes, fits);
+	Py_BEGIN_ALLOW_THREADS
+	if (!drops_body(call) && fits > 0)
+		rc = call->host->write(call->request, bytes, fits);
 	if (rc == PST_RESULT_OK && flush)
 		rc = call->host->flush(call->request);
-	Py_END_ALLOW_THREADS return keep_result(call, rc);
+	Py_END_ALLOW_THREADS
+	return keep_result(call, rc);
 }
 
 int
@@ -142,8 +144,8 @@ pst_response_send_file(struct pst_call *call, int fd, off_t offset, long long le
 	length = allowed(call, length);
 	call->written += length;
 	if (!drops_body(call) && length > 0) {
-		Py_BEGIN_ALLOW_THREADS rc =
-		    call->host->send_file(call->request, fd, offset, (size_t)length);
+		Py_BEGIN_ALLOW_THREADS
+		rc = call->host->send_file(call->request, fd, offset, (size_t)length);
 		Py_END_ALLOW_THREADS
 	}
 	return leave(call, keep_result(call, rc));

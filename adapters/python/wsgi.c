@@ -104,9 +104,10 @@ log_titled(struct pst_call *call, PyObject *text)
 		PyErr_Clear();
 		return;
 	}
-	Py_BEGIN_ALLOW_THREADS call->host->log(
-	    PST_LOG_ERROR, PyBytes_AS_STRING(titled), (size_t)PyBytes_GET_SIZE(titled));
-	Py_END_ALLOW_THREADS Py_DECREF(titled);
+	Py_BEGIN_ALLOW_THREADS
+	call->host->log(PST_LOG_ERROR, PyBytes_AS_STRING(titled), (size_t)PyBytes_GET_SIZE(titled));
+	Py_END_ALLOW_THREADS
+	Py_DECREF(titled);
 }
 
 /*
