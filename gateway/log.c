@@ -152,8 +152,7 @@ pst_log_enabled(enum pst_log_level level)
 	return (int)level <= atomic_load_explicit(&logger.level, memory_order_relaxed);
 }
 
-static void
-log_message(
+static void __attribute__((format(printf, 2, 0))) log_message(
     enum pst_log_level level, const char *format, va_list args, const char *text, size_t text_len)
 {
 	char message[PST_LOG_LINE], line[PST_LOG_LINE];
