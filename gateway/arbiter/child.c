@@ -46,6 +46,14 @@ end_suspect(struct pst_child *child)
 }
 
 static void
+end_unfinished(struct pst_child *child)
+{
+	pst_log_warning(
+	    "%s (pid %ld) did not finish in time: killing it", child->name, (long)child->pid);
+	pst_child_end(child, SIGKILL, PST_CHILD_GRACE);
+}
+
+static void
 on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct pst_child *child = arg;
@@ -55,23 +63,19 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	switch (child->slot.state) {
 	case PST_SLOT_BACKOFF: child->events->retry(child->owner); break;
 	case PST_SLOT_RETIRING:
-		if (child->suspicion[0]) {
+		if (child->suspicion[0])
 			end_suspect(child);
-			break;
-		}
-		/* fallthrough */
-	case PST_SLOT_DRAINING:
-		pst_log_warning("%s (pid %ld) did not finish in time: killing it", child->name,
-		    (long)child->pid);
-		pst_child_end(child, SIGKILL, PST_CHILD_GRACE);
+		else
+			end_unfinished(child);
 		break;
+	case PST_SLOT_DRAINING: end_unfinished(child); break;
 	case PST_SLOT_DYING: signal_child(child, SIGKILL); break;
 	case PST_SLOT_STARTING:
-		if (!child->suspicion[0]) {
+		if (child->suspicion[0])
+			end_suspect(child);
+		else
 			child->events->late(child->owner);
-			break;
-		}
-		/* fallthrough */
+		break;
 	case PST_SLOT_READY:
 	case PST_SLOT_USABLE: end_suspect(child); break;
 	case PST_SLOT_EMPTY:

@@ -330,7 +330,10 @@ pst_worker_leave(struct pst_worker *worker)
 
 	pst_worker_set_role(worker, PST_WORKER_LEAVING);
 	switch (child->slot.state) {
-	case PST_SLOT_BACKOFF: pst_child_give_up(child); /* fallthrough */
+	case PST_SLOT_BACKOFF:
+		pst_child_give_up(child);
+		pst_worker_set_role(worker, PST_WORKER_GONE);
+		break;
 	case PST_SLOT_EMPTY: pst_worker_set_role(worker, PST_WORKER_GONE); break;
 	case PST_SLOT_STARTING: /* it loads its application and hears nothing else */
 		pst_child_end(child, SIGTERM, PST_CHILD_GRACE);
