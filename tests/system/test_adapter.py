@@ -779,12 +779,11 @@ def test_the_application_did_not_load(probe: str, tmp_path: Path) -> None:
 
 
 def test_a_crash_while_the_application_loads(probe: str, tmp_path: Path) -> None:
-    with Adapter(tmp_path, "--option", "open=crash", probe) as adapter:
-        status = adapter.wait()
-        if "Sanitizer" not in adapter.log:
-            assert status == -signal.SIGSEGV
-            assert "dies by SIGSEGV while it loaded the application" in adapter.log
-        assert status != 0
+    """A sanitizer would report the signal, which is meant here: it leaves that one to the adapter."""
+    meant = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0"}
+    with Adapter(tmp_path, "--option", "open=crash", probe, environment=meant) as adapter:
+        assert adapter.wait() == -signal.SIGSEGV
+        assert "dies by SIGSEGV while it loaded the application" in adapter.log
 
 
 # --- FCGI_WEB_SERVER_ADDRS ---
