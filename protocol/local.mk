@@ -1,4 +1,5 @@
-# The FastCGI session and the control lines: sans I/O, libc only.
+# The FastCGI session and the control lines: sans I/O, libc only. page_map.c makes
+# the memory of a page.
 noinst_LTLIBRARIES += %D%/libpst-protocol.la
 %C%_libpst_protocol_la_SOURCES = \
 	%D%/buf.c \
@@ -9,6 +10,10 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/error.h \
 	%D%/outbox.c \
 	%D%/outbox.h \
+	%D%/page.c \
+	%D%/page.h \
+	%D%/page_map.c \
+	%D%/page_map.h \
 	%D%/params.c \
 	%D%/params.h \
 	%D%/record.c \

@@ -1,0 +1,81 @@
+#include "protocol/page_map.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SIZE_MAX_MAPPED (1 << 20)
+
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+static void *
+map_bytes(int fd, size_t size)
+{
+	void *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+static int
+set_up(int fd)
+{
+	void *bytes;
+
+	if (ftruncate(fd, PST_PAGE_SIZE) < 0)
+		return -1;
+	bytes = map_bytes(fd, PST_PAGE_SIZE);
+	if (!bytes)
+		return -1;
+	pst_page_init(bytes, PST_PAGE_SIZE);
+	munmap(bytes, PST_PAGE_SIZE);
+	return fcntl(fd, F_ADD_SEALS, SEALS);
+}
+
+int
+pst_page_create(void)
+{
+	int fd = memfd_create("penstock-page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd >= 0 && set_up(fd) < 0) {
+		int err = errno;
+
+		close(fd);
+		errno = err;
+		fd = -1;
+	}
+	return fd;
+}
+
+int
+pst_page_map(struct pst_page *page, int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+	void *bytes;
+
+	if (seals < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if ((seals & SEALS) != SEALS || st.st_size < PST_PAGE_HEADER ||
+	    st.st_size > SIZE_MAX_MAPPED) {
+		errno = EINVAL;
+		return -1;
+	}
+	bytes = map_bytes(fd, (size_t)st.st_size);
+	if (!bytes)
+		return -1;
+	if (pst_page_view(page, bytes, (size_t)st.st_size) == 0)
+		return 0;
+	munmap(bytes, (size_t)st.st_size);
+	errno = EINVAL;
+	return -1;
+}
+
+void
+pst_page_unmap(struct pst_page *page)
+{
+	if (page->bytes)
+		munmap(page->bytes, PST_PAGE_HEADER + page->words * 8);
+	*page = (struct pst_page){0};
+}

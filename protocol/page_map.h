@@ -1,0 +1,23 @@
+/*
+ * The memory of a page: a memfd of fixed size, made by the arbiter, mapped by a worker and by
+ * gateways. It is sealed against shrinking, so that no access can fail, whatever a worker does.
+ * The only system calls of protocol/ are made here.
+ */
+#ifndef PST_PROTOCOL_PAGE_MAP_H
+#define PST_PROTOCOL_PAGE_MAP_H
+
+#include "protocol/page.h"
+
+/* A new page of PST_PAGE_SIZE bytes: its descriptor, close-on-exec; -1 with errno. */
+int pst_page_create(void);
+
+/*
+ * Map the page behind FD, which stays open and is the caller's. 0; or -1 with errno, EINVAL when it
+ * is no page of this version, not sealed, or over 1 MiB.
+ */
+int pst_page_map(struct pst_page *page, int fd);
+
+/* Afterwards PAGE is no page. Without one, nothing happens. */
+void pst_page_unmap(struct pst_page *page);
+
+#endif
