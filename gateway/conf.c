@@ -1,7 +1,7 @@
 #include "gateway/conf.h"
 
+#include "gateway/conf_check.h"
 #include "gateway/conf_internal.h"
-#include "gateway/conf_words.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -15,8 +15,15 @@ struct values {
 };
 
 struct pst_conf {
-	char *app;
 	struct values values[PST_OPT_COUNT];
+	/* Of a pool: what it inherits from, and its name (NULL: it has none). */
+	const struct pst_conf *top;
+	char *name;
+	/* At the top. */
+	struct pst_conf **pools;
+	size_t pool_count;
+	struct pst_conf_route *routes;
+	size_t route_count;
 };
 
 int
@@ -74,8 +81,14 @@ add_paths(struct values *values, const char *text)
 static int
 add_value(struct values *values, enum pst_option_kind kind, const char *text)
 {
+	char bytes[32];
+
 	if (kind == PST_KIND_PATHS)
 		return add_paths(values, text);
+	if (kind == PST_KIND_SIZE) {
+		snprintf(bytes, sizeof(bytes), "%llu", pst_check_size_bytes(text));
+		text = bytes;
+	}
 	return add_item(values, text, strlen(text));
 }
 
@@ -96,6 +109,8 @@ pst_conf_set(struct pst_conf *conf, enum pst_option_id id, const char *text,
 	if (option->check && option->check(text, reason) < 0)
 		return pst_conf_say(
 		    why, "%s--%s %.400s", pst_conf_source_name(source), option->name, reason);
+	if (values->source > source)
+		return 0;
 	if (values->source != source ||
 	    (option->kind != PST_KIND_LIST && option->kind != PST_KIND_PATHS))
 		clear(values);
@@ -105,86 +120,50 @@ pst_conf_set(struct pst_conf *conf, enum pst_option_id id, const char *text,
 	return 0;
 }
 
-int
-pst_conf_set_app(struct pst_conf *conf, const char *app, char why[PST_CONF_WHY])
+/* ---- what a pool inherits ---- */
+
+static bool
+is_own(const struct pst_conf *conf, enum pst_option_id id)
 {
-	free(conf->app);
-	conf->app = strdup(app);
-	return conf->app ? 0 : pst_conf_say(why, "out of memory");
+	return conf->values[id].source != PST_FROM_NOWHERE;
 }
 
-/* ---- defaults and variables ---- */
-
-static int
-set_defaults(struct pst_conf *conf, char *why)
+/* CONF itself says what it serves. */
+static bool
+serves_own(const struct pst_conf *conf)
 {
-	for (int id = 0; id < PST_OPT_COUNT; id++) {
-		const char *standard = pst_options[id].standard;
+	return is_own(conf, PST_OPT_APP) || is_own(conf, PST_OPT_COMMAND) ||
+	       is_own(conf, PST_OPT_FASTCGI);
+}
 
-		if (standard &&
-		    pst_conf_set(conf, (enum pst_option_id)id, standard, PST_FROM_DEFAULT, why) < 0)
-			return -1;
+/* ID of the top does not hold for POOL, which has no value of its own. */
+static bool
+is_not_inherited(const struct pst_conf *pool, enum pst_option_id id)
+{
+	switch (id) {
+	case PST_OPT_APP:
+	case PST_OPT_COMMAND:
+	case PST_OPT_FASTCGI: return serves_own(pool);
+	case PST_OPT_CHDIR: return true;
+	default: return false;
 	}
-	return 0;
 }
 
-/* PORT means all addresses, because who sets it (a platform) routes to the container. */
-static int
-set_port(struct pst_conf *conf, char *why)
+static const struct values *
+find(const struct pst_conf *conf, enum pst_option_id id)
 {
-	const char *port = getenv("PORT");
-	char address[64];
+	if (!conf->top || is_own(conf, id) || is_not_inherited(conf, id))
+		return &conf->values[id];
+	return &conf->top->values[id];
+}
 
-	if (!port || !*port)
+/* How many variables POOL, or the top, has from the top. */
+static size_t
+inherited(const struct pst_conf *conf, enum pst_option_id id)
+{
+	if (id != PST_OPT_ENV || !conf->top || !is_own(conf, id))
 		return 0;
-	snprintf(address, sizeof(address), "0.0.0.0:%.32s", port);
-	if (pst_conf_set(conf, PST_OPT_BIND, address, PST_FROM_VARIABLE, why) < 0)
-		return pst_conf_say(
-		    why, "the environment has PORT='%.100s', which is no port", port);
-	return 0;
-}
-
-static int
-set_workers(struct pst_conf *conf, char *why)
-{
-	const char *workers = getenv("WEB_CONCURRENCY");
-
-	if (!workers || !*workers)
-		return 0;
-	if (pst_conf_set(conf, PST_OPT_WORKERS, workers, PST_FROM_VARIABLE, why) < 0)
-		return pst_conf_say(why,
-		    "the environment has WEB_CONCURRENCY='%.100s', which is no number of workers "
-		    "from 1 to 1024",
-		    workers);
-	return 0;
-}
-
-/*
- * The same variable that gunicorn and uvicorn read. An empty one trusts nobody, so it counts, too.
- */
-static int
-set_forwarded_allow_ips(struct pst_conf *conf, char *why)
-{
-	const char *list = getenv("FORWARDED_ALLOW_IPS");
-
-	return list ? pst_conf_set(conf, PST_OPT_FORWARDED_ALLOW_IPS, list, PST_FROM_VARIABLE, why)
-		    : 0;
-}
-
-static int
-read_cmd_args(struct pst_conf *conf, char *program, char *why)
-{
-	const char *text = getenv("PENSTOCK_CMD_ARGS"), *reason;
-	struct pst_words words;
-	int result;
-
-	if (!text)
-		return 0;
-	if (pst_words_split(&words, program, text, &reason) < 0)
-		return pst_conf_say(why, "PENSTOCK_CMD_ARGS cannot be read: %s", reason);
-	result = pst_conf_read_line(conf, words.count, words.word, PST_FROM_CMD_ARGS, why);
-	pst_words_free(&words);
-	return result;
+	return conf->top->values[id].count;
 }
 
 /* ---- what the header lists ---- */
@@ -202,60 +181,131 @@ pst_conf_free(struct pst_conf *conf)
 		return;
 	for (int id = 0; id < PST_OPT_COUNT; id++)
 		clear(&conf->values[id]);
-	free(conf->app);
+	for (size_t i = 0; i < conf->pool_count; i++)
+		pst_conf_free(conf->pools[i]);
+	free(conf->pools);
+	free(conf->routes);
+	free(conf->name);
 	free(conf);
 }
 
-enum pst_conf_wish
-pst_conf_read(struct pst_conf *conf, int argc, char **argv, char why[PST_CONF_WHY])
+struct pst_conf *
+pst_conf_add_pool(struct pst_conf *conf, const char *name)
 {
-	if (set_defaults(conf, why) < 0 || set_port(conf, why) < 0 || set_workers(conf, why) < 0 ||
-	    set_forwarded_allow_ips(conf, why) < 0 || read_cmd_args(conf, argv[0], why) < 0 ||
-	    pst_conf_read_line(conf, argc, argv, PST_FROM_COMMAND_LINE, why) < 0)
-		return PST_CONF_ERROR;
-	if (pst_conf_text(conf, PST_OPT_HELP))
-		return PST_CONF_HELP;
-	if (pst_conf_text(conf, PST_OPT_VERSION))
-		return PST_CONF_VERSION;
-	if (!conf->app || !*conf->app) {
-		pst_conf_say(why, "no application was named: say MODULE:CALLABLE, for example "
-				  "'penstock -b :8000 shop.wsgi:application', or ./PLUGIN.so");
-		return PST_CONF_ERROR;
+	struct pst_conf *pool = pst_conf_new();
+	struct pst_conf **pools = realloc(conf->pools, (conf->pool_count + 1) * sizeof(*pools));
+
+	if (pools)
+		conf->pools = pools;
+	if (!pool || !pools || (name && !(pool->name = strdup(name)))) {
+		pst_conf_free(pool);
+		return NULL;
 	}
-	return PST_CONF_RUN;
+	pool->top = conf;
+	conf->pools[conf->pool_count++] = pool;
+	return pool;
+}
+
+size_t
+pst_conf_pool_count(const struct pst_conf *conf)
+{
+	return conf->pool_count;
+}
+
+const struct pst_conf *
+pst_conf_pool(const struct pst_conf *conf, size_t i)
+{
+	assert(i < conf->pool_count);
+	return conf->pools[i];
+}
+
+const char *
+pst_conf_pool_name(const struct pst_conf *pool)
+{
+	return pool->name ? pool->name : "default";
+}
+
+enum pst_conf_pool_kind
+pst_conf_pool_kind(const struct pst_conf *pool)
+{
+	if (pst_conf_count(pool, PST_OPT_FASTCGI))
+		return PST_POOL_REMOTE;
+	return pst_conf_count(pool, PST_OPT_COMMAND) ? PST_POOL_PROGRAM : PST_POOL_APP;
+}
+
+bool
+pst_conf_has_named_pools(const struct pst_conf *conf)
+{
+	return conf->pool_count > 0 && conf->pools[0]->name;
+}
+
+size_t
+pst_conf_route_count(const struct pst_conf *conf)
+{
+	return conf->route_count;
+}
+
+const struct pst_conf_route *
+pst_conf_route(const struct pst_conf *conf, size_t i)
+{
+	assert(i < conf->route_count);
+	return &conf->routes[i];
+}
+
+bool
+pst_conf_same(const struct pst_conf *a, const struct pst_conf *b, enum pst_option_id id)
+{
+	size_t count = pst_conf_count(a, id);
+
+	if (count != pst_conf_count(b, id))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(pst_conf_item(a, id, i), pst_conf_item(b, id, i)) != 0)
+			return false;
+	return true;
 }
 
 const char *
 pst_conf_app(const struct pst_conf *conf)
 {
-	return conf->app;
+	return pst_conf_text(conf, PST_OPT_APP);
 }
 
 const char *
 pst_conf_title(const struct pst_conf *conf)
 {
-	const char *name = pst_conf_text(conf, PST_OPT_NAME);
+	static const enum pst_option_id said_by[] = {
+	    PST_OPT_NAME, PST_OPT_APP, PST_OPT_COMMAND, PST_OPT_FASTCGI, PST_OPT_CONFIG};
 
-	return name ? name : conf->app;
+	for (size_t i = 0; i < sizeof(said_by) / sizeof(said_by[0]); i++)
+		if (pst_conf_count(conf, said_by[i]))
+			return pst_conf_text(conf, said_by[i]);
+	return "penstock";
 }
 
 size_t
 pst_conf_count(const struct pst_conf *conf, enum pst_option_id id)
 {
-	return conf->values[id].count;
+	return inherited(conf, id) + find(conf, id)->count;
 }
 
 const char *
 pst_conf_item(const struct pst_conf *conf, enum pst_option_id id, size_t i)
 {
-	assert(i < conf->values[id].count);
-	return conf->values[id].item[i];
+	size_t first = inherited(conf, id);
+
+	if (i < first)
+		return conf->top->values[id].item[i];
+	assert(i - first < find(conf, id)->count);
+	return find(conf, id)->item[i - first];
 }
 
 const char *
 pst_conf_text(const struct pst_conf *conf, enum pst_option_id id)
 {
-	return conf->values[id].count ? conf->values[id].item[0] : NULL;
+	const struct values *values = find(conf, id);
+
+	return values->count ? values->item[0] : NULL;
 }
 
 unsigned long

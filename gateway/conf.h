@@ -1,15 +1,22 @@
 /*
- * What the command line and the environment asked for. One table (conf_table.c) holds every
- * option: its names, default, check, help, and where its value goes.
+ * What the command line, the environment and the configuration file asked for. One table
+ * (conf_table.c) holds every option: its names, default, check, help, where it may stand and where
+ * its value goes.
  *
- * Values are kept as the text that was given and checked when they are set, so the typed
- * getters below cannot fail. Later sources replace earlier ones: default, then its own
- * variable (PORT, WEB_CONCURRENCY, FORWARDED_ALLOW_IPS), then PENSTOCK_CMD_ARGS, then the command
- * line.
+ * Values are kept as text and checked when they are set, so the typed getters below cannot fail.
+ * Later sources replace earlier ones: default, then its own variable (PORT, WEB_CONCURRENCY,
+ * FORWARDED_ALLOW_IPS), then the file, then PENSTOCK_CMD_ARGS, then the command line.
+ *
+ * A pool's settings are a struct pst_conf, too, and every getter takes one: it inherits what
+ * stands at the top unless the pool's own part of the file says something else. So what the
+ * command line says replaces what stands at the top of the file and nothing that a pool says for
+ * itself. A pool's variables (PST_OPT_ENV) are the top's followed by its own. Its directory
+ * (PST_OPT_CHDIR) is its own only, and relative to the top's.
  */
 #ifndef PST_GATEWAY_CONF_H
 #define PST_GATEWAY_CONF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -19,15 +26,24 @@
 #define PST_WORKERS_MOST 1024
 
 enum pst_option_id {
+	PST_OPT_CONFIG,
+	PST_OPT_CHECK_CONFIG,
+	PST_OPT_PRINT_CONFIG,
 	PST_OPT_BIND,
 	PST_OPT_BACKLOG,
 	PST_OPT_WORKERS,
 	PST_OPT_WORKER_CLASS,
 	PST_OPT_TIMEOUT,
+	PST_OPT_REQUEST_TIMEOUT,
+	PST_OPT_QUEUE_LIMIT,
+	PST_OPT_QUEUE_TIMEOUT,
+	PST_OPT_RETRY,
 	PST_OPT_GRACEFUL_TIMEOUT,
+	PST_OPT_DRAIN_DELAY,
 	PST_OPT_MAX_REQUESTS,
 	PST_OPT_MAX_REQUESTS_JITTER,
 	PST_OPT_MAX_LIFETIME,
+	PST_OPT_MAX_MEMORY,
 	PST_OPT_KEEP_ALIVE,
 	PST_OPT_CLIENT_HEADER_TIMEOUT,
 	PST_OPT_CLIENT_BODY_TIMEOUT,
@@ -41,6 +57,7 @@ enum pst_option_id {
 	PST_OPT_LIMIT_REQUEST_BODY,
 	PST_OPT_HEADER_MAP,
 	PST_OPT_FORWARDED_ALLOW_IPS,
+	PST_OPT_ROOT_PATH,
 	PST_OPT_CHDIR,
 	PST_OPT_PYTHONPATH,
 	PST_OPT_PYTHON,
@@ -51,17 +68,30 @@ enum pst_option_id {
 	PST_OPT_UMASK,
 	PST_OPT_PID,
 	PST_OPT_NAME,
+	PST_OPT_DAEMON,
+	PST_OPT_CONTROL_SOCKET,
+	PST_OPT_NO_CONTROL_SOCKET,
 	PST_OPT_ACCESS_LOGFILE,
 	PST_OPT_ACCESS_LOGFORMAT,
 	PST_OPT_ERROR_LOGFILE,
 	PST_OPT_LOG_LEVEL,
 	PST_OPT_HELP,
 	PST_OPT_VERSION,
-	PST_OPT_COUNT
+	/* From here on: keys of the file, no options of the command line. */
+	PST_OPT_APP, /* but it is the command line's argument */
+	PST_OPT_COMMAND,
+	PST_OPT_FASTCGI,
+	PST_OPT_CONNECTIONS,
+	PST_OPT_ROOT,
+	PST_OPT_INDEX,
+	PST_OPT_SCRIPT_SUFFIX,
+	PST_OPT_COUNT,
+	PST_OPT_LINE_COUNT = PST_OPT_APP
 };
 
 enum pst_option_kind {
 	PST_KIND_VALUE, /* the last one counts */
+	PST_KIND_SIZE, /* so, too: bytes; K, M and G are multiplied out when it is set */
 	PST_KIND_LIST, /* each one counts */
 	PST_KIND_PATHS, /* a list that commas part, too */
 	PST_KIND_FLAG, /* takes no value; "1" once it was given */
@@ -73,15 +103,22 @@ enum pst_option_to {
 	PST_TO_WORKER, /* as --name value */
 };
 
+enum pst_option_scope {
+	PST_SCOPE_LINE, /* the command line only */
+	PST_SCOPE_TOP, /* and the top of a file */
+	PST_SCOPE_POOL, /* and a pool */
+};
+
 struct pst_option {
 	const char *name;
 	const char *alias; /* a second long name, or NULL */
 	char letter; /* or 0 */
 	enum pst_option_kind kind;
 	enum pst_option_to to;
+	enum pst_option_scope scope;
 	const char *argument; /* how help calls the value; NULL for a flag */
 	const char *standard; /* the default, or NULL for none */
-	const char *help;
+	const char *help; /* or NULL: help tells the name and the default only */
 	/* 0, or -1 with the rest of a sentence that begins with the option in WHY. */
 	int (*check)(const char *value, char why[PST_CONF_WHY]);
 };
@@ -105,21 +142,54 @@ enum pst_conf_wish {
 	PST_CONF_VERSION,
 };
 
+enum pst_conf_pool_kind {
+	PST_POOL_APP, /* our adapter, with pst_conf_app() */
+	PST_POOL_PROGRAM, /* PST_OPT_COMMAND in each slot, a FastCGI program */
+	PST_POOL_REMOTE, /* the server at PST_OPT_FASTCGI; nothing is spawned */
+};
+
+/* Requests that go to a pool. Of those that match, the longest host counts, then the longest path.
+ */
+struct pst_conf_route {
+	const char *host; /* "" any; "example.org"; "*.example.org" */
+	const char *path; /* begins with "/" */
+	const char *pool;
+	bool mount; /* PATH becomes the SCRIPT_NAME */
+};
+
 /* An empty configuration; NULL when memory is short. */
 struct pst_conf *pst_conf_new(void);
 void pst_conf_free(struct pst_conf *conf);
 
 /*
- * Read the defaults, the environment and ARGV (whose order is changed). PST_CONF_ERROR comes with
- * one whole sentence in WHY, without a newline. The strings of ARGV must outlive CONF.
+ * Read the defaults, the environment, ARGV and the file that it names into CONF, which is new.
+ * PST_CONF_ERROR comes with one whole sentence in WHY, without a newline. ARGV is left as it is and
+ * may be read again.
  */
 enum pst_conf_wish pst_conf_read(
-    struct pst_conf *conf, int argc, char **argv, char why[PST_CONF_WHY]);
+    struct pst_conf *conf, int argc, char *const *argv, char why[PST_CONF_WHY]);
 
-/* The application as it was named; never NULL after PST_CONF_RUN. */
+/* The pools, at least one after PST_CONF_RUN; they belong to CONF. */
+size_t pst_conf_pool_count(const struct pst_conf *conf);
+const struct pst_conf *pst_conf_pool(const struct pst_conf *conf, size_t i);
+/* Its name: "default" if nobody named it. */
+const char *pst_conf_pool_name(const struct pst_conf *pool);
+enum pst_conf_pool_kind pst_conf_pool_kind(const struct pst_conf *pool);
+/* The pools have names; otherwise there is one. */
+bool pst_conf_has_named_pools(const struct pst_conf *conf);
+
+/* The routes; with none, everything goes to the only pool. They belong to CONF. */
+size_t pst_conf_route_count(const struct pst_conf *conf);
+const struct pst_conf_route *pst_conf_route(const struct pst_conf *conf, size_t i);
+
+/* A and B, both at the top or both pools, have the same values of ID. */
+bool pst_conf_same(const struct pst_conf *a, const struct pst_conf *b, enum pst_option_id id);
+
+/* The application as it was named; NULL if there is none: in a pool of another kind, and at the top
+ * of a configuration with named pools. */
 const char *pst_conf_app(const struct pst_conf *conf);
 
-/* What process titles call it: --name, or else the application. */
+/* What process titles call it: --name, or else what CONF serves. */
 const char *pst_conf_title(const struct pst_conf *conf);
 
 /* How many values ID has: 0 or 1 unless it is a list. */

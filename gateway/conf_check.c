@@ -65,10 +65,43 @@ pst_check_workers(const char *value, char why[PST_CONF_WHY])
 	return check_range(value, 1, PST_WORKERS_MOST, why);
 }
 
+/* By how many bits VALUE's suffix shifts it; 0 without one. */
+static unsigned
+size_shift(const char *value)
+{
+	static const char suffixes[] = "kmg";
+	size_t n = strspn(value, "0123456789");
+	const char *suffix;
+
+	if (n == 0 || !value[n] || value[n + 1])
+		return 0;
+	suffix = strchr(suffixes, value[n] | 0x20);
+	return suffix ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
+}
+
 int
 pst_check_size(const char *value, char why[PST_CONF_WHY])
 {
-	return check_range(value, 0, LLONG_MAX, why);
+	unsigned shift = size_shift(value);
+	char *end = NULL;
+	unsigned long long n = 0;
+
+	errno = 0;
+	if (*value >= '0' && *value <= '9')
+		n = strtoull(value, &end, 10);
+	if (end && !errno && end[shift ? 1 : 0] == '\0' &&
+	    n <= (unsigned long long)LLONG_MAX >> shift)
+		return 0;
+	snprintf(why, PST_CONF_WHY,
+	    "wants a number of bytes below 2^63, such as 4096, 64K, 256M or 2G, not '%.200s'",
+	    value);
+	return -1;
+}
+
+unsigned long long
+pst_check_size_bytes(const char *value)
+{
+	return strtoull(value, NULL, 10) << size_shift(value);
 }
 
 /* gunicorn takes Python's 0o22 as well as C's 022. */
@@ -150,6 +183,77 @@ pst_check_header_map(const char *value, char why[PST_CONF_WHY])
 	static const char *const known[] = {"drop", "refuse", "dangerous"};
 
 	return CHECK_WORD(value, known, strcmp, why);
+}
+
+int
+pst_check_retry(const char *value, char why[PST_CONF_WHY])
+{
+	static const char *const known[] = {"never", "idempotent"};
+
+	return CHECK_WORD(value, known, strcmp, why);
+}
+
+int
+pst_check_root_path(const char *value, char why[PST_CONF_WHY])
+{
+	size_t n = strlen(value);
+
+	if (n == 0 || (value[0] == '/' && value[n - 1] != '/'))
+		return 0;
+	snprintf(why, PST_CONF_WHY,
+	    "wants a path that begins with a slash and does not end with one, as /shop, not "
+	    "'%.200s'",
+	    value);
+	return -1;
+}
+
+int
+pst_check_word(const char *value, char why[PST_CONF_WHY])
+{
+	(void)value;
+	(void)why;
+	return 0;
+}
+
+int
+pst_check_fastcgi(const char *value, char why[PST_CONF_WHY])
+{
+	struct pst_address address;
+	const char *reason = "it is where a server listens: unix:PATH or HOST:PORT";
+
+	bool is_clear = strncmp(value, "fd:", 3) != 0 && value[0] != ':' && strchr(value, ':');
+
+	if (is_clear && pst_address_parse(&address, value, &reason) == 0)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "cannot use '%.200s': %s", value, reason);
+	return -1;
+}
+
+int
+pst_check_absolute(const char *value, char why[PST_CONF_WHY])
+{
+	if (value[0] == '/')
+		return 0;
+	snprintf(why, PST_CONF_WHY, "wants a path that begins with a slash, not '%.200s'", value);
+	return -1;
+}
+
+int
+pst_check_file_name(const char *value, char why[PST_CONF_WHY])
+{
+	if (*value && !strchr(value, '/'))
+		return 0;
+	snprintf(why, PST_CONF_WHY, "wants a file's name, without a slash, not '%.200s'", value);
+	return -1;
+}
+
+int
+pst_check_suffix(const char *value, char why[PST_CONF_WHY])
+{
+	if (value[0] == '.' && value[1] && !strchr(value, '/'))
+		return 0;
+	snprintf(why, PST_CONF_WHY, "wants the end of file names, as .php, not '%.200s'", value);
+	return -1;
 }
 
 int

@@ -12,8 +12,8 @@
 
 #define MISSING_MAX 128
 struct tables {
-	struct option longs[2 * PST_OPT_COUNT + MISSING_MAX + 1];
-	char letters[3 * (PST_OPT_COUNT + MISSING_MAX)];
+	struct option longs[2 * PST_OPT_LINE_COUNT + MISSING_MAX + 1];
+	char letters[3 * (PST_OPT_LINE_COUNT + MISSING_MAX)];
 };
 
 static void
@@ -32,7 +32,7 @@ make_tables(struct tables *tables)
 
 	memset(tables, 0, sizeof(*tables));
 	*letter++ = ':';
-	for (int id = 0; id < PST_OPT_COUNT; id++) {
+	for (int id = 0; id < PST_OPT_LINE_COUNT; id++) {
 		const struct pst_option *option = &pst_options[id];
 		int has_arg = option->kind == PST_KIND_FLAG ? no_argument : required_argument;
 
@@ -56,7 +56,7 @@ make_tables(struct tables *tables)
 static int
 option_of_letter(int letter)
 {
-	for (int id = 0; id < PST_OPT_COUNT; id++)
+	for (int id = 0; id < PST_OPT_LINE_COUNT; id++)
 		if (pst_options[id].letter == letter)
 			return id;
 	return -1;
@@ -88,7 +88,7 @@ say_unknown_long(char *why, const char *word, enum pst_conf_source source)
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
 	pst_nearest_begin(&search, name);
-	for (int id = 0; id < PST_OPT_COUNT; id++)
+	for (int id = 0; id < PST_OPT_LINE_COUNT; id++)
 		pst_nearest_offer(&search, pst_options[id].name);
 	for (size_t i = 0; i < pst_options_missing_count; i++)
 		pst_nearest_offer(&search, pst_options_missing[i].name);
@@ -104,7 +104,7 @@ say_bad_option(char *why, const char *word, enum pst_conf_source source)
 {
 	int id = optopt - LONG_BASE;
 
-	if (optopt >= LONG_BASE && id < PST_OPT_COUNT)
+	if (optopt >= LONG_BASE && id < PST_OPT_LINE_COUNT)
 		return pst_conf_say(why, "%s--%s takes no value", pst_conf_source_name(source),
 		    pst_options[id].name);
 	if (optopt == 0)
@@ -118,7 +118,7 @@ say_no_value(char *why, enum pst_conf_source source)
 {
 	int id = optopt >= LONG_BASE ? optopt - LONG_BASE : option_of_letter(optopt);
 
-	assert(id >= 0 && id < PST_OPT_COUNT);
+	assert(id >= 0 && id < PST_OPT_LINE_COUNT);
 	return pst_conf_say(why, "%s--%s wants a value, as in --%s %s",
 	    pst_conf_source_name(source), pst_options[id].name, pst_options[id].name,
 	    pst_options[id].argument);
@@ -139,7 +139,7 @@ take_option(struct pst_conf *conf, int c, const char *word, enum pst_conf_source
 	if (c < LONG_BASE && missing_of_letter(c))
 		return say_missing(why, missing_of_letter(c), source);
 	id = c >= LONG_BASE ? c - LONG_BASE : option_of_letter(c);
-	assert(id >= 0 && id < PST_OPT_COUNT);
+	assert(id >= 0 && id < PST_OPT_LINE_COUNT);
 	return pst_conf_set(conf, (enum pst_option_id)id, optarg ? optarg : "1", source, why);
 }
 
@@ -152,7 +152,7 @@ take_app(struct pst_conf *conf, int argc, char **argv, enum pst_conf_source sour
 		return pst_conf_say(why,
 		    "%sone application is served, but after '%.100s' there is '%.100s'",
 		    pst_conf_source_name(source), argv[optind], argv[optind + 1]);
-	return pst_conf_set_app(conf, argv[optind], why);
+	return pst_conf_set(conf, PST_OPT_APP, argv[optind], source, why);
 }
 
 int

@@ -9,6 +9,26 @@
 
 /* ---- what it is told ---- */
 
+/* Settings that the gateway does not know yet. */
+static bool
+is_for_later(enum pst_option_id id)
+{
+	switch (id) {
+	case PST_OPT_REQUEST_TIMEOUT:
+	case PST_OPT_QUEUE_LIMIT:
+	case PST_OPT_QUEUE_TIMEOUT:
+	case PST_OPT_RETRY:
+	case PST_OPT_DRAIN_DELAY:
+	case PST_OPT_ROOT_PATH:
+	case PST_OPT_FASTCGI:
+	case PST_OPT_CONNECTIONS:
+	case PST_OPT_ROOT:
+	case PST_OPT_INDEX:
+	case PST_OPT_SCRIPT_SUFFIX: return true;
+	default: return false;
+	}
+}
+
 static void
 send_settings(struct pst_channel *channel, const struct pst_arbiter *arbiter)
 {
@@ -18,7 +38,8 @@ send_settings(struct pst_channel *channel, const struct pst_arbiter *arbiter)
 	for (int id = 0; id < PST_OPT_COUNT; id++) {
 		const char *value = pst_conf_text(conf, (enum pst_option_id)id);
 
-		if (pst_options[id].to != PST_TO_GATEWAY || !value)
+		if (pst_options[id].to != PST_TO_GATEWAY || is_for_later((enum pst_option_id)id) ||
+		    !value)
 			continue;
 		pst_option_key((enum pst_option_id)id, key, sizeof(key));
 		pst_channel_send(channel, "SET", key, value, NULL);

@@ -10,6 +10,7 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	gateway/conf_help.c \
 	gateway/conf_internal.h \
 	gateway/conf_line.c \
+	gateway/conf_read.c \
 	gateway/conf_table.c \
 	gateway/conf_words.c \
 	gateway/conf_words.h \

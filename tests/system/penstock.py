@@ -63,6 +63,26 @@ def run(*args: str, env: Mapping[str, str] | None = None) -> subprocess.Complete
     )
 
 
+@dataclass(frozen=True)
+class Option:
+    """An option as --help shows it."""
+
+    letter: str  # or ""
+    default: str | None  # None: none is shown
+
+
+def options_of_help() -> dict[str, Option]:
+    """All that --help shows: with a sentence on its line, or several on one with their defaults."""
+    shown = {}
+    for line in run("--help").stdout.splitlines():
+        if match := re.match(r"(?:-(\w),|   ) --([\w-]+)(?:.*\[(.*)\]$)?", line):
+            shown[match[2]] = Option(match[1] or "", match[3])
+        elif re.match(r"  -", line):
+            for letter, name, default in re.findall(r"(?:-(\w), )?--([\w-]+)(=\S+)?", line):
+                shown[name] = Option(letter, default[1:] or None)
+    return shown
+
+
 def is_alive(pid: int) -> bool:
     """PID is a process, and no zombie."""
     try:

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 import installed
-from penstock import PATIENCE, run
+from penstock import PATIENCE, options_of_help, run
 from servers import find
 
 MANUAL = installed.SOURCE / "docs/penstock.8"
@@ -22,12 +22,6 @@ SOURCES = [
 def section(name: str) -> str:
     (text,) = re.findall(rf"^\.Sh {name}$\n(.*?)(?=^\.Sh |\Z)", MANUAL.read_text(), re.M | re.S)
     return text
-
-
-def options_of_help() -> dict[str, str]:
-    """The letter, or "", of each option."""
-    shown = re.findall(r"^(?:-(\w),|   ) --([\w-]+)", run("--help").stdout, re.M)
-    return {name: letter for letter, name in shown}
 
 
 def options_of_the_manual() -> list[tuple[str, str, list[str]]]:
@@ -44,7 +38,7 @@ def options_of_the_manual() -> list[tuple[str, str, list[str]]]:
 
 def test_the_manual_has_every_option_and_no_other() -> None:
     documented = {name: letter for name, letter, _ in options_of_the_manual()}
-    assert documented == options_of_help()
+    assert documented == {name: option.letter for name, option in options_of_help().items()}
 
 
 def test_second_names_work() -> None:
@@ -55,12 +49,14 @@ def test_second_names_work() -> None:
 
 
 def test_defaults_are_the_same() -> None:
-    """What --help shows in brackets, the manual says, too."""
+    """The default that --help shows, the manual says, too."""
     items = re.split(r"^\.It Fl ", section("OPTIONS"), flags=re.M)[1:]
     by_name = {re.search(r"-([\w-]{2,})", item)[1]: item for item in items}
-    for name, default in re.findall(r"--([\w-]+) .*\[(.*)\]$", run("--help").stdout, re.M):
+    for name, option in options_of_help().items():
+        if option.default is None:
+            continue
         text = re.sub(r"(?<=\d),(?=\d{3})", "", by_name[name])
-        for word in re.split(r" or ", default):
+        for word in re.split(r" or ", option.default):
             assert word in text, f"--{name}: {word!r} is not in\n{by_name[name]}"
 
 

@@ -10,7 +10,7 @@ from gunicorn import __version__ as gunicorn_version
 from gunicorn.config import KNOWN_SETTINGS
 
 import installed
-from penstock import run
+from penstock import options_of_help, run
 
 TEXT = (installed.SOURCE / "docs/migrating-from-gunicorn.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (.*?) ?\| (same|differs|not yet|not needed) \| (.*?) ?\|$", re.M)
@@ -37,8 +37,9 @@ OPTIONS = [(row, option) for row in ROWS for option in row.options]
 
 def penstock_options() -> set[str]:
     """All options that --help shows."""
-    shown = re.findall(r"^(?:(-\w),|   ) (--[\w-]+)", run("--help").stdout, re.M)
-    return {word for letter, name in shown for word in (letter, name) if word}
+    shown = options_of_help()
+    letters = {f"-{option.letter}" for option in shown.values() if option.letter}
+    return letters | {f"--{name}" for name in shown}
 
 
 def test_every_setting_has_its_row() -> None:
@@ -93,11 +94,12 @@ def value_of(row: Row) -> list[str]:
 def test_the_same_defaults(row: Row) -> None:
     """A setting that is the same has the same default, where it is a number or a word."""
     (setting,) = (setting for setting in KNOWN_SETTINGS if setting.name == row.name)
-    shown = re.search(rf"^.*{row.options[-1]} .*\[(.*)\]$", run("--help").stdout, re.M)
+    names = [option[2:] for option in row.options if option.startswith("--")]
+    shown = options_of_help()[names[0]].default if names else None
     if shown is None:
         return
     default = setting.default[0] if isinstance(setting.default, list) else setting.default
-    assert shown.group(1) == str(default)
+    assert shown == str(default)
 
 
 def test_the_ones_that_are_there_are_in_help() -> None:

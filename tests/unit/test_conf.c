@@ -33,7 +33,7 @@ tear_down(void)
 	pst_conf_free(conf);
 }
 
-/* Read a command line whose words are parted by single blanks. */
+/* Read, anew, a command line whose words are parted by single blanks. */
 static enum pst_conf_wish
 read_line(const char *line)
 {
@@ -47,6 +47,9 @@ read_line(const char *line)
 		ck_assert_int_lt(argc, MAX_WORDS);
 		argv[argc++] = word;
 	}
+	pst_conf_free(conf);
+	conf = pst_conf_new();
+	ck_assert_ptr_nonnull(conf);
 	return pst_conf_read(conf, argc, argv, why);
 }
 
@@ -183,6 +186,72 @@ START_TEST(test_the_command_line_replaces_cmd_args)
 }
 END_TEST
 
+START_TEST(test_a_command_line_is_read_twice)
+{
+	static char words[][8] = {"penstock", "x:app", "-w", "3", "-b", ":1"};
+	char *argv[7] = {words[0], words[1], words[2], words[3], words[4], words[5], NULL};
+
+	for (int turn = 0; turn < 2; turn++) {
+		ck_assert_int_eq(pst_conf_read(conf, 6, argv, why), PST_CONF_RUN);
+		ck_assert_str_eq(pst_conf_app(conf), "x:app");
+		ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_WORKERS), 3);
+		for (int i = 0; i < 6; i++)
+			ck_assert_ptr_eq(argv[i], words[i]);
+		tear_down();
+		set_up();
+	}
+}
+END_TEST
+
+START_TEST(test_one_pool_without_a_name)
+{
+	const struct pst_conf *pool;
+
+	must_run("-w 3 -e A=1 --chdir sub x:app");
+	ck_assert_uint_eq(pst_conf_pool_count(conf), 1);
+	ck_assert(!pst_conf_has_named_pools(conf));
+	ck_assert_uint_eq(pst_conf_route_count(conf), 0);
+	pool = pst_conf_pool(conf, 0);
+	ck_assert_str_eq(pst_conf_pool_name(pool), "default");
+	ck_assert_int_eq(pst_conf_pool_kind(pool), PST_POOL_APP);
+	ck_assert_str_eq(pst_conf_app(pool), "x:app");
+	ck_assert_str_eq(pst_conf_title(pool), "x:app");
+	ck_assert_uint_eq(pst_conf_number(pool, PST_OPT_WORKERS), 3);
+	ck_assert_uint_eq(pst_conf_count(pool, PST_OPT_ENV), 1);
+	ck_assert_str_eq(pst_conf_item(pool, PST_OPT_ENV, 0), "A=1");
+	ck_assert_ptr_null(pst_conf_text(pool, PST_OPT_CHDIR));
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_CHDIR), "sub");
+}
+END_TEST
+
+START_TEST(test_the_same)
+{
+	struct pst_conf *other = pst_conf_new();
+	char words[][8] = {"other", "-w", "3", "-e", "A=1", "app"};
+	char *argv[7] = {words[0], words[1], words[2], words[3], words[4], words[5], NULL};
+
+	must_run("-e A=1 -e B=2 --max-lifetime 3 app");
+	ck_assert_int_eq(pst_conf_read(other, 6, argv, why), PST_CONF_RUN);
+	ck_assert(pst_conf_same(conf, other, PST_OPT_APP));
+	ck_assert(pst_conf_same(conf, other, PST_OPT_TIMEOUT));
+	ck_assert(pst_conf_same(conf, other, PST_OPT_CHDIR));
+	ck_assert(!pst_conf_same(conf, other, PST_OPT_ENV));
+	ck_assert(!pst_conf_same(conf, other, PST_OPT_WORKERS));
+	ck_assert(!pst_conf_same(conf, other, PST_OPT_MAX_LIFETIME));
+	pst_conf_free(other);
+}
+END_TEST
+
+START_TEST(test_sizes)
+{
+	must_run("--max-memory 3M --min-rate 2k --spool-size 1G --limit-request-body 7 app");
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_MAX_MEMORY), "3145728");
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_MIN_RATE), "2048");
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_SPOOL_SIZE), "1073741824");
+	ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_LIMIT_REQUEST_BODY), 7);
+}
+END_TEST
+
 START_TEST(test_help_and_version_need_no_application)
 {
 	ck_assert_int_eq(read_line("--help"), PST_CONF_HELP);
@@ -239,10 +308,22 @@ static const struct {
 		      "of Penstock does not"},
     {"--threads=8 a", "--threads is not there yet: gunicorn has this option, this version "
 		      "of Penstock does not"},
-    {"-D a", "--daemon is not there yet: gunicorn has this option, this version of "
-	     "Penstock does not"},
-    {"-c x.py a", "--config is not there yet: gunicorn has this option, this version of "
-		  "Penstock does not"},
+    {"--reload a", "--reload is not there yet: gunicorn has this option, this version of "
+		   "Penstock does not"},
+    {"--max-memory 2T a",
+	"--max-memory wants a number of bytes below 2^63, such as 4096, 64K, 256M or "
+	"2G, not '2T'"},
+    {"--max-memory 8589934592G a", "--max-memory wants a number of bytes below 2^63, such as 4096, "
+				   "64K, 256M or 2G, not '8589934592G'"},
+    {"--max-memory G a", "--max-memory wants a number of bytes below 2^63, such as 4096, "
+			 "64K, 256M or 2G, not 'G'"},
+    {"--retry always a", "--retry does not know 'always'; it takes never or idempotent"},
+    {"--root-path shop a",
+	"--root-path wants a path that begins with a slash and does not end with "
+	"one, as /shop, not 'shop'"},
+    {"--root-path / a", "--root-path wants a path that begins with a slash and does not end with "
+			"one, as /shop, not '/'"},
+    {"--command x a", "--command is no option; penstock --help lists them"},
 };
 
 START_TEST(test_wrong)
@@ -288,7 +369,8 @@ START_TEST(test_table)
 		const struct pst_option *option = &pst_options[id];
 
 		ck_assert_ptr_nonnull(option->name);
-		ck_assert_ptr_nonnull(option->help);
+		if (option->scope == PST_SCOPE_LINE)
+			ck_assert_ptr_nonnull(option->help);
 		ck_assert_int_eq(option->kind == PST_KIND_FLAG, option->argument == NULL);
 		if (option->check && option->standard)
 			ck_assert_int_eq(option->check(option->standard, why), 0);
@@ -411,6 +493,10 @@ main(void)
 	tcase_add_test(right, test_empty_variables_say_nothing);
 	tcase_add_test(right, test_cmd_args_replace_variables);
 	tcase_add_test(right, test_the_command_line_replaces_cmd_args);
+	tcase_add_test(right, test_a_command_line_is_read_twice);
+	tcase_add_test(right, test_one_pool_without_a_name);
+	tcase_add_test(right, test_the_same);
+	tcase_add_test(right, test_sizes);
 	tcase_add_test(right, test_help_and_version_need_no_application);
 	tcase_add_test(right, test_umasks);
 	tcase_add_test(right, test_table);
