@@ -35,6 +35,7 @@ enum pst_job_end {
 	PST_JOB_COMPLETE, /* END_REQUEST: app_status is valid */
 	PST_JOB_REFUSED, /* END_REQUEST: the worker would not serve it; nothing was run */
 	PST_JOB_LOST, /* the worker died or broke the protocol */
+	PST_JOB_UNREACHABLE, /* the pool's server is down, which was logged: nobody was asked */
 };
 
 struct pst_job;
@@ -72,6 +73,7 @@ struct pst_job {
 	struct pst_upstream *upstream; /* who carries it */
 	struct pst_deadline deadline;
 	uint16_t id;
+	uint8_t untaken; /* connections that were closed before the job was read from them */
 	bool body_sent;
 	bool paused;
 };

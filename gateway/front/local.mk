@@ -61,6 +61,8 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/exchange_internal.h \
 	%D%/exchange_job.c \
 	%D%/exchange_log.c \
+	%D%/foreign.c \
+	%D%/foreign.h \
 	%D%/front.c \
 	%D%/front.h \
 	%D%/job.c \

@@ -1,6 +1,7 @@
 #include "gateway/front/upstream_internal.h"
 
 #include "gateway/front/container.h"
+#include "gateway/front/foreign.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,8 +26,8 @@ static const unsigned allowed[] = {
     [PST_UPSTREAM_LOST] = 0,
 };
 
-static void
-set_state(struct pst_upstream *up, enum pst_upstream_state state)
+void
+pst_upstream_set_state(struct pst_upstream *up, enum pst_upstream_state state)
 {
 	assert(allowed[up->state] & 1u << state);
 	up->state = state;
@@ -40,7 +41,7 @@ lose(struct pst_upstream *up, const char *reason)
 {
 	if (up->state == PST_UPSTREAM_LOST)
 		return;
-	set_state(up, PST_UPSTREAM_LOST);
+	pst_upstream_set_state(up, PST_UPSTREAM_LOST);
 	snprintf(up->reason, sizeof(up->reason), "%s", reason);
 	event_del(up->readable);
 	event_del(up->writable);
@@ -56,7 +57,7 @@ lose_errno(struct pst_upstream *up, const char *what)
 	char reason[128];
 
 	snprintf(reason, sizeof(reason), "%s: %s", what, strerror(errno));
-	lose(up, reason);
+	up->kind->lost(up, reason);
 }
 
 const char *
@@ -74,15 +75,14 @@ lose_session(struct pst_upstream *up, int err)
 {
 	char reason[sizeof(up->reason)];
 
-	lose(up, pst_upstream_session_reason(up, err, reason, sizeof(reason)));
+	up->kind->lost(up, pst_upstream_session_reason(up, err, reason, sizeof(reason)));
 }
 
 /* --- bytes out --- */
 
-static void
-flush(void *arg)
+void
+pst_upstream_flush(struct pst_upstream *up)
 {
-	struct pst_upstream *up = arg;
 	const void *bytes;
 	size_t length;
 
@@ -112,6 +112,12 @@ flush(void *arg)
 }
 
 static void
+on_flush(void *arg)
+{
+	pst_upstream_flush(arg);
+}
+
+static void
 on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct pst_upstream *up = arg;
@@ -123,19 +129,17 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* --- bytes in --- */
 
-static void
-on_readable(evutil_socket_t fd, short what, void *arg)
+void
+pst_upstream_read(struct pst_upstream *up)
 {
-	struct pst_upstream *up = arg;
 	unsigned char *bytes = pst_loop_scratch(up->loop);
 	ssize_t n;
 
-	(void)what;
 	if (up->state == PST_UPSTREAM_LOST || up->paused > 0)
 		return;
-	n = read(fd, bytes, PST_LOOP_SCRATCH);
+	n = read(up->fd, bytes, PST_LOOP_SCRATCH);
 	if (n == 0) {
-		lose(up, "it closed the connection");
+		up->kind->lost(up, "it closed the connection");
 	} else if (n > 0) {
 		int err = pst_session_recv(up->session, bytes, (size_t)n);
 
@@ -147,10 +151,18 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 			pst_loop_defer(up->loop, &up->flush);
 	} else if (errno == EAGAIN) {
 		if (up->state == PST_UPSTREAM_LEAVING)
-			lose(up, "its process has exited");
+			up->kind->lost(up, "its process has exited");
 	} else if (errno != EINTR) {
 		lose_errno(up, "reading from it failed");
 	}
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	pst_upstream_read(arg);
 }
 
 /* --- the handshake --- */
@@ -184,7 +196,7 @@ on_values_end(struct pst_upstream *up)
 		return;
 	if (!up->multiplexes || up->capacity == 0)
 		up->capacity = 1;
-	set_state(up, PST_UPSTREAM_OPEN);
+	pst_upstream_set_state(up, PST_UPSTREAM_OPEN);
 	up->callbacks->open(up->arg, up->capacity);
 }
 
@@ -236,7 +248,9 @@ pst_upstream_deadlines_init(
 	    pst_deadline_list_init(
 		&deadlines->timeout, loop, timeout, pst_upstream_timeout_passed) == 0 &&
 	    pst_deadline_list_init(&deadlines->grace, loop, GRACE_MS, pst_upstream_grace_passed) ==
-		0)
+		0 &&
+	    pst_deadline_list_init(
+		&deadlines->connect, loop, PST_FOREIGN_CONNECT_MS, pst_foreign_connect_passed) == 0)
 		return 0;
 	pst_upstream_deadlines_free(deadlines);
 	return -1;
@@ -248,6 +262,7 @@ pst_upstream_deadlines_free(struct pst_upstream_deadlines *deadlines)
 	pst_deadline_list_free(&deadlines->handshake);
 	pst_deadline_list_free(&deadlines->timeout);
 	pst_deadline_list_free(&deadlines->grace);
+	pst_deadline_list_free(&deadlines->connect);
 }
 
 /* A connected, non-blocking socket, or -1 with errno set. */
@@ -295,22 +310,59 @@ set_up(struct pst_upstream *up)
 	return 0;
 }
 
-struct pst_upstream *
-pst_upstream_new(struct pst_loop *loop, struct pst_upstream_deadlines *deadlines,
-    const char *worker, const char *path, const struct pst_upstream_callbacks *callbacks, void *arg)
+static void
+free_kept(struct pst_upstream *up)
 {
-	struct pst_upstream *up = calloc(1, sizeof(*up));
+	pst_task_cancel(&up->flush);
+	pst_session_free(up->session);
+	if (up->readable != NULL)
+		event_free(up->readable);
+	if (up->writable != NULL)
+		event_free(up->writable);
+	if (up->fd != -1)
+		close(up->fd);
+	free(up);
+}
 
-	if (up == NULL)
-		return NULL;
+static void
+leave_kept(struct pst_upstream *up)
+{
+	event_active(up->readable, EV_READ, 0);
+}
+
+void
+pst_upstream_init(struct pst_upstream *up, const struct pst_upstream_kind *kind,
+    struct pst_loop *loop, struct pst_upstream_deadlines *deadlines, const char *worker,
+    const struct pst_upstream_callbacks *callbacks, void *arg)
+{
+	up->kind = kind;
 	up->state = PST_UPSTREAM_CONNECTED;
+	up->fd = -1;
 	up->loop = loop;
 	up->deadlines = deadlines;
 	up->callbacks = callbacks;
 	up->arg = arg;
 	snprintf(up->worker, sizeof(up->worker), "%s", worker);
 	TAILQ_INIT(&up->jobs);
-	pst_task_init(&up->flush, flush, up);
+	pst_task_init(&up->flush, on_flush, up);
+}
+
+struct pst_upstream *
+pst_upstream_new(struct pst_loop *loop, struct pst_upstream_deadlines *deadlines,
+    const char *worker, const char *path, const struct pst_upstream_callbacks *callbacks, void *arg)
+{
+	static const struct pst_upstream_kind kept = {
+	    .give = pst_upstream_give_kept,
+	    .abort = pst_upstream_abort_kept,
+	    .lost = lose,
+	    .leave = leave_kept,
+	    .free = free_kept,
+	};
+	struct pst_upstream *up = calloc(1, sizeof(*up));
+
+	if (up == NULL)
+		return NULL;
+	pst_upstream_init(up, &kept, loop, deadlines, worker, callbacks, arg);
 	up->fd = connect_to(path);
 	if (up->fd == -1 || set_up(up) == -1) {
 		int err = errno;
@@ -331,16 +383,8 @@ pst_upstream_free(struct pst_upstream *up)
 		return;
 	/* Nobody is told any more, except the owners of jobs. */
 	if (up->state != PST_UPSTREAM_LOST)
-		set_state(up, PST_UPSTREAM_LOST);
-	pst_task_cancel(&up->flush);
-	pst_session_free(up->session);
-	if (up->readable != NULL)
-		event_free(up->readable);
-	if (up->writable != NULL)
-		event_free(up->writable);
-	if (up->fd != -1)
-		close(up->fd);
-	free(up);
+		pst_upstream_set_state(up, PST_UPSTREAM_LOST);
+	up->kind->free(up);
 }
 
 void
@@ -348,8 +392,8 @@ pst_upstream_leave(struct pst_upstream *up)
 {
 	if (up->state == PST_UPSTREAM_LEAVING || up->state == PST_UPSTREAM_LOST)
 		return;
-	set_state(up, PST_UPSTREAM_LEAVING);
-	event_active(up->readable, EV_READ, 0);
+	pst_upstream_set_state(up, PST_UPSTREAM_LEAVING);
+	up->kind->leave(up);
 }
 
 const char *

@@ -1,6 +1,9 @@
 /*
- * The session with one worker, over one kept connection to its unix socket: connect, ask
- * GET_VALUES, carry jobs to it and their answers back.
+ * Who carries jobs to a worker and their answers back. There are two kinds, which are made
+ * differently and used alike: this one, and foreign.h.
+ *
+ * The session with one worker of ours, over one kept connection to its unix socket: connect, ask
+ * GET_VALUES, carry jobs.
  *
  *	CONNECTED ──────► OPEN ──────► LEAVING ──► LOST
  *	  GET_VALUES       jobs        its process  no connection
@@ -19,6 +22,7 @@ struct pst_upstream_deadlines {
 	struct pst_deadline_list handshake;
 	struct pst_deadline_list timeout; /* for the next piece that the application produces */
 	struct pst_deadline_list grace; /* from ABORT to the worker's end */
+	struct pst_deadline_list connect; /* to a foreign server */
 };
 
 /* 0, or -1 when memory is short. TIMEOUT is in milliseconds, 0: none. */
@@ -38,6 +42,11 @@ struct pst_upstream_callbacks {
 	void (*late)(void *arg);
 	/* JOB still runs after the grace. */
 	void (*stuck)(void *arg, struct pst_job *job);
+	/* Of a foreign one: it was connected to. */
+	void (*reached)(void *arg);
+	/* Of a foreign one: it cannot be connected to; unseen() was called before. FULL: it is
+	 * there, but takes no more connections now. */
+	void (*unreachable)(void *arg, bool full, const char *reason);
 	/* The connection is over, REASON says why. Free the upstream after the turn. */
 	void (*lost)(void *arg, const char *reason);
 };

@@ -1,5 +1,5 @@
-/* What the files of an upstream share: upstream.c (the connection), upstream_jobs.c (what it
- * carries). */
+/* What the files of an upstream share: upstream.c (the kept connection to a worker of ours),
+ * foreign.c (a connection for each request to any other), upstream_jobs.c (what both carry). */
 #ifndef PST_FRONT_UPSTREAM_INTERNAL_H
 #define PST_FRONT_UPSTREAM_INTERNAL_H
 
@@ -12,7 +12,21 @@ enum pst_upstream_state {
 	PST_UPSTREAM_LOST,
 };
 
+/* What differs between a worker of ours and a foreign one. */
+struct pst_upstream_kind {
+	/* JOB is GIVEN and in the list: write it. */
+	void (*give)(struct pst_upstream *upstream, struct pst_job *job);
+	/* JOB is ABORTED: over() is still to come, not from within this call. */
+	void (*abort)(struct pst_upstream *upstream, struct pst_job *job);
+	/* The connection is over. Not within a callback of the session. */
+	void (*lost)(struct pst_upstream *upstream, const char *reason);
+	/* The process has exited. */
+	void (*leave)(struct pst_upstream *upstream);
+	void (*free)(struct pst_upstream *upstream);
+};
+
 struct pst_upstream {
+	const struct pst_upstream_kind *kind;
 	enum pst_upstream_state state;
 	int fd;
 	struct pst_loop *loop;
@@ -21,7 +35,7 @@ struct pst_upstream {
 	struct event *writable; /* pending only while the socket is full */
 	struct pst_task flush;
 	struct pst_upstream_deadlines *deadlines;
-	struct pst_deadline handshake;
+	struct pst_deadline handshake; /* of a foreign one: until it is connected */
 	struct pst_job_list jobs;
 	unsigned capacity; /* of the answer to GET_VALUES */
 	bool multiplexes; /* FCGI_MPXS_CONNS */
@@ -34,6 +48,19 @@ struct pst_upstream {
 
 /* --- upstream.c --- */
 
+/* Set the members that have to do with no connection. UPSTREAM is zeroed. */
+void pst_upstream_init(struct pst_upstream *upstream, const struct pst_upstream_kind *kind,
+    struct pst_loop *loop, struct pst_upstream_deadlines *deadlines, const char *worker,
+    const struct pst_upstream_callbacks *callbacks, void *arg);
+
+/* The one place where the state changes. */
+void pst_upstream_set_state(struct pst_upstream *upstream, enum pst_upstream_state state);
+
+/* Write what is queued, and what bodies can be taken. */
+void pst_upstream_flush(struct pst_upstream *upstream);
+/* Read once. */
+void pst_upstream_read(struct pst_upstream *upstream);
+
 /* Why the session ended, ERR if it does not say, into TEXT, which is returned. */
 const char *pst_upstream_session_reason(
     const struct pst_upstream *upstream, int err, char *text, size_t size);
@@ -45,11 +72,25 @@ void pst_upstream_feed(struct pst_upstream *upstream);
 /* Bytes went out: from now on the worker may have seen every job. */
 void pst_upstream_mark_started(struct pst_upstream *upstream);
 
+/*
+ * Begin JOB in the session and submit its head: false when that failed, and the job is over or is
+ * going to be. KEEP: the connection is kept.
+ */
+bool pst_upstream_begin(struct pst_upstream *upstream, struct pst_job *job, bool keep);
+
+/* What a kept connection does of its kind. */
+void pst_upstream_give_kept(struct pst_upstream *upstream, struct pst_job *job);
+void pst_upstream_abort_kept(struct pst_upstream *upstream, struct pst_job *job);
+
 /* Callbacks of the session, and of deadlines. */
 void pst_upstream_on_data(
     void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
 void pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
 void pst_upstream_timeout_passed(struct pst_deadline *deadline);
 void pst_upstream_grace_passed(struct pst_deadline *deadline);
+
+/* --- foreign.c --- */
+
+void pst_foreign_connect_passed(struct pst_deadline *deadline);
 
 #endif

@@ -119,7 +119,7 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 		up->callbacks->unseen(up->arg, job);
 	} else if (end == PST_END_CONNECTION) {
 		finish(up, job, PST_JOB_LOST, 0,
-		    up->state == PST_UPSTREAM_LOST
+		    up->reason[0] != '\0'
 			? up->reason
 			: pst_upstream_session_reason(up, PST_ERR_CLOSED, text, sizeof(text)));
 	} else if (end == PST_END_COMPLETE) {
@@ -163,11 +163,35 @@ submit_head(struct pst_upstream *up, struct pst_job *job)
 	return err;
 }
 
+bool
+pst_upstream_begin(struct pst_upstream *up, struct pst_job *job, bool keep)
+{
+	int err = PST_ERR_NOMEM;
+
+	if (up->session != NULL)
+		err = pst_session_submit_begin(up->session, PST_ROLE_RESPONDER, keep, &job->id);
+	if (err != PST_OK) {
+		detach(up, job);
+		finish(up, job, PST_JOB_REFUSED, 0, pst_error_string(err));
+		return false;
+	}
+	if (submit_head(up, job) != PST_OK) {
+		pst_upstream_abort(job);
+		return false;
+	}
+	return true;
+}
+
+void
+pst_upstream_give_kept(struct pst_upstream *up, struct pst_job *job)
+{
+	(void)pst_upstream_begin(up, job, true);
+	pst_loop_defer(up->loop, &up->flush);
+}
+
 void
 pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 {
-	int err;
-
 	assert(up->state == PST_UPSTREAM_OPEN && job->state == PST_JOB_QUEUED);
 	pst_job_set_state(job, PST_JOB_GIVEN);
 	job->upstream = up;
@@ -176,15 +200,14 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 		pst_spool_rewind(job->body);
 	TAILQ_INSERT_TAIL(&up->jobs, job, link);
 	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
-	err = pst_session_submit_begin(up->session, PST_ROLE_RESPONDER, true, &job->id);
-	if (err != PST_OK) {
-		detach(up, job);
-		finish(up, job, PST_JOB_REFUSED, 0, pst_error_string(err));
-		return;
-	}
-	if (submit_head(up, job) != PST_OK)
-		pst_upstream_abort(job);
-	pst_loop_defer(up->loop, &up->flush);
+	up->kind->give(up, job);
+}
+
+void
+pst_upstream_abort_kept(struct pst_upstream *up, struct pst_job *job)
+{
+	if (pst_session_submit_abort(up->session, job->id) == PST_OK)
+		pst_loop_defer(up->loop, &up->flush);
 }
 
 void
@@ -197,8 +220,7 @@ pst_upstream_abort(struct pst_job *job)
 	pst_job_set_state(job, PST_JOB_ABORTED);
 	pst_upstream_resume(job);
 	job->body_sent = true;
-	if (pst_session_submit_abort(up->session, job->id) == PST_OK)
-		pst_loop_defer(up->loop, &up->flush);
+	up->kind->abort(up, job);
 }
 
 void

@@ -1,0 +1,43 @@
+/*
+ * An upstream (upstream.h) to a foreign FastCGI 1.0 server: php-fpm, a libfcgi program, php-cgi.
+ *One connection for each job: no FCGI_KEEP_CONN, no GET_VALUES, and closing it is the abort.
+ *
+ *	          give, connect()            connected             it was read
+ *	 CLOSED ──────────────────► CONNECTING ─────────► OFFERED ────────────► OPEN
+ *	   ▲                             │   BEGIN_REQUEST    │     all the rest   │ END_REQUEST,
+ *abort, └─────────────────────────────┴────────────────────┴────────────────────┘ or the server's
+ *end
+ *
+ * A connection that was made is not one that was accepted: it may wait in the listener's backlog,
+ * and be reset there when the server stops. On a unix socket the kernel tells when the peer has
+ * read what was sent. So BEGIN_REQUEST is sent alone, which runs nothing, and the rest once it was
+ * read: until then the job is GIVEN, and can be given to another. Over TCP nobody tells: there all
+ * is sent at once.
+ *
+ * It is OPEN as an upstream from the start, and LOST only after pst_upstream_leave().
+ */
+#ifndef PST_FRONT_FOREIGN_H
+#define PST_FRONT_FOREIGN_H
+
+#include "gateway/front/upstream.h"
+
+#include <sys/socket.h>
+
+/* How long connecting may take. */
+#define PST_FOREIGN_CONNECT_MS 5000
+
+struct pst_foreign_address {
+	struct sockaddr_storage socket;
+	socklen_t length;
+};
+
+/* The unix socket at PATH: 0, or -1 when PATH is too long. */
+int pst_foreign_address_unix(struct pst_foreign_address *address, const char *path);
+
+/* NULL when memory is short. As pst_upstream_new(); nothing is connected before a job is given. */
+struct pst_upstream *pst_foreign_new(struct pst_loop *loop,
+    struct pst_upstream_deadlines *deadlines, const char *worker,
+    const struct pst_foreign_address *address, const struct pst_upstream_callbacks *callbacks,
+    void *arg);
+
+#endif
