@@ -2,7 +2,6 @@
  * penstock: reads the command line, opens the logs and becomes the arbiter.
  */
 #include "gateway/arbiter/arbiter.h"
-#include "gateway/arbiter/identity.h"
 #include "gateway/arbiter/logfile.h"
 #include "gateway/conf.h"
 #include "gateway/log.h"
@@ -57,23 +56,6 @@ fill_standard_fds(void)
 }
 
 static int
-set_environment(const struct pst_conf *conf, char *why)
-{
-	for (size_t i = 0; i < pst_conf_count(conf, PST_OPT_ENV); i++) {
-		const char *item = pst_conf_item(conf, PST_OPT_ENV, i);
-		char *name = strndup(item, strcspn(item, "="));
-
-		if (!name || setenv(name, item + strlen(name) + 1, 1) < 0) {
-			free(name);
-			snprintf(why, PST_CONF_WHY, "--env: out of memory");
-			return -1;
-		}
-		free(name);
-	}
-	return 0;
-}
-
-static int
 change_directory(const struct pst_conf *conf, char *why)
 {
 	const char *directory = pst_conf_text(conf, PST_OPT_CHDIR);
@@ -115,26 +97,29 @@ open_error_log(const struct pst_conf *conf, char *why)
 }
 
 static enum pst_exit
-run(const struct pst_conf *conf)
+run(struct pst_conf **read)
 {
-	struct pst_identity identity;
+	const struct pst_conf *conf = *read;
+	struct pst_generation *generation;
 	char why[PST_CONF_WHY];
 	int access_log = -1;
 	enum pst_exit status;
 
 	pst_arbiter_block_signals();
 	close_on_exec();
-	if (set_environment(conf, why) < 0 || change_directory(conf, why) < 0)
+	if (change_directory(conf, why) < 0)
 		return usage(why);
 	if (pst_conf_text(conf, PST_OPT_ACCESS_LOGFILE)) {
 		access_log = open_log(conf, PST_OPT_ACCESS_LOGFILE, STDOUT_FILENO, why);
 		if (access_log < 0)
 			return usage(why);
 	}
-	if (pst_identity_find(&identity, conf, why) < 0 || open_error_log(conf, why) < 0)
+	generation = pst_generation_new(read, why);
+	if (!generation || open_error_log(conf, why) < 0) {
+		pst_generation_free(&generation);
 		return usage(why);
-	status = pst_arbiter_run(conf, &identity, access_log);
-	pst_identity_free(&identity);
+	}
+	status = pst_arbiter_run(&generation, access_log);
 	pst_log_close(LOG_CLOSE_MS);
 	return status;
 }
@@ -154,7 +139,7 @@ main(int argc, char **argv)
 	case PST_CONF_ERROR: status = usage(why); break;
 	case PST_CONF_HELP: pst_conf_print_help(stdout); break;
 	case PST_CONF_VERSION: pst_conf_print_version(stdout); break;
-	case PST_CONF_RUN: status = run(conf); break;
+	case PST_CONF_RUN: status = run(&conf); break;
 	}
 	pst_conf_free(conf);
 	return (int)status;

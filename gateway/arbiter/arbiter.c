@@ -19,6 +19,19 @@ enum { PRIORITY_LIFE, PRIORITY_OUTPUT, PRIORITIES };
 
 /* ---- children that exited ---- */
 
+static struct pst_worker *
+find_worker(const struct pst_arbiter *arbiter, pid_t pid)
+{
+	struct pst_crew *crew;
+	struct pst_worker *worker;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			if (pid == worker->child.pid)
+				return worker;
+	return NULL;
+}
+
 static void
 reaped(struct pst_arbiter *arbiter, pid_t pid, int wait_status)
 {
@@ -28,11 +41,10 @@ reaped(struct pst_arbiter *arbiter, pid_t pid, int wait_status)
 		pst_arbiter_gate_gone(arbiter, wait_status);
 		return;
 	}
-	TAILQ_FOREACH (worker, &arbiter->workers, link) {
-		if (pid == worker->child.pid) {
-			pst_arbiter_worker_gone(arbiter, worker, wait_status);
-			return;
-		}
+	worker = find_worker(arbiter, pid);
+	if (worker) {
+		pst_arbiter_worker_gone(arbiter, worker, wait_status);
+		return;
 	}
 	/* Somebody's orphan: we are process 1 of a container, or a subreaper. */
 	pst_log_debug("reaped pid %ld, which is none of ours", (long)pid);
@@ -65,7 +77,7 @@ static void
 on_term(struct pst_arbiter *arbiter, unsigned sender)
 {
 	pst_log_info("SIGTERM from pid %u: requests are finished within %s s, then all ends",
-	    sender, pst_conf_text(arbiter->conf, PST_OPT_GRACEFUL_TIMEOUT));
+	    sender, pst_conf_text(arbiter->generation->conf, PST_OPT_GRACEFUL_TIMEOUT));
 	pst_arbiter_drain(arbiter);
 }
 
@@ -89,8 +101,8 @@ on_hup(struct pst_arbiter *arbiter, unsigned sender)
 	}
 	pst_log_info("SIGHUP from pid %u: every worker is replaced by one that loads the "
 		     "application anew%s",
-	    sender, arbiter->reload_begun ? ", also those that this reload has replaced" : "");
-	pst_turnover_reload(arbiter);
+	    sender, arbiter->reload.begun ? ", also those that this reload has replaced" : "");
+	pst_reload_begin(arbiter);
 }
 
 static void
@@ -106,9 +118,9 @@ on_scale(struct pst_arbiter *arbiter, int number, unsigned sender)
 	pst_log_info("SIG%s from pid %u: one worker %s", sigabbrev_np(number), sender,
 	    more ? "more" : "less");
 	if (more)
-		pst_arbiter_more(arbiter);
+		pst_crew_more(TAILQ_FIRST(&arbiter->crews));
 	else
-		pst_arbiter_less(arbiter);
+		pst_crew_less(TAILQ_FIRST(&arbiter->crews));
 }
 
 static void
@@ -198,20 +210,24 @@ close_signals(struct pst_arbiter *arbiter)
 static void
 on_sweep(evutil_socket_t fd, short what, void *arg)
 {
+	struct pst_arbiter *arbiter = arg;
+	struct pst_crew *crew;
+
 	(void)fd;
 	(void)what;
-	pst_workers_sweep(arg);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		pst_crew_sweep(crew);
 }
 
 static int
 make_children(struct pst_arbiter *arbiter)
 {
-	unsigned count = (unsigned)pst_conf_number(arbiter->conf, PST_OPT_WORKERS);
+	const struct pst_generation *generation = arbiter->generation;
 
 	if (pst_gate_init(&arbiter->gate, arbiter) < 0)
 		return -1;
-	for (unsigned number = 1; number <= count; number++)
-		if (!pst_worker_new(arbiter, number, PST_WORKER_HOLDER))
+	for (size_t i = 0; i < generation->count; i++)
+		if (!pst_crew_new(arbiter, generation->pools[i]))
 			return -1;
 	arbiter->sweep = event_new(arbiter->base, -1, 0, on_sweep, arbiter);
 	return arbiter->sweep ? 0 : -1;
@@ -240,7 +256,8 @@ failed:
 static void
 close_machinery(struct pst_arbiter *arbiter)
 {
-	pst_workers_free(arbiter);
+	while (!TAILQ_EMPTY(&arbiter->crews))
+		pst_crew_free(TAILQ_FIRST(&arbiter->crews));
 	pst_child_close(&arbiter->gate.child);
 	if (arbiter->sweep)
 		event_free(arbiter->sweep);
@@ -255,14 +272,11 @@ close_machinery(struct pst_arbiter *arbiter)
 static void
 start_children(struct pst_arbiter *arbiter)
 {
-	struct pst_worker *worker;
+	struct pst_crew *crew;
 
 	pst_gate_start(&arbiter->gate);
-	TAILQ_FOREACH (worker, &arbiter->workers, link) {
-		if (arbiter->phase != PST_PHASE_STARTING)
-			break;
-		pst_worker_start(worker);
-	}
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		pst_crew_start(crew);
 }
 
 static void
@@ -273,9 +287,7 @@ serve(struct pst_arbiter *arbiter)
 	pst_log_info("Starting penstock %s", PACKAGE_VERSION);
 	snprintf(pid, sizeof(pid), " (%ld)", (long)getpid());
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", pid);
-	pst_log_info("Using worker: %s", pst_conf_text(arbiter->conf, PST_OPT_WORKER_CLASS));
-	/* Every child finds out by this that descriptor 3 is its control channel. */
-	setenv("PENSTOCK_CONTROL", "3", 1);
+	pst_log_info("Using worker: %s", pst_conf_text(arbiter->generation->conf, PST_OPT_WORKER_CLASS));
 	start_children(arbiter);
 	if (!arbiter->finished)
 		event_base_dispatch(arbiter->base);
@@ -286,7 +298,7 @@ serve(struct pst_arbiter *arbiter)
 static void
 run_in_rundir(struct pst_arbiter *arbiter)
 {
-	if (pst_rundir_make(&arbiter->rundir, arbiter->identity) < 0) {
+	if (pst_rundir_make(&arbiter->rundir, &arbiter->generation->top->identity) < 0) {
 		arbiter->status = PST_EXIT_FAILED;
 		return;
 	}
@@ -301,7 +313,7 @@ run_in_rundir(struct pst_arbiter *arbiter)
 static void
 run_with_pidfile(struct pst_arbiter *arbiter)
 {
-	const char *pidfile = pst_conf_text(arbiter->conf, PST_OPT_PID);
+	const char *pidfile = pst_conf_text(arbiter->generation->conf, PST_OPT_PID);
 
 	if (pidfile && pst_pidfile_write(pidfile) < 0) {
 		arbiter->status = PST_EXIT_FAILED;
@@ -312,23 +324,33 @@ run_with_pidfile(struct pst_arbiter *arbiter)
 		pst_pidfile_remove(pidfile);
 }
 
+static void
+run_with_listeners(struct pst_arbiter *arbiter)
+{
+	const struct pst_generation *generation = arbiter->generation;
+
+	switch (pst_listeners_open(
+	    &arbiter->listeners, generation->conf, &generation->top->identity)) {
+	case PST_LISTENERS_FAILED: arbiter->status = PST_EXIT_FAILED; break;
+	case PST_LISTENERS_INTERRUPTED: arbiter->status = PST_EXIT_OK; break;
+	case PST_LISTENERS_OPEN:
+		run_with_pidfile(arbiter);
+		pst_listeners_close(&arbiter->listeners);
+	}
+}
+
 enum pst_exit
-pst_arbiter_run(const struct pst_conf *conf, const struct pst_identity *identity, int access_log)
+pst_arbiter_run(struct pst_generation **generation, int access_log)
 {
 	struct pst_arbiter arbiter = {
-	    .conf = conf,
-	    .identity = identity,
+	    .generation = *generation,
 	    .access_log = access_log,
 	    .null = -1,
 	};
 
-	TAILQ_INIT(&arbiter.workers);
-	switch (pst_listeners_open(&arbiter.listeners, conf, identity)) {
-	case PST_LISTENERS_FAILED: return PST_EXIT_FAILED;
-	case PST_LISTENERS_INTERRUPTED: return PST_EXIT_OK;
-	case PST_LISTENERS_OPEN: break;
-	}
-	run_with_pidfile(&arbiter);
-	pst_listeners_close(&arbiter.listeners);
+	*generation = NULL;
+	TAILQ_INIT(&arbiter.crews);
+	run_with_listeners(&arbiter);
+	pst_generation_free(&arbiter.generation);
 	return arbiter.status;
 }

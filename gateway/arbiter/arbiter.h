@@ -4,8 +4,7 @@
 #ifndef PST_ARBITER_ARBITER_H
 #define PST_ARBITER_ARBITER_H
 
-#include "gateway/arbiter/identity.h"
-#include "gateway/conf.h"
+#include "gateway/arbiter/generation.h"
 
 /* penstock's exit status. */
 enum pst_exit {
@@ -19,10 +18,9 @@ enum pst_exit {
 void pst_arbiter_block_signals(void);
 
 /*
- * Serve CONF until a signal or a failure ends it: the exit status. The log is open and signals
- * are blocked. ACCESS_LOG is a descriptor, or -1 for none; it stays the caller's.
+ * Serve *GENERATION, which is freed and set to NULL, until a signal or a failure ends it: the exit
+ * status. The log is open and signals are blocked. ACCESS_LOG is a descriptor, or -1 for none; it stays the caller's.
  */
-enum pst_exit pst_arbiter_run(
-    const struct pst_conf *conf, const struct pst_identity *identity, int access_log);
+enum pst_exit pst_arbiter_run(struct pst_generation **generation, int access_log);
 
 #endif

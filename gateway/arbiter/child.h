@@ -25,7 +25,7 @@ struct pst_child_events {
 
 struct pst_child {
 	struct pst_slot slot;
-	char name[40]; /* "gateway", "worker 3.17": how log lines begin */
+	char name[96]; /* "gateway", "worker 3.17": how log lines begin */
 	pid_t pid;
 	struct pst_channel *channel;
 	struct event *timer;

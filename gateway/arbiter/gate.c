@@ -1,5 +1,8 @@
+#include "gateway/arbiter/gate.h"
+
 #include "gateway/arbiter/clock.h"
 #include "gateway/arbiter/state.h"
+#include "gateway/arbiter/turnover.h"
 #include "gateway/log.h"
 
 #include <stdio.h>
@@ -32,7 +35,7 @@ is_for_later(enum pst_option_id id)
 static void
 send_settings(struct pst_channel *channel, const struct pst_arbiter *arbiter)
 {
-	const struct pst_conf *conf = arbiter->conf;
+	const struct pst_conf *conf = arbiter->generation->conf;
 	char key[OPTION_KEY];
 
 	for (int id = 0; id < PST_OPT_COUNT; id++) {
@@ -84,12 +87,11 @@ pst_gate_drain(struct pst_gate *gate, struct pst_worker *worker)
 
 /* Whatever the last gateway thought of the workers, this one has to find out. */
 static void
-announce_workers(struct pst_gate *gate)
+announce_crew(struct pst_gate *gate, struct pst_crew *crew)
 {
-	struct pst_arbiter *arbiter = gate->arbiter;
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH (worker, &arbiter->workers, link) {
+	TAILQ_FOREACH (worker, &crew->workers, link) {
 		worker->announced = false;
 		if (worker->child.slot.state == PST_SLOT_USABLE)
 			pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
@@ -103,12 +105,13 @@ announce_workers(struct pst_gate *gate)
 static struct pst_worker *
 find_worker(struct pst_arbiter *arbiter, const char *id)
 {
+	struct pst_crew *crew;
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH (worker, &arbiter->workers, link) {
-		if (worker->announced && strcmp(worker->id, id) == 0)
-			return worker;
-	}
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			if (worker->announced && strcmp(worker->id, id) == 0)
+				return worker;
 	return NULL;
 }
 
@@ -187,17 +190,19 @@ void
 pst_gate_start(struct pst_gate *gate)
 {
 	struct pst_arbiter *arbiter = gate->arbiter;
+	struct pst_crew *crew;
 	char title[128];
 	char *argv[] = {title, NULL};
 	struct pst_spawn spawn = {
 	    .file = PST_LIBEXECDIR "/gateway",
 	    .argv = argv,
 	    .fds = {arbiter->null, pst_log_fd(), pst_log_fd(), -1},
-	    .identity = arbiter->identity,
+	    .identity = &arbiter->generation->top->identity,
+	    .environment = arbiter->generation->top->environment,
 	    .raise_nofile = true,
 	};
 
-	snprintf(title, sizeof(title), "penstock: gateway [%s]", pst_conf_title(arbiter->conf));
+	snprintf(title, sizeof(title), "penstock: gateway [%s]", pst_conf_title(arbiter->generation->conf));
 	if (pst_child_start(&gate->child, &spawn, "gateway") < 0) {
 		pst_arbiter_gate_gone(arbiter, PST_NOT_STARTED);
 		return;
@@ -207,5 +212,6 @@ pst_gate_start(struct pst_gate *gate)
 	if (arbiter->access_log >= 0)
 		pst_channel_send_fd(gate->child.channel, arbiter->access_log, "ACCESS_LOG", NULL);
 	pst_channel_send(gate->child.channel, "START", NULL);
-	announce_workers(gate);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		announce_crew(gate, crew);
 }

@@ -23,7 +23,14 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/child.c \
 	%D%/child.h \
 	%D%/clock.h \
+	%D%/command.c \
+	%D%/command.h \
+	%D%/crew.c \
+	%D%/crew.h \
 	%D%/gate.c \
+	%D%/gate.h \
+	%D%/generation.c \
+	%D%/generation.h \
 	%D%/identity.c \
 	%D%/identity.h \
 	%D%/listener.c \
@@ -36,12 +43,18 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/phase.c \
 	%D%/pidfile.c \
 	%D%/pidfile.h \
+	%D%/reload.c \
+	%D%/reload.h \
 	%D%/rundir.c \
 	%D%/rundir.h \
+	%D%/scope.c \
+	%D%/scope.h \
 	%D%/slot.c \
 	%D%/slot.h \
 	%D%/spawn.c \
 	%D%/spawn.h \
 	%D%/state.h \
 	%D%/turnover.c \
-	%D%/worker.c
+	%D%/turnover.h \
+	%D%/worker.c \
+	%D%/worker.h

@@ -17,7 +17,7 @@
 #include <sys/types.h>
 
 #define PST_OUTPUT_LINE 4096 /* longer lines are logged in pieces of this size */
-#define PST_OUTPUT_ID   32
+#define PST_OUTPUT_ID   72 /* a pool's name is in it */
 
 struct pst_output;
 

@@ -4,6 +4,7 @@
  */
 #include "gateway/arbiter/clock.h"
 #include "gateway/arbiter/state.h"
+#include "gateway/arbiter/turnover.h"
 #include "gateway/log.h"
 
 #include <assert.h>
@@ -27,16 +28,26 @@ enter_phase(struct pst_arbiter *arbiter, enum pst_phase phase)
 	arbiter->phase = phase;
 }
 
+static bool
+has_worker(const struct pst_arbiter *arbiter)
+{
+	const struct pst_crew *crew;
+	const struct pst_worker *worker;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			if (pst_slot_has_process(&worker->child.slot))
+				return true;
+	return false;
+}
+
 static void
 stop_when_empty(struct pst_arbiter *arbiter)
 {
-	const struct pst_worker *worker;
-
 	if (arbiter->phase < PST_PHASE_RETIRING || pst_slot_has_process(&arbiter->gate.child.slot))
 		return;
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
-		if (pst_slot_has_process(&worker->child.slot))
-			return;
+	if (has_worker(arbiter))
+		return;
 	arbiter->finished = true;
 	event_base_loopbreak(arbiter->base);
 }
@@ -61,13 +72,15 @@ end_child(struct pst_child *child, int number)
 void
 pst_arbiter_end(struct pst_arbiter *arbiter, int number)
 {
+	struct pst_crew *crew;
 	struct pst_worker *worker;
 
 	if (arbiter->phase != PST_PHASE_ENDING)
 		enter_phase(arbiter, PST_PHASE_ENDING);
 	end_child(&arbiter->gate.child, number);
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
-		end_child(&worker->child, number);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			end_child(&worker->child, number);
 	stop_when_empty(arbiter);
 }
 
@@ -98,18 +111,20 @@ retire_worker(struct pst_child *child)
 static void
 retire(struct pst_arbiter *arbiter)
 {
+	struct pst_crew *crew;
 	struct pst_worker *worker;
 
 	enter_phase(arbiter, PST_PHASE_RETIRING);
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
-		retire_worker(&worker->child);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			retire_worker(&worker->child);
 	stop_when_empty(arbiter);
 }
 
 unsigned
 pst_arbiter_grace(const struct pst_arbiter *arbiter)
 {
-	unsigned long seconds = pst_conf_number(arbiter->conf, PST_OPT_GRACEFUL_TIMEOUT);
+	unsigned long seconds = pst_conf_number(arbiter->generation->conf, PST_OPT_GRACEFUL_TIMEOUT);
 
 	return (unsigned)(seconds > 86400 ? 86400 : seconds) * 1000;
 }
@@ -119,12 +134,14 @@ pst_arbiter_drain(struct pst_arbiter *arbiter)
 {
 	struct pst_child *gate = &arbiter->gate.child;
 	unsigned grace = pst_arbiter_grace(arbiter);
+	struct pst_crew *crew;
 	struct pst_worker *worker;
 
 	enter_phase(arbiter, PST_PHASE_DRAINING);
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
-		if (worker->role == PST_WORKER_HEIR)
-			pst_worker_leave(worker);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			if (worker->role == PST_WORKER_HEIR)
+				pst_worker_leave(worker);
 	give_up_slot(gate);
 	if (pst_slot_is_wanted(&gate->slot))
 		pst_child_drain(gate, grace + GATEWAY_MARGIN_MS);
@@ -167,14 +184,16 @@ void
 pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status)
 {
 	struct pst_child *child = &arbiter->gate.child;
+	struct pst_crew *crew;
 	struct pst_worker *worker;
 	long pid = child->pid;
 	char words[128];
 	int code;
 
 	pst_child_reaped(child);
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
-		pst_worker_drained(worker);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			pst_worker_drained(worker);
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (arbiter->phase >= PST_PHASE_DRAINING) {
 		if (child->slot.state == PST_SLOT_DRAINING && wait_status != 0)
@@ -203,7 +222,7 @@ static void
 give_up_start(
     struct pst_arbiter *arbiter, struct pst_worker *worker, long pid, int wait_status, int code)
 {
-	const char *app = pst_conf_app(arbiter->conf);
+	const char *app = pst_conf_app(worker->crew->scope->conf);
 	char words[128];
 
 	pst_child_describe(wait_status, words, sizeof(words));
@@ -237,7 +256,7 @@ worker_left(struct pst_worker *worker, long pid, int wait_status)
 	if (child->slot.state != PST_SLOT_EMPTY)
 		pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
 	pst_worker_set_role(worker, PST_WORKER_GONE);
-	pst_turnover_next(worker->arbiter);
+	pst_turnover_next(worker->crew);
 }
 
 void
@@ -263,14 +282,16 @@ pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, 
 		pst_turnover_failed(worker, pid, wait_status);
 		return;
 	}
-	worker->due = PST_DUE_NOT; /* whoever comes next loads what is there now */
+	/* Whoever comes next is fresh; what a reload brings is not the holder's to try. */
+	if (worker->due == PST_DUE_WORN)
+		worker->due = PST_DUE_NOT;
 	if (worker->late) {
 		pst_log_info("worker %s (pid %ld) is gone; another is started", worker->id, pid);
 		pst_child_retry_later(child, 0);
 		return;
 	}
 	code = start_failure(child, wait_status);
-	if (arbiter->phase == PST_PHASE_STARTING && code >= 0)
+	if (!worker->crew->was_usable && arbiter->phase == PST_PHASE_STARTING && code >= 0)
 		give_up_start(arbiter, worker, pid, wait_status, code);
 	else
 		retry(child, child->name, pid, wait_status);
@@ -292,11 +313,23 @@ pst_arbiter_log_addresses(const struct pst_arbiter *arbiter, const char *before,
 	pst_log_info("%s%s%s", before, text, after);
 }
 
+static bool
+every_crew_was_usable(const struct pst_arbiter *arbiter)
+{
+	const struct pst_crew *crew;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		if (!crew->was_usable)
+			return false;
+	return true;
+}
+
 void
 pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker)
 {
 	pst_log_info("worker %s ready (pid %ld)", worker->id, (long)worker->child.pid);
-	if (arbiter->phase == PST_PHASE_STARTING) {
+	worker->crew->was_usable = true;
+	if (arbiter->phase == PST_PHASE_STARTING && every_crew_was_usable(arbiter)) {
 		enter_phase(arbiter, PST_PHASE_SERVING);
 		pst_arbiter_log_addresses(arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
 	}
@@ -304,5 +337,5 @@ pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker
 	if (worker->role == PST_WORKER_HEIR)
 		pst_turnover_usable(worker);
 	else
-		pst_turnover_next(arbiter);
+		pst_turnover_next(worker->crew);
 }

@@ -91,7 +91,7 @@ become(const struct pst_spawn *spawn, int report)
 	if (pst_identity_assume(spawn->identity) < 0)
 		give_up(report, STEP_USER);
 	reset_signals();
-	execv(spawn->file, spawn->argv);
+	execve(spawn->file, spawn->argv, spawn->environment);
 	give_up(report, STEP_EXEC);
 }
 

@@ -15,14 +15,15 @@
 struct pst_spawn {
 	const char *file;
 	char *const *argv;
-	int fds[PST_SPAWN_FDS]; /* what becomes descriptor 0, 1, 2, 3 */
+	char *const *environment;
+	int fds[PST_SPAWN_FDS]; /* what becomes descriptor 0, 1, 2, 3; the last may be -1 */
 	const struct pst_identity *identity;
 	bool raise_nofile; /* the soft limit of open files becomes the hard one */
 };
 
 /*
  * The pid once the program runs. Otherwise -1 with errno, and *STEP says what failed ("execute",
- * "change user"), a constant. The child gets the caller's environment, default signal
+ * "change user"), a constant. The child gets default signal
  * dispositions, an empty mask, and a process group of its own: what a terminal sends goes to the
  * arbiter alone.
  */

@@ -1,10 +1,7 @@
-/*
- * Workers are replaced without a request being lost: the heir of a slot is started, and only when
- * it is usable its holder leaves. One mechanism serves reloads and worn workers, and has one heir
- * at a time: what an application costs to load is paid for one worker more, and a new
- * version that does not load is found out about while all holders still serve.
- */
+#include "gateway/arbiter/turnover.h"
+
 #include "gateway/arbiter/clock.h"
+#include "gateway/arbiter/reload.h"
 #include "gateway/arbiter/state.h"
 #include "gateway/log.h"
 
@@ -12,33 +9,33 @@
 #include <sys/random.h>
 
 static struct pst_worker *
-find_role(const struct pst_arbiter *arbiter, enum pst_worker_role role)
+find_role(const struct pst_crew *crew, enum pst_worker_role role)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &crew->workers, link)
 		if (worker->role == role)
 			return worker;
 	return NULL;
 }
 
 static struct pst_worker *
-find_holder(const struct pst_arbiter *arbiter, unsigned number)
+find_holder(const struct pst_crew *crew, unsigned number)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &crew->workers, link)
 		if (worker->role == PST_WORKER_HOLDER && worker->number == number)
 			return worker;
 	return NULL;
 }
 
 static struct pst_worker *
-find_due(const struct pst_arbiter *arbiter, enum pst_worker_due due)
+find_due(const struct pst_crew *crew, enum pst_worker_due due)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH (worker, &arbiter->workers, link)
+	TAILQ_FOREACH (worker, &crew->workers, link)
 		if (worker->role == PST_WORKER_HOLDER && worker->due == due)
 			return worker;
 	return NULL;
@@ -46,39 +43,29 @@ find_due(const struct pst_arbiter *arbiter, enum pst_worker_due due)
 
 /* Who is to be replaced next; NULL for nobody now. Worn ones wait until the last one has left. */
 static struct pst_worker *
-choose(const struct pst_arbiter *arbiter)
+choose(const struct pst_crew *crew)
 {
-	struct pst_worker *worker = find_due(arbiter, PST_DUE_RELOAD);
+	struct pst_worker *worker = find_due(crew, PST_DUE_RELOAD);
 
-	if (worker || find_role(arbiter, PST_WORKER_LEAVING))
+	if (worker || find_role(crew, PST_WORKER_LEAVING))
 		return worker;
-	return find_due(arbiter, PST_DUE_WORN);
-}
-
-static void
-end_reload_if_done(struct pst_arbiter *arbiter)
-{
-	int64_t ms = pst_clock_ms() - arbiter->reload_begun;
-
-	if (!arbiter->reload_begun || find_due(arbiter, PST_DUE_RELOAD))
-		return;
-	arbiter->reload_begun = 0;
-	pst_log_info("reload done: %u worker%s replaced in %d.%d s", arbiter->reload_replaced,
-	    arbiter->reload_replaced == 1 ? "" : "s", (int)(ms / 1000), (int)(ms % 1000 / 100));
+	return find_due(crew, PST_DUE_WORN);
 }
 
 void
-pst_turnover_next(struct pst_arbiter *arbiter)
+pst_turnover_next(struct pst_crew *crew)
 {
+	struct pst_arbiter *arbiter = crew->arbiter;
 	struct pst_worker *worker, *heir;
 
-	if (arbiter->phase != PST_PHASE_SERVING || find_role(arbiter, PST_WORKER_HEIR))
+	if (arbiter->phase != PST_PHASE_SERVING || find_role(crew, PST_WORKER_HEIR))
 		return;
-	end_reload_if_done(arbiter);
-	worker = choose(arbiter);
-	if (!worker)
+	worker = choose(crew);
+	if (!worker) {
+		pst_reload_go_on(arbiter);
 		return;
-	heir = pst_worker_new(arbiter, worker->number, PST_WORKER_HEIR);
+	}
+	heir = pst_worker_new(crew, worker->number, PST_WORKER_HEIR);
 	if (heir) {
 		pst_worker_start(heir);
 		return;
@@ -88,25 +75,48 @@ pst_turnover_next(struct pst_arbiter *arbiter)
 	worker->due = PST_DUE_NOT;
 }
 
+/* ---- a reload ---- */
+
 void
-pst_turnover_reload(struct pst_arbiter *arbiter)
+pst_turnover_reload(struct pst_crew *crew)
 {
 	struct pst_worker *worker;
 
-	if (!arbiter->reload_begun) {
-		arbiter->reload_begun = pst_clock_ms();
-		arbiter->reload_replaced = 0;
-	}
-	TAILQ_FOREACH (worker, &arbiter->workers, link) {
+	TAILQ_FOREACH (worker, &crew->workers, link) {
 		bool has_process = pst_slot_has_process(&worker->child.slot);
 
 		if (worker->role == PST_WORKER_HEIR && !has_process)
 			pst_worker_leave(worker);
-		else if (has_process && worker->role != PST_WORKER_LEAVING)
+		else if (worker->role == PST_WORKER_HEIR || worker->role == PST_WORKER_HOLDER)
 			worker->due = PST_DUE_RELOAD;
 	}
-	pst_turnover_next(arbiter);
+	pst_turnover_next(crew);
 }
+
+unsigned
+pst_turnover_stop(struct pst_crew *crew)
+{
+	struct pst_worker *worker;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (worker, &crew->workers, link) {
+		if (worker->role == PST_WORKER_HEIR)
+			pst_worker_leave(worker);
+		if (worker->due != PST_DUE_RELOAD)
+			continue;
+		worker->due = PST_DUE_NOT;
+		count += worker->role == PST_WORKER_HOLDER;
+	}
+	return count;
+}
+
+bool
+pst_turnover_is_done(const struct pst_crew *crew)
+{
+	return !find_due(crew, PST_DUE_RELOAD) && !find_role(crew, PST_WORKER_HEIR);
+}
+
+/* ---- the worn ---- */
 
 /* A tenth of SECONDS at most, at random, so that workers of one age do not end together. */
 static unsigned long
@@ -139,15 +149,15 @@ on_age(evutil_socket_t fd, short what, void *arg)
 void
 pst_turnover_age(struct pst_worker *worker)
 {
-	struct pst_arbiter *arbiter = worker->arbiter;
-	unsigned long seconds = pst_conf_number(arbiter->conf, PST_OPT_MAX_LIFETIME);
+	struct pst_crew *crew = worker->crew;
+	unsigned long seconds = pst_conf_number(crew->scope->conf, PST_OPT_MAX_LIFETIME);
 	struct timeval wait = {.tv_sec = (time_t)(seconds + jitter(seconds))};
 
 	/* A worker becomes usable again with each new gateway, and no younger by it. */
 	if (seconds == 0 || (worker->age && event_pending(worker->age, EV_TIMEOUT, NULL)))
 		return;
 	if (!worker->age)
-		worker->age = event_new(arbiter->base, -1, 0, on_age, worker);
+		worker->age = event_new(crew->arbiter->base, -1, 0, on_age, worker);
 	if (!worker->age || event_add(worker->age, &wait) < 0)
 		pst_log_warning("worker %s (pid %ld) is not replaced when it is old: out of memory",
 		    worker->id, (long)worker->child.pid);
@@ -161,40 +171,21 @@ pst_turnover_worn(struct pst_worker *worker, const char *why)
 	pst_log_info("worker %s (pid %ld) %s: another is started in its place", worker->id,
 	    (long)worker->child.pid, why);
 	worker->due = PST_DUE_WORN;
-	pst_turnover_next(worker->arbiter);
+	pst_turnover_next(worker->crew);
 }
+
+/* ---- what becomes of heirs ---- */
 
 void
 pst_turnover_usable(struct pst_worker *heir)
 {
-	struct pst_arbiter *arbiter = heir->arbiter;
-	struct pst_worker *holder = find_holder(arbiter, heir->number);
+	struct pst_worker *holder = find_holder(heir->crew, heir->number);
 
-	if (arbiter->reload_begun)
-		arbiter->reload_replaced++;
+	pst_reload_count(heir->crew->arbiter);
 	pst_worker_set_role(heir, PST_WORKER_HOLDER);
 	if (holder)
 		pst_worker_leave(holder);
-	pst_turnover_next(arbiter);
-}
-
-/* Nobody is replaced by this reload any more. */
-static void
-give_up_reload(struct pst_arbiter *arbiter)
-{
-	struct pst_worker *worker;
-	unsigned old = 0;
-
-	TAILQ_FOREACH (worker, &arbiter->workers, link) {
-		if (worker->due != PST_DUE_RELOAD)
-			continue;
-		worker->due = PST_DUE_NOT;
-		old++;
-	}
-	pst_log_error("reload failed: %u worker%s of the new version serve, %u of the old one "
-		      "serve on; mend what is said above and send HUP again",
-	    arbiter->reload_replaced, arbiter->reload_replaced == 1 ? "" : "s", old);
-	arbiter->reload_begun = 0;
+	pst_turnover_next(heir->crew);
 }
 
 /* A worn worker's heir has failed: try again, less and less often. */
@@ -203,15 +194,16 @@ retry(struct pst_worker *heir)
 {
 	unsigned delay = pst_slot_fail(&heir->child.slot, pst_clock_ms());
 
-	pst_log_warning("the worn worker in slot %u serves on; another try in %u.%u s",
-	    heir->number, delay / 1000, delay % 1000 / 100);
+	pst_log_warning("the worn worker in slot %s%u serves on; another try in %u.%u s",
+	    heir->crew->prefix, heir->number, delay / 1000, delay % 1000 / 100);
 	pst_child_retry_later(&heir->child, delay);
 }
 
 void
 pst_turnover_failed(struct pst_worker *heir, long pid, int wait_status)
 {
-	struct pst_arbiter *arbiter = heir->arbiter;
+	struct pst_crew *crew = heir->crew;
+	const struct pst_worker *holder = find_holder(crew, heir->number);
 	bool is_outdated = heir->due == PST_DUE_RELOAD;
 	char words[128];
 
@@ -220,14 +212,14 @@ pst_turnover_failed(struct pst_worker *heir, long pid, int wait_status)
 		pst_log_error("worker %s (pid %ld) %s before it was usable: what it printed "
 			      "above should say why",
 		    heir->id, pid, words);
-	if (!arbiter->reload_begun && arbiter->phase == PST_PHASE_SERVING) {
+	if (holder && holder->due == PST_DUE_WORN && crew->arbiter->phase == PST_PHASE_SERVING) {
 		retry(heir);
 		return;
 	}
 	if (pst_slot_has_process(&heir->child.slot))
 		pst_slot_enter(&heir->child.slot, PST_SLOT_EMPTY, pst_clock_ms());
 	pst_worker_leave(heir);
-	if (arbiter->reload_begun && !is_outdated)
-		give_up_reload(arbiter);
-	pst_turnover_next(arbiter);
+	if (!is_outdated)
+		pst_reload_fail(crew->arbiter);
+	pst_turnover_next(crew);
 }

@@ -1,4 +1,7 @@
+#include "gateway/arbiter/worker.h"
+
 #include "gateway/arbiter/clock.h"
+#include "gateway/arbiter/command.h"
 #include "gateway/arbiter/state.h"
 #include "gateway/log.h"
 
@@ -41,7 +44,7 @@ on_line(void *owner, const struct pst_control *line)
 		if (worker->child.slot.state != PST_SLOT_STARTING)
 			return;
 		pst_child_ready(&worker->child, PST_SLOT_READY);
-		pst_gate_announce(&worker->arbiter->gate, worker);
+		pst_gate_announce(&worker->crew->arbiter->gate, worker);
 	} else if (!pst_control_is(line, "PONG")) {
 		pst_child_unknown_line(&worker->child, line);
 	}
@@ -51,12 +54,13 @@ static void
 on_late_start(void *owner)
 {
 	struct pst_worker *worker = owner;
+	const struct pst_conf *conf = worker->crew->scope->conf;
 
 	pst_log_error("worker %s (pid %ld): '%s' is still not loaded after %u s (the limit "
 		      "is --timeout, or %d s if that is longer): the worker dumps its stacks, is "
 		      "killed and replaced",
-	    worker->id, (long)worker->child.pid, pst_conf_app(worker->arbiter->conf),
-	    start_limit(worker->arbiter->conf), START_LEAST_S);
+	    worker->id, (long)worker->child.pid, pst_conf_app(conf), start_limit(conf),
+	    START_LEAST_S);
 	pst_child_end(&worker->child, SIGABRT, DUMP_MS);
 }
 
@@ -66,91 +70,31 @@ on_retry(void *owner)
 	pst_worker_start(owner);
 }
 
-/* ---- its command line ---- */
-
-struct command {
-	char title[128];
-	char workers[32]; /* "workers=4" */
-	char **argv;
-	size_t count;
-};
-
-static void
-add_word(struct command *command, const char *word)
-{
-	command->argv[command->count++] = (char *)(uintptr_t)word;
-}
-
-/* Every option that goes to workers, as --name value. ROOM names are kept in NAMES. */
-static void
-add_options(struct command *command, const struct pst_conf *conf, char (*names)[40])
-{
-	for (int id = 0; id < PST_OPT_COUNT; id++) {
-		if (pst_options[id].to != PST_TO_WORKER)
-			continue;
-		snprintf(names[id], sizeof(names[id]), "--%s", pst_options[id].name);
-		for (size_t i = 0; i < pst_conf_count(conf, (enum pst_option_id)id); i++) {
-			add_word(command, names[id]);
-			add_word(command, pst_conf_item(conf, (enum pst_option_id)id, i));
-		}
-	}
-}
-
-static size_t
-count_words(const struct pst_conf *conf)
-{
-	/* title, --worker-id, ID, --graceful-timeout, N, --option, workers=N, --, APP, NULL */
-	size_t count = 10;
-
-	for (int id = 0; id < PST_OPT_COUNT; id++)
-		if (pst_options[id].to == PST_TO_WORKER)
-			count += 2 * pst_conf_count(conf, (enum pst_option_id)id);
-	return count;
-}
-
 /* ---- its process ---- */
 
 /* Spawn with the descriptors that were made. */
 static int
 execute(struct pst_worker *worker, int output)
 {
-	struct pst_arbiter *arbiter = worker->arbiter;
-	const struct pst_conf *conf = arbiter->conf;
-	char names[PST_OPT_COUNT][40], name[40], file[512];
-	struct command command = {
-	    .argv = calloc(count_words(conf), sizeof(char *)),
-	};
+	const struct pst_scope *scope = worker->crew->scope;
+	struct pst_command command;
 	struct pst_spawn spawn = {
-	    .file = file,
-	    .argv = command.argv,
 	    .fds = {worker->listener, output, output, -1},
-	    .identity = arbiter->identity,
+	    .identity = &scope->identity,
+	    .environment = scope->environment,
 	};
-	int result = -1;
+	char name[sizeof(worker->child.name)];
+	int result;
 
-	if (!command.argv) {
-		pst_log_error("worker %s: cannot start: out of memory", worker->id);
+	if (pst_command_make(&command, scope->conf, worker->id) < 0) {
+		pst_log_error("worker %s: cannot start: %s", worker->id, strerror(errno));
 		return -1;
 	}
-	snprintf(
-	    file, sizeof(file), "%s/%s", PST_LIBEXECDIR, pst_conf_text(conf, PST_OPT_WORKER_CLASS));
-	snprintf(command.title, sizeof(command.title), "penstock: %s [%s]",
-	    pst_conf_text(conf, PST_OPT_WORKER_CLASS), pst_conf_title(conf));
-	add_word(&command, command.title);
-	add_word(&command, "--worker-id");
-	add_word(&command, worker->id);
-	add_word(&command, "--graceful-timeout");
-	add_word(&command, pst_conf_text(conf, PST_OPT_GRACEFUL_TIMEOUT));
-	snprintf(command.workers, sizeof(command.workers), "workers=%lu",
-	    pst_conf_number(conf, PST_OPT_WORKERS));
-	add_word(&command, "--option");
-	add_word(&command, command.workers);
-	add_options(&command, conf, names);
-	add_word(&command, "--");
-	add_word(&command, pst_conf_app(conf));
+	spawn.file = command.file;
+	spawn.argv = command.argv;
 	snprintf(name, sizeof(name), "worker %s", worker->id);
 	result = pst_child_start(&worker->child, &spawn, name);
-	free(command.argv);
+	pst_command_free(&command);
 	return result;
 }
 
@@ -163,7 +107,7 @@ open_output(struct pst_worker *worker)
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -1;
 	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
-		worker->output = pst_output_new(&worker->arbiter->outputs, ends[0], worker->id);
+		worker->output = pst_output_new(&worker->crew->arbiter->outputs, ends[0], worker->id);
 	if (!worker->output) {
 		close(ends[0]);
 		close(ends[1]);
@@ -176,9 +120,11 @@ open_output(struct pst_worker *worker)
 static int
 try_to_start(struct pst_worker *worker)
 {
+	struct pst_arbiter *arbiter = worker->crew->arbiter;
+	unsigned limit = start_limit(worker->crew->scope->conf);
 	int output, result;
 
-	worker->listener = pst_rundir_listen(&worker->arbiter->rundir, worker->id, worker->path);
+	worker->listener = pst_rundir_listen(&arbiter->rundir, worker->socket, worker->path);
 	if (worker->listener < 0) {
 		pst_log_error("worker %s: cannot make its socket %s: %s", worker->id, worker->path,
 		    strerror(errno));
@@ -195,15 +141,15 @@ try_to_start(struct pst_worker *worker)
 	if (result < 0)
 		return -1;
 	pst_output_set_pid(worker->output, worker->child.pid);
-	if (start_limit(worker->arbiter->conf) > 0)
-		pst_child_limit_start(&worker->child, start_limit(worker->arbiter->conf) * 1000);
+	if (limit > 0)
+		pst_child_limit_start(&worker->child, limit * 1000);
 	return 0;
 }
 
 /* ---- its life ---- */
 
 struct pst_worker *
-pst_worker_new(struct pst_arbiter *arbiter, unsigned number, enum pst_worker_role role)
+pst_worker_new(struct pst_crew *crew, unsigned number, enum pst_worker_role role)
 {
 	static const struct pst_child_events events = {
 	    .line = on_line, .late = on_late_start, .retry = on_retry};
@@ -211,45 +157,26 @@ pst_worker_new(struct pst_arbiter *arbiter, unsigned number, enum pst_worker_rol
 
 	if (!worker)
 		return NULL;
-	worker->arbiter = arbiter;
+	worker->crew = crew;
 	worker->role = role;
 	worker->number = number;
 	worker->listener = -1;
-	if (pst_child_init(&worker->child, arbiter->base, &events, worker) < 0) {
+	if (pst_child_init(&worker->child, crew->arbiter->base, &events, worker) < 0) {
 		free(worker);
 		return NULL;
 	}
-	TAILQ_INSERT_TAIL(&arbiter->workers, worker, link);
+	TAILQ_INSERT_TAIL(&crew->workers, worker, link);
 	return worker;
 }
 
-static void
-free_worker(struct pst_worker *worker)
+void
+pst_worker_free(struct pst_worker *worker)
 {
-	TAILQ_REMOVE(&worker->arbiter->workers, worker, link);
+	TAILQ_REMOVE(&worker->crew->workers, worker, link);
 	pst_child_close(&worker->child);
 	if (worker->age)
 		event_free(worker->age);
 	free(worker);
-}
-
-void
-pst_workers_sweep(struct pst_arbiter *arbiter)
-{
-	struct pst_worker *worker, *next;
-
-	for (worker = TAILQ_FIRST(&arbiter->workers); worker; worker = next) {
-		next = TAILQ_NEXT(worker, link);
-		if (worker->role == PST_WORKER_GONE)
-			free_worker(worker);
-	}
-}
-
-void
-pst_workers_free(struct pst_arbiter *arbiter)
-{
-	while (!TAILQ_EMPTY(&arbiter->workers))
-		free_worker(TAILQ_FIRST(&arbiter->workers));
 }
 
 void
@@ -267,23 +194,26 @@ pst_worker_set_role(struct pst_worker *worker, enum pst_worker_role role)
 	if (role != PST_WORKER_GONE)
 		return;
 	assert(!pst_slot_has_process(&worker->child.slot));
-	event_active(worker->arbiter->sweep, EV_TIMEOUT, 0);
+	event_active(worker->crew->arbiter->sweep, EV_TIMEOUT, 0);
 }
 
 void
 pst_worker_start(struct pst_worker *worker)
 {
+	struct pst_arbiter *arbiter = worker->crew->arbiter;
+
+	snprintf(worker->socket, sizeof(worker->socket), "%u.%lu", worker->number,
+	    ++arbiter->serial);
 	snprintf(
-	    worker->id, sizeof(worker->id), "%u.%lu", worker->number, ++worker->arbiter->serial);
+	    worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
 	worker->announced = false;
 	worker->late = false;
-	worker->due = PST_DUE_NOT;
 	if (worker->age)
 		event_del(worker->age);
 	if (try_to_start(worker) == 0)
 		return;
 	pst_worker_reaped(worker);
-	pst_arbiter_worker_gone(worker->arbiter, worker, PST_NOT_STARTED);
+	pst_arbiter_worker_gone(arbiter, worker, PST_NOT_STARTED);
 }
 
 void
@@ -297,7 +227,7 @@ pst_worker_reaped(struct pst_worker *worker)
 		return;
 	close(worker->listener);
 	worker->listener = -1;
-	pst_rundir_forget(&worker->arbiter->rundir, worker->id);
+	pst_rundir_forget(&worker->crew->arbiter->rundir, worker->socket);
 }
 
 void
@@ -309,7 +239,7 @@ pst_worker_late(struct pst_worker *worker, const char *request)
 	pst_log_error("worker %s (pid %ld): %s passed the timeout of %s s and still runs: the "
 		      "worker dumps its stacks, is killed and replaced",
 	    worker->id, (long)worker->child.pid, request,
-	    pst_conf_text(worker->arbiter->conf, PST_OPT_TIMEOUT));
+	    pst_conf_text(worker->crew->scope->conf, PST_OPT_TIMEOUT));
 	pst_child_end(&worker->child, SIGABRT, DUMP_MS);
 }
 
@@ -318,7 +248,7 @@ pst_worker_late(struct pst_worker *worker, const char *request)
 static void
 drain(struct pst_worker *worker)
 {
-	unsigned grace = pst_arbiter_grace(worker->arbiter);
+	unsigned grace = pst_arbiter_grace(worker->crew->arbiter);
 
 	pst_child_drain(&worker->child, grace > EXIT_MS ? grace : EXIT_MS);
 }
@@ -340,8 +270,8 @@ pst_worker_leave(struct pst_worker *worker)
 		break;
 	case PST_SLOT_READY:
 	case PST_SLOT_USABLE:
-		if (pst_gate_drain(&worker->arbiter->gate, worker) == 0)
-			pst_child_retire(child, pst_arbiter_grace(worker->arbiter));
+		if (pst_gate_drain(&worker->crew->arbiter->gate, worker) == 0)
+			pst_child_retire(child, pst_arbiter_grace(worker->crew->arbiter));
 		else
 			drain(worker);
 		break;

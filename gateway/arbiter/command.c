@@ -1,0 +1,118 @@
+#include "gateway/arbiter/command.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* title, --worker-id, ID, --graceful-timeout, N, --option, workers=N, --, APP, NULL */
+#define FIXED_WORDS 10
+/* A name for each option, and what is made for each worker. */
+#define OWNED_WORDS (PST_OPT_COUNT + 2)
+
+struct words {
+	struct pst_command *command;
+	size_t count;
+	bool failed;
+};
+
+static void
+add(struct words *words, const char *word)
+{
+	words->command->argv[words->count++] = (char *)(uintptr_t)word;
+}
+
+static const char *__attribute__((format(printf, 2, 3)))
+own(struct words *words, const char *format, ...)
+{
+	char *text = NULL;
+	va_list args;
+	int length;
+
+	va_start(args, format);
+	length = vasprintf(&text, format, args);
+	va_end(args);
+	if (length < 0) {
+		words->failed = true;
+		return "";
+	}
+	words->command->owned[words->command->owned_count++] = text;
+	return text;
+}
+
+/* Every option that goes to workers, as --name value. */
+static void
+add_options(struct words *words, const struct pst_conf *conf)
+{
+	for (int i = 0; i < PST_OPT_COUNT; i++) {
+		enum pst_option_id id = (enum pst_option_id)i;
+		size_t count = pst_options[id].to == PST_TO_WORKER ? pst_conf_count(conf, id) : 0;
+		const char *name = count ? own(words, "--%s", pst_options[id].name) : NULL;
+
+		for (size_t item = 0; item < count; item++) {
+			add(words, name);
+			add(words, pst_conf_item(conf, id, item));
+		}
+	}
+}
+
+static size_t
+count_words(const struct pst_conf *conf)
+{
+	size_t count = FIXED_WORDS;
+
+	for (int id = 0; id < PST_OPT_COUNT; id++)
+		if (pst_options[id].to == PST_TO_WORKER)
+			count += 2 * pst_conf_count(conf, (enum pst_option_id)id);
+	return count;
+}
+
+static void
+add_adapter(struct words *words, const struct pst_conf *conf, const char *id)
+{
+	const char *adapter = pst_conf_text(conf, PST_OPT_WORKER_CLASS);
+
+	add(words, own(words, "penstock: %s [%.100s]", adapter, pst_conf_title(conf)));
+	add(words, "--worker-id");
+	add(words, id);
+	add(words, "--graceful-timeout");
+	add(words, pst_conf_text(conf, PST_OPT_GRACEFUL_TIMEOUT));
+	add(words, "--option");
+	add(words, own(words, "workers=%lu", pst_conf_number(conf, PST_OPT_WORKERS)));
+	add_options(words, conf);
+	add(words, "--");
+	add(words, pst_conf_app(conf));
+	if (asprintf(&words->command->file, "%s/%s", PST_LIBEXECDIR, adapter) < 0)
+		words->failed = true;
+}
+
+int
+pst_command_make(struct pst_command *command, const struct pst_conf *conf, const char *id)
+{
+	struct words words = {.command = command};
+
+	memset(command, 0, sizeof(*command));
+	command->argv = calloc(count_words(conf), sizeof(*command->argv));
+	command->owned = calloc(OWNED_WORDS, sizeof(*command->owned));
+	if (command->argv && command->owned)
+		add_adapter(&words, conf, id);
+	if (command->argv && command->owned && !words.failed)
+		return 0;
+	pst_command_free(command);
+	errno = ENOMEM;
+	return -1;
+}
+
+void
+pst_command_free(struct pst_command *command)
+{
+	for (size_t i = 0; i < command->owned_count; i++)
+		free(command->owned[i]);
+	free(command->owned);
+	free(command->argv);
+	free(command->file);
+	memset(command, 0, sizeof(*command));
+}

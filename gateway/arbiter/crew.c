@@ -1,0 +1,148 @@
+#include "gateway/arbiter/crew.h"
+
+#include "gateway/arbiter/state.h"
+#include "gateway/arbiter/turnover.h"
+#include "gateway/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- life ---- */
+
+struct pst_crew *
+pst_crew_new(struct pst_arbiter *arbiter, const struct pst_scope *scope)
+{
+	unsigned long count = pst_conf_number(scope->conf, PST_OPT_WORKERS);
+	struct pst_crew *crew = calloc(1, sizeof(*crew));
+
+	if (!crew)
+		return NULL;
+	crew->arbiter = arbiter;
+	crew->scope = scope;
+	TAILQ_INIT(&crew->workers);
+	TAILQ_INSERT_TAIL(&arbiter->crews, crew, link);
+	for (unsigned number = 1; number <= count; number++) {
+		if (!pst_worker_new(crew, number, PST_WORKER_HOLDER)) {
+			pst_crew_free(crew);
+			return NULL;
+		}
+	}
+	return crew;
+}
+
+void
+pst_crew_free(struct pst_crew *crew)
+{
+	while (!TAILQ_EMPTY(&crew->workers))
+		pst_worker_free(TAILQ_FIRST(&crew->workers));
+	TAILQ_REMOVE(&crew->arbiter->crews, crew, link);
+	free(crew);
+}
+
+void
+pst_crew_start(struct pst_crew *crew)
+{
+	struct pst_worker *worker;
+
+	TAILQ_FOREACH (worker, &crew->workers, link) {
+		if (crew->arbiter->phase >= PST_PHASE_DRAINING)
+			break;
+		pst_worker_start(worker);
+	}
+}
+
+void
+pst_crew_sweep(struct pst_crew *crew)
+{
+	struct pst_worker *worker, *next;
+
+	for (worker = TAILQ_FIRST(&crew->workers); worker; worker = next) {
+		next = TAILQ_NEXT(worker, link);
+		if (worker->role == PST_WORKER_GONE)
+			pst_worker_free(worker);
+	}
+}
+
+/* ---- names ---- */
+
+struct pst_crew *
+pst_crew_find(const struct pst_arbiter *arbiter, const char *name)
+{
+	struct pst_crew *crew;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		if (strcmp(pst_crew_name(crew), name) == 0)
+			return crew;
+	return NULL;
+}
+
+const char *
+pst_crew_name(const struct pst_crew *crew)
+{
+	(void)crew;
+	return "default";
+}
+
+/* ---- the number of workers ---- */
+
+/* The highest slot that has a holder; NULL for none. */
+static struct pst_worker *
+find_last(const struct pst_crew *crew)
+{
+	struct pst_worker *worker, *last = NULL;
+
+	TAILQ_FOREACH (worker, &crew->workers, link)
+		if (worker->role == PST_WORKER_HOLDER && (!last || worker->number > last->number))
+			last = worker;
+	return last;
+}
+
+unsigned
+pst_crew_size(const struct pst_crew *crew)
+{
+	const struct pst_worker *worker;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (worker, &crew->workers, link)
+		count += worker->role == PST_WORKER_HOLDER;
+	return count;
+}
+
+void
+pst_crew_more(struct pst_crew *crew)
+{
+	struct pst_worker *last = find_last(crew), *worker;
+	unsigned count = pst_crew_size(crew);
+
+	if (count >= PST_WORKERS_MOST) {
+		pst_log_warning("there are %u workers, and cannot be more", count);
+		return;
+	}
+	worker = pst_worker_new(crew, last ? last->number + 1 : 1, PST_WORKER_HOLDER);
+	if (!worker) {
+		pst_log_error("no worker is added: out of memory");
+		return;
+	}
+	pst_log_info("a worker is added: %u workers", count + 1);
+	pst_worker_start(worker);
+}
+
+void
+pst_crew_less(struct pst_crew *crew)
+{
+	struct pst_worker *last = find_last(crew), *heir;
+	unsigned count = pst_crew_size(crew);
+
+	if (count <= 1) {
+		pst_log_warning("the last worker is kept: there cannot be fewer");
+		return;
+	}
+	pst_log_info("worker %s (pid %ld) is taken away: %u worker%s", last->id,
+	    (long)last->child.pid, count - 1, count == 2 ? "" : "s");
+	TAILQ_FOREACH (heir, &crew->workers, link)
+		if (heir->role == PST_WORKER_HEIR && heir->number == last->number)
+			pst_worker_leave(heir);
+	pst_worker_leave(last);
+	pst_turnover_next(crew);
+}

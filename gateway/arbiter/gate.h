@@ -1,0 +1,27 @@
+/*
+ * A gateway process, and what it and the arbiter tell each other.
+ */
+#ifndef PST_ARBITER_GATE_H
+#define PST_ARBITER_GATE_H
+
+#include "gateway/arbiter/child.h"
+
+struct pst_arbiter;
+struct pst_worker;
+
+struct pst_gate {
+	struct pst_child child;
+	struct pst_arbiter *arbiter;
+	bool was_usable; /* one gateway of this arbiter came to serve */
+};
+
+int pst_gate_init(struct pst_gate *gate, struct pst_arbiter *arbiter);
+/* Start a gateway, with settings, listeners and all workers that are ready. */
+void pst_gate_start(struct pst_gate *gate);
+/* Tell the gateway, if there is one, that WORKER is ready or has exited. */
+void pst_gate_announce(struct pst_gate *gate, struct pst_worker *worker);
+void pst_gate_withdraw(struct pst_gate *gate, struct pst_worker *worker);
+/* Ask it to give WORKER nothing more. -1: no gateway has ever heard of it. */
+int pst_gate_drain(struct pst_gate *gate, struct pst_worker *worker);
+
+#endif

@@ -1,0 +1,111 @@
+#include "gateway/arbiter/scope.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Every child of ours finds out by this that descriptor 3 is its control channel. */
+#define CONTROL "PENSTOCK_CONTROL=3"
+
+/* ---- the environment ---- */
+
+static void
+free_environment(char **environment)
+{
+	for (size_t i = 0; environment && environment[i]; i++)
+		free(environment[i]);
+	free(environment);
+}
+
+/* Put ITEM, NAME=VALUE, into ENVIRONMENT, which has room, in the place of another NAME. */
+static int
+put(char **environment, const char *item)
+{
+	size_t name = strcspn(item, "=") + 1, i = 0;
+	char *copy = strdup(item);
+
+	if (!copy)
+		return -1;
+	while (environment[i] && strncmp(environment[i], item, name) != 0)
+		i++;
+	free(environment[i]);
+	environment[i] = copy;
+	return 0;
+}
+
+/* systemd's word about listeners is for one process (sd_listen_fds(3)). */
+static bool
+is_for_us(const char *item)
+{
+	static const char *const names[] = {"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES="};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(item, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
+/* This process's own with the variables of CONF. */
+static char **
+make_environment(const struct pst_conf *conf)
+{
+	size_t own = 0, count = pst_conf_count(conf, PST_OPT_ENV);
+	char **environment;
+
+	while (environ[own])
+		own++;
+	environment = calloc(own + count + 2, sizeof(*environment));
+	if (!environment)
+		return NULL;
+	for (size_t i = 0; i < own; i++)
+		if (!is_for_us(environ[i]) && put(environment, environ[i]) < 0)
+			goto failed;
+	for (size_t i = 0; i < count; i++)
+		if (put(environment, pst_conf_item(conf, PST_OPT_ENV, i)) < 0)
+			goto failed;
+	if (put(environment, CONTROL) < 0)
+		goto failed;
+	return environment;
+
+failed:
+	free_environment(environment);
+	return NULL;
+}
+
+/* ---- the whole ---- */
+
+struct pst_scope *
+pst_scope_new(const struct pst_conf *conf, char why[PST_CONF_WHY])
+{
+	struct pst_scope *scope = calloc(1, sizeof(*scope));
+
+	if (!scope) {
+		snprintf(why, PST_CONF_WHY, "out of memory");
+		return NULL;
+	}
+	scope->conf = conf;
+	if (pst_identity_find(&scope->identity, conf, why) < 0) {
+		free(scope);
+		return NULL;
+	}
+	scope->environment = make_environment(conf);
+	if (!scope->environment) {
+		snprintf(why, PST_CONF_WHY, "out of memory");
+		pst_scope_free(&scope);
+	}
+	return scope;
+}
+
+void
+pst_scope_free(struct pst_scope **scope)
+{
+	if (!*scope)
+		return;
+	pst_identity_free(&(*scope)->identity);
+	free_environment((*scope)->environment);
+	free(*scope);
+	*scope = NULL;
+}

@@ -1,0 +1,24 @@
+/*
+ * What the processes of one pool are started with: its settings, and what follows from them.
+ */
+#ifndef PST_ARBITER_SCOPE_H
+#define PST_ARBITER_SCOPE_H
+
+#include "gateway/arbiter/identity.h"
+#include "gateway/conf.h"
+
+struct pst_scope {
+	const struct pst_conf *conf; /* of the pool */
+	struct pst_identity identity;
+	char **environment; /* NULL-terminated, for exec */
+};
+
+/*
+ * The scope of CONF, which must outlive it. NULL with a whole sentence in WHY: there is no such
+ * user or directory, or no memory.
+ */
+struct pst_scope *pst_scope_new(const struct pst_conf *conf, char why[PST_CONF_WHY]);
+/* Free *SCOPE, which may be NULL, and set it to NULL. */
+void pst_scope_free(struct pst_scope **scope);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * A worker: one process in a slot of a crew, and what it is to that slot.
+ */
+#ifndef PST_ARBITER_WORKER_H
+#define PST_ARBITER_WORKER_H
+
+#include "gateway/arbiter/child.h"
+#include "gateway/arbiter/output.h"
+#include "gateway/arbiter/rundir.h"
+
+#include <sys/queue.h>
+
+struct pst_arbiter;
+struct pst_crew;
+
+/*
+ * What a worker is to its slot. A slot has one holder, at most one heir, and any number that
+ * leave. In a crew there is one heir at most.
+ *
+ *	heir ──────► holder ──► leaving ──► gone
+ *	  └─ failed, or not wanted any more ──▲
+ */
+enum pst_worker_role {
+	PST_WORKER_HOLDER, /* when it exits another is started */
+	PST_WORKER_HEIR, /* becomes the holder once it is usable */
+	PST_WORKER_LEAVING, /* finishes what it has and exits */
+	PST_WORKER_GONE, /* has no process, and is freed after the turn */
+};
+
+/* Why a worker is to be replaced. */
+enum pst_worker_due {
+	PST_DUE_NOT,
+	PST_DUE_WORN, /* has served enough */
+	PST_DUE_RELOAD, /* started before the last HUP */
+};
+
+/* A place for a worker, and the process that is in it. */
+struct pst_worker {
+	TAILQ_ENTRY(pst_worker) link;
+	struct pst_child child;
+	struct pst_crew *crew;
+	enum pst_worker_role role;
+	enum pst_worker_due due;
+	unsigned number; /* of the slot, from 1 */
+	char id[PST_OUTPUT_ID];
+	int listener; /* its socket; -1 when there is no process */
+	char socket[32]; /* SLOT.SERIAL, as which the runtime directory knows that */
+	char path[PST_RUNDIR_PATH];
+	struct pst_output *output;
+	bool announced; /* the present gateway knows it */
+	struct event *age; /* until it is too old; NULL without --max-lifetime */
+	bool late; /* is being killed for a request that passed its deadline */
+};
+
+TAILQ_HEAD(pst_worker_list, pst_worker);
+
+/* One more worker, without a process, of CREW; NULL without memory. */
+struct pst_worker *pst_worker_new(
+    struct pst_crew *crew, unsigned number, enum pst_worker_role role);
+void pst_worker_free(struct pst_worker *worker);
+/* The one place where the role changes. */
+void pst_worker_set_role(struct pst_worker *worker, enum pst_worker_role role);
+void pst_worker_start(struct pst_worker *worker);
+/* It leaves: the gateway gives it nothing more, it finishes what it has and exits. */
+void pst_worker_leave(struct pst_worker *worker);
+/* The gateway has given it nothing more, and it has nothing left: ask it to exit. */
+void pst_worker_drained(struct pst_worker *worker);
+/* The process was reaped: release its socket and output. */
+void pst_worker_reaped(struct pst_worker *worker);
+/* Its request passed its deadline and still runs: dump its stacks and kill it. */
+void pst_worker_late(struct pst_worker *worker, const char *request);
+
+#endif
