@@ -29,7 +29,7 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 	"never", NULL, pst_check_retry},
     [PST_OPT_GRACEFUL_TIMEOUT] = {"graceful-timeout", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY,
 	PST_SCOPE_TOP, "SECONDS", "30", "time to finish requests at the end", pst_check_number},
-    [PST_OPT_DRAIN_DELAY] = {"drain-delay", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_TOP,
+    [PST_OPT_DRAIN_DELAY] = {"drain-delay", NULL, 0, PST_KIND_VALUE, PST_TO_ARBITER, PST_SCOPE_TOP,
 	"SECONDS", "0", NULL, pst_check_number},
     [PST_OPT_MAX_REQUESTS] = {"max-requests", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY,
 	PST_SCOPE_POOL, "N", "0", "replace a worker after N; 0: never", pst_check_number},

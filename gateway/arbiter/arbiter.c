@@ -227,7 +227,8 @@ make_children(struct pst_arbiter *arbiter)
 	if (pst_gate_init(&arbiter->gate, arbiter) < 0)
 		return -1;
 	for (size_t i = 0; i < generation->count; i++)
-		if (!pst_crew_new(arbiter, generation->pools[i]))
+		if (generation->pools[i]->kind != PST_POOL_REMOTE &&
+		    !pst_crew_new(arbiter, generation->pools[i]))
 			return -1;
 	arbiter->sweep = event_new(arbiter->base, -1, 0, on_sweep, arbiter);
 	return arbiter->sweep ? 0 : -1;
@@ -287,7 +288,8 @@ serve(struct pst_arbiter *arbiter)
 	pst_log_info("Starting penstock %s", PACKAGE_VERSION);
 	snprintf(pid, sizeof(pid), " (%ld)", (long)getpid());
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", pid);
-	pst_log_info("Using worker: %s", pst_conf_text(arbiter->generation->conf, PST_OPT_WORKER_CLASS));
+	pst_log_info(
+	    "Using worker: %s", pst_conf_text(arbiter->generation->conf, PST_OPT_WORKER_CLASS));
 	start_children(arbiter);
 	if (!arbiter->finished)
 		event_base_dispatch(arbiter->base);
@@ -329,8 +331,8 @@ run_with_listeners(struct pst_arbiter *arbiter)
 {
 	const struct pst_generation *generation = arbiter->generation;
 
-	switch (pst_listeners_open(
-	    &arbiter->listeners, generation->conf, &generation->top->identity)) {
+	switch (
+	    pst_listeners_open(&arbiter->listeners, generation->conf, &generation->top->identity)) {
 	case PST_LISTENERS_FAILED: arbiter->status = PST_EXIT_FAILED; break;
 	case PST_LISTENERS_INTERRUPTED: arbiter->status = PST_EXIT_OK; break;
 	case PST_LISTENERS_OPEN:

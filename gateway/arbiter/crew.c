@@ -20,6 +20,8 @@ pst_crew_new(struct pst_arbiter *arbiter, const struct pst_scope *scope)
 		return NULL;
 	crew->arbiter = arbiter;
 	crew->scope = scope;
+	if (pst_conf_has_named_pools(arbiter->generation->conf))
+		snprintf(crew->prefix, sizeof(crew->prefix), "%.32s.", scope->name);
 	TAILQ_INIT(&crew->workers);
 	TAILQ_INSERT_TAIL(&arbiter->crews, crew, link);
 	for (unsigned number = 1; number <= count; number++) {
@@ -80,11 +82,20 @@ pst_crew_find(const struct pst_arbiter *arbiter, const char *name)
 const char *
 pst_crew_name(const struct pst_crew *crew)
 {
-	(void)crew;
-	return "default";
+	return crew->scope->name;
 }
 
 /* ---- the number of workers ---- */
+
+/* " in pool web", or nothing where there is one pool without a name. */
+static const char *
+where(const struct pst_crew *crew, char text[64])
+{
+	text[0] = '\0';
+	if (crew->prefix[0])
+		snprintf(text, 64, " in pool %.32s", crew->scope->name);
+	return text;
+}
 
 /* The highest slot that has a holder; NULL for none. */
 static struct pst_worker *
@@ -114,9 +125,11 @@ pst_crew_more(struct pst_crew *crew)
 {
 	struct pst_worker *last = find_last(crew), *worker;
 	unsigned count = pst_crew_size(crew);
+	char text[64];
 
 	if (count >= PST_WORKERS_MOST) {
-		pst_log_warning("there are %u workers, and cannot be more", count);
+		pst_log_warning(
+		    "there are %u workers%s, and cannot be more", count, where(crew, text));
 		return;
 	}
 	worker = pst_worker_new(crew, last ? last->number + 1 : 1, PST_WORKER_HOLDER);
@@ -124,7 +137,7 @@ pst_crew_more(struct pst_crew *crew)
 		pst_log_error("no worker is added: out of memory");
 		return;
 	}
-	pst_log_info("a worker is added: %u workers", count + 1);
+	pst_log_info("a worker is added: %u workers%s", count + 1, where(crew, text));
 	pst_worker_start(worker);
 }
 
@@ -133,13 +146,15 @@ pst_crew_less(struct pst_crew *crew)
 {
 	struct pst_worker *last = find_last(crew), *heir;
 	unsigned count = pst_crew_size(crew);
+	char text[64];
 
 	if (count <= 1) {
-		pst_log_warning("the last worker is kept: there cannot be fewer");
+		pst_log_warning(
+		    "the last worker%s is kept: there cannot be fewer", where(crew, text));
 		return;
 	}
-	pst_log_info("worker %s (pid %ld) is taken away: %u worker%s", last->id,
-	    (long)last->child.pid, count - 1, count == 2 ? "" : "s");
+	pst_log_info("worker %s (pid %ld) is taken away: %u worker%s%s", last->id,
+	    (long)last->child.pid, count - 1, count == 2 ? "" : "s", where(crew, text));
 	TAILQ_FOREACH (heir, &crew->workers, link)
 		if (heir->role == PST_WORKER_HEIR && heir->number == last->number)
 			pst_worker_leave(heir);

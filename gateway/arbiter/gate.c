@@ -8,55 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OPTION_KEY 64
-
 /* ---- what it is told ---- */
-
-/* Settings that the gateway does not know yet. */
-static bool
-is_for_later(enum pst_option_id id)
-{
-	switch (id) {
-	case PST_OPT_REQUEST_TIMEOUT:
-	case PST_OPT_QUEUE_LIMIT:
-	case PST_OPT_QUEUE_TIMEOUT:
-	case PST_OPT_RETRY:
-	case PST_OPT_DRAIN_DELAY:
-	case PST_OPT_ROOT_PATH:
-	case PST_OPT_FASTCGI:
-	case PST_OPT_CONNECTIONS:
-	case PST_OPT_ROOT:
-	case PST_OPT_INDEX:
-	case PST_OPT_SCRIPT_SUFFIX: return true;
-	default: return false;
-	}
-}
-
-static void
-send_settings(struct pst_channel *channel, const struct pst_arbiter *arbiter)
-{
-	const struct pst_conf *conf = arbiter->generation->conf;
-	char key[OPTION_KEY];
-
-	for (int id = 0; id < PST_OPT_COUNT; id++) {
-		const char *value = pst_conf_text(conf, (enum pst_option_id)id);
-
-		if (pst_options[id].to != PST_TO_GATEWAY || is_for_later((enum pst_option_id)id) ||
-		    !value)
-			continue;
-		pst_option_key((enum pst_option_id)id, key, sizeof(key));
-		pst_channel_send(channel, "SET", key, value, NULL);
-	}
-	pst_channel_send(channel, "SET", "runtime_dir", arbiter->rundir.path, NULL);
-}
-
-static void
-send_listeners(struct pst_channel *channel, const struct pst_listeners *listeners)
-{
-	for (size_t i = 0; i < listeners->count; i++)
-		pst_channel_send_fd(
-		    channel, listeners->list[i].fd, "LISTEN", listeners->list[i].name);
-}
 
 void
 pst_gate_announce(struct pst_gate *gate, struct pst_worker *worker)
@@ -64,7 +16,11 @@ pst_gate_announce(struct pst_gate *gate, struct pst_worker *worker)
 	if (!gate->child.channel)
 		return;
 	worker->announced = true;
-	pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path, NULL);
+	if (worker->crew->prefix[0])
+		pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path,
+		    pst_crew_name(worker->crew), NULL);
+	else
+		pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path, NULL);
 }
 
 void
@@ -202,13 +158,14 @@ pst_gate_start(struct pst_gate *gate)
 	    .raise_nofile = true,
 	};
 
-	snprintf(title, sizeof(title), "penstock: gateway [%s]", pst_conf_title(arbiter->generation->conf));
+	snprintf(title, sizeof(title), "penstock: gateway [%s]",
+	    pst_conf_title(arbiter->generation->conf));
 	if (pst_child_start(&gate->child, &spawn, "gateway") < 0) {
 		pst_arbiter_gate_gone(arbiter, PST_NOT_STARTED);
 		return;
 	}
-	send_settings(gate->child.channel, arbiter);
-	send_listeners(gate->child.channel, &arbiter->listeners);
+	pst_gate_send_settings(gate);
+	pst_gate_send_listeners(gate);
 	if (arbiter->access_log >= 0)
 		pst_channel_send_fd(gate->child.channel, arbiter->access_log, "ACCESS_LOG", NULL);
 	pst_channel_send(gate->child.channel, "START", NULL);

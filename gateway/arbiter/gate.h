@@ -24,4 +24,10 @@ void pst_gate_withdraw(struct pst_gate *gate, struct pst_worker *worker);
 /* Ask it to give WORKER nothing more. -1: no gateway has ever heard of it. */
 int pst_gate_drain(struct pst_gate *gate, struct pst_worker *worker);
 
+/* ---- gate_lines.c: what it is told before START ---- */
+
+/* The settings of the top and of every pool, and the routes. */
+void pst_gate_send_settings(struct pst_gate *gate);
+void pst_gate_send_listeners(struct pst_gate *gate);
+
 #endif

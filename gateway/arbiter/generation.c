@@ -6,15 +6,23 @@
 static int
 make_scopes(struct pst_generation *generation, char *why)
 {
-	generation->top = pst_scope_new(generation->conf, why);
-	generation->pools = calloc(1, sizeof(struct pst_scope *));
+	size_t count = pst_conf_pool_count(generation->conf);
+
+	generation->top = pst_scope_new_top(generation->conf, why);
+	if (!generation->top)
+		return -1;
+	generation->pools = calloc(count, sizeof(struct pst_scope *));
 	if (!generation->pools) {
 		snprintf(why, PST_CONF_WHY, "out of memory");
 		return -1;
 	}
-	generation->count = 1;
-	generation->pools[0] = pst_scope_new(generation->conf, why);
-	return generation->top && generation->pools[0] ? 0 : -1;
+	for (size_t i = 0; i < count; i++) {
+		generation->pools[i] = pst_scope_new(pst_conf_pool(generation->conf, i), why);
+		if (!generation->pools[i])
+			return -1;
+		generation->count++;
+	}
+	return 0;
 }
 
 struct pst_generation *

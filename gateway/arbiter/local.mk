@@ -29,6 +29,7 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/crew.h \
 	%D%/gate.c \
 	%D%/gate.h \
+	%D%/gate_lines.c \
 	%D%/generation.c \
 	%D%/generation.h \
 	%D%/identity.c \

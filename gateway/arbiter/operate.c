@@ -22,7 +22,8 @@ reopen(const struct pst_arbiter *arbiter, enum pst_option_id id)
 	if (fd < 0)
 		pst_log_error("--%s: cannot open %.200s again: %s; what is logged goes on to the "
 			      "file that was open",
-		    pst_options[id].name, pst_conf_text(arbiter->generation->conf, id), strerror(errno));
+		    pst_options[id].name, pst_conf_text(arbiter->generation->conf, id),
+		    strerror(errno));
 	return fd;
 }
 

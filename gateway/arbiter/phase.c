@@ -124,7 +124,8 @@ retire(struct pst_arbiter *arbiter)
 unsigned
 pst_arbiter_grace(const struct pst_arbiter *arbiter)
 {
-	unsigned long seconds = pst_conf_number(arbiter->generation->conf, PST_OPT_GRACEFUL_TIMEOUT);
+	unsigned long seconds =
+	    pst_conf_number(arbiter->generation->conf, PST_OPT_GRACEFUL_TIMEOUT);
 
 	return (unsigned)(seconds > 86400 ? 86400 : seconds) * 1000;
 }

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Every child of ours finds out by this that descriptor 3 is its control channel. */
@@ -77,8 +76,20 @@ failed:
 
 /* ---- the whole ---- */
 
-struct pst_scope *
-pst_scope_new(const struct pst_conf *conf, char why[PST_CONF_WHY])
+static int
+find_directory(struct pst_scope *scope, char *why)
+{
+	scope->directory = pst_conf_text(scope->conf, PST_OPT_CHDIR);
+	if (!scope->directory || access(scope->directory, X_OK) == 0)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "pool %s: chdir: cannot enter %.200s: %s", scope->name,
+	    scope->directory, strerror(errno));
+	return -1;
+}
+
+/* CONF is the top's, or of a pool. */
+static struct pst_scope *
+new_scope(const struct pst_conf *conf, char why[PST_CONF_WHY])
 {
 	struct pst_scope *scope = calloc(1, sizeof(*scope));
 
@@ -92,10 +103,30 @@ pst_scope_new(const struct pst_conf *conf, char why[PST_CONF_WHY])
 		return NULL;
 	}
 	scope->environment = make_environment(conf);
-	if (!scope->environment) {
-		snprintf(why, PST_CONF_WHY, "out of memory");
+	if (scope->environment)
+		return scope;
+	snprintf(why, PST_CONF_WHY, "out of memory");
+	pst_scope_free(&scope);
+	return NULL;
+}
+
+struct pst_scope *
+pst_scope_new_top(const struct pst_conf *conf, char why[PST_CONF_WHY])
+{
+	return new_scope(conf, why);
+}
+
+struct pst_scope *
+pst_scope_new(const struct pst_conf *conf, char why[PST_CONF_WHY])
+{
+	struct pst_scope *scope = new_scope(conf, why);
+
+	if (!scope)
+		return NULL;
+	scope->name = pst_conf_pool_name(conf);
+	scope->kind = pst_conf_pool_kind(conf);
+	if (find_directory(scope, why) < 0)
 		pst_scope_free(&scope);
-	}
 	return scope;
 }
 

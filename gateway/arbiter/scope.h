@@ -8,16 +8,21 @@
 #include "gateway/conf.h"
 
 struct pst_scope {
-	const struct pst_conf *conf; /* of the pool */
+	const struct pst_conf *conf; /* of the pool, or for the gateway the top */
+	const char *name; /* of the pool; NULL for the gateway */
+	enum pst_conf_pool_kind kind; /* of the pool */
 	struct pst_identity identity;
 	char **environment; /* NULL-terminated, for exec */
+	const char *directory; /* of a pool's own; NULL: where the arbiter is */
 };
 
 /*
- * The scope of CONF, which must outlive it. NULL with a whole sentence in WHY: there is no such
- * user or directory, or no memory.
+ * The scope of pool CONF, which must outlive it. NULL with a whole sentence in WHY: there is no
+ * such user or directory, or no memory.
  */
 struct pst_scope *pst_scope_new(const struct pst_conf *conf, char why[PST_CONF_WHY]);
+/* The gateway's, of what stands at the top. */
+struct pst_scope *pst_scope_new_top(const struct pst_conf *conf, char why[PST_CONF_WHY]);
 /* Free *SCOPE, which may be NULL, and set it to NULL. */
 void pst_scope_free(struct pst_scope **scope);
 

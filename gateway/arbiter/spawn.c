@@ -12,10 +12,11 @@
 /* Descriptors are parked from here on while 0 to 3 are put in place. */
 #define PARK 16
 
-enum step { STEP_FDS, STEP_USER, STEP_EXEC };
+enum step { STEP_FDS, STEP_DIRECTORY, STEP_USER, STEP_EXEC };
 
 static const char *const step_names[] = {
     [STEP_FDS] = "set up the descriptors of",
+    [STEP_DIRECTORY] = "enter the directory (--chdir) for",
     [STEP_USER] = "change to the user and group for",
     [STEP_EXEC] = "execute",
 };
@@ -86,6 +87,8 @@ become(const struct pst_spawn *spawn, int report)
 	setpgid(0, 0);
 	if (place_fds(spawn->fds) < 0)
 		give_up(report, STEP_FDS);
+	if (spawn->directory && chdir(spawn->directory) < 0)
+		give_up(report, STEP_DIRECTORY);
 	if (spawn->raise_nofile)
 		raise_nofile();
 	if (pst_identity_assume(spawn->identity) < 0)

@@ -16,6 +16,7 @@ struct pst_spawn {
 	const char *file;
 	char *const *argv;
 	char *const *environment;
+	const char *directory; /* where it runs; NULL: where we do */
 	int fds[PST_SPAWN_FDS]; /* what becomes descriptor 0, 1, 2, 3; the last may be -1 */
 	const struct pst_identity *identity;
 	bool raise_nofile; /* the soft limit of open files becomes the hard one */

@@ -82,6 +82,7 @@ execute(struct pst_worker *worker, int output)
 	    .fds = {worker->listener, output, output, -1},
 	    .identity = &scope->identity,
 	    .environment = scope->environment,
+	    .directory = scope->directory,
 	};
 	char name[sizeof(worker->child.name)];
 	int result;
@@ -107,7 +108,8 @@ open_output(struct pst_worker *worker)
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -1;
 	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0)
-		worker->output = pst_output_new(&worker->crew->arbiter->outputs, ends[0], worker->id);
+		worker->output =
+		    pst_output_new(&worker->crew->arbiter->outputs, ends[0], worker->id);
 	if (!worker->output) {
 		close(ends[0]);
 		close(ends[1]);
@@ -202,10 +204,9 @@ pst_worker_start(struct pst_worker *worker)
 {
 	struct pst_arbiter *arbiter = worker->crew->arbiter;
 
-	snprintf(worker->socket, sizeof(worker->socket), "%u.%lu", worker->number,
-	    ++arbiter->serial);
 	snprintf(
-	    worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
+	    worker->socket, sizeof(worker->socket), "%u.%lu", worker->number, ++arbiter->serial);
+	snprintf(worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
 	worker->announced = false;
 	worker->late = false;
 	if (worker->age)

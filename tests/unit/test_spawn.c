@@ -30,8 +30,11 @@ run_script(const char *script, const struct pst_identity *identity, bool raise_n
 	static char text[4096];
 	char *argv[] = {word("sh"), word("-c"), word(script), NULL};
 	int ends[2], null = open("/dev/null", O_RDWR | O_CLOEXEC), status;
-	struct pst_spawn spawn = {
-	    .file = "/bin/sh", .argv = argv, .environment = environ, .identity = identity, .raise_nofile = raise_nofile};
+	struct pst_spawn spawn = {.file = "/bin/sh",
+	    .argv = argv,
+	    .environment = environ,
+	    .identity = identity,
+	    .raise_nofile = raise_nofile};
 	const char *step;
 	ssize_t n;
 	size_t used = 0;
