@@ -107,11 +107,11 @@ emit_server(const struct emitter *to, const struct pst_cgi_facts *facts)
  * both cases. /application is not below /app.
  */
 static struct pst_http_text
-path_info(struct pst_http_text path, const char *script_name)
+path_info(struct pst_http_text path, struct pst_http_text script_name)
 {
-	size_t n = strlen(script_name);
+	size_t n = script_name.len;
 
-	if (n == 0 || path.len < n || memcmp(path.data, script_name, n) != 0)
+	if (n == 0 || path.len < n || memcmp(path.data, script_name.data, n) != 0)
 		return path;
 	if (path.len > n && path.data[n] != '/')
 		return path;
@@ -122,13 +122,16 @@ static int
 emit_line(const struct emitter *to, const struct pst_http_request *request,
     const struct pst_cgi_facts *facts)
 {
-	struct pst_http_text path = path_info(request->target.path, facts->script_name);
+	struct pst_http_text path = facts->path_info;
 	int err;
+
+	if (path.data == NULL)
+		path = path_info(request->target.path, facts->script_name);
 
 	/* REQUEST_URI of an absolute-form target is the target as sent, as nginx has it. */
 	if ((err = emit_text(to, "REQUEST_METHOD", request->method)) ||
 	    (err = emit_text(to, "REQUEST_URI", request->target.raw)) ||
-	    (err = emit_string(to, "SCRIPT_NAME", facts->script_name)) ||
+	    (err = emit_text(to, "SCRIPT_NAME", facts->script_name)) ||
 	    (err = emit_text(to, "PATH_INFO", path)) ||
 	    (err = emit_text(to, "QUERY_STRING", request->target.query)))
 		return err;

@@ -26,7 +26,8 @@ struct pst_cgi_facts {
 	/* CONTENT_LENGTH: the spooled body's when it was chunked; -1: no body, no such parameter.
 	 */
 	int64_t body_length;
-	const char *script_name; /* --root-path: "" or "/app"; it is taken off PATH_INFO */
+	struct pst_http_text script_name; /* empty, or "/app" */
+	struct pst_http_text path_info; /* data NULL: the path of the target without script_name */
 	const char *scheme; /* "http", "https" */
 	struct pst_http_text host; /* SERVER_NAME: Host's or the proxy's, no port; empty: local's */
 	struct pst_http_text authority; /* HTTP_HOST, in place of Host's; empty: as Host says */

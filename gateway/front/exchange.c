@@ -62,6 +62,8 @@ bury(void *arg)
 	pst_spool_free(x->job.body);
 	pst_answer_free(&x->answer);
 	pst_http_request_free(&x->request);
+	free(x->normal_path);
+	free(x->full_script_name);
 	free(x);
 }
 
@@ -101,8 +103,8 @@ pst_exchange_end(struct pst_exchange **exchange)
 	pst_exchange_set_state(x, PST_EXCHANGE_ENDED);
 	x->client = NULL;
 	/* A worker that has answered whole may finish what it does after that. */
-	if (!answered)
-		pst_pool_withdraw(x->context->pool, &x->job);
+	if (!answered && x->pool != NULL)
+		pst_pool_withdraw(x->pool, &x->job);
 	else if (x->job.state != PST_JOB_IDLE)
 		pst_upstream_resume(&x->job);
 	if (x->job.state == PST_JOB_IDLE)
@@ -154,18 +156,11 @@ pst_exchange_late_input(struct pst_exchange *x, const char *what)
 
 /* --- the request --- */
 
-/* Which pool serves the request. There is one. */
-static struct pst_pool *
-route(struct pst_exchange *x)
-{
-	return x->context->pool;
-}
-
 static void
 submit(struct pst_exchange *x)
 {
 	pst_exchange_set_state(x, PST_EXCHANGE_QUEUED);
-	if (pst_pool_submit(route(x), &x->job) == 0)
+	if (pst_pool_submit(x->pool, &x->job) == 0)
 		return;
 	pst_log_error("%.*s: the queue is full: answered 503", (int)x->request.line.len,
 	    x->request.line.data);
@@ -176,7 +171,11 @@ static void
 begin_body(struct pst_exchange *x, bool some_has_come)
 {
 	pst_exchange_set_state(x, PST_EXCHANGE_BODY);
-	pst_http_body_init(&x->body, &x->request);
+	if (pst_http_body_init(
+		&x->body, &x->request, pst_pool_settings(x->pool)->limit_request_body) != 0) {
+		pst_exchange_refuse(x, x->body.refusal.status, x->body.refusal.reason, 0);
+		return;
+	}
 	x->job.body = pst_spool_new(&x->context->budget, PST_SPOOL_KEEP, BODY_MEMORY, BODY_FILE);
 	if (x->job.body == NULL) {
 		pst_exchange_refuse(x, 503, "out of memory", RETRY_AFTER);
@@ -186,6 +185,24 @@ begin_body(struct pst_exchange *x, bool some_has_come)
 		return;
 	(void)pst_http_response_continue(pst_client_out(x->client));
 	pst_client_flush(x->client);
+}
+
+/* Who asks, and what for, is settled. */
+static void
+go(struct pst_exchange *x, bool more)
+{
+	int routed = pst_exchange_route(x);
+
+	if (routed < 0) {
+		pst_exchange_refuse(x, 503, "out of memory", RETRY_AFTER);
+	} else if (routed == 0) {
+		pst_exchange_log_no_route(x);
+		pst_exchange_refuse(x, 404, NULL, 0);
+	} else if (x->request.body == PST_HTTP_BODY_NONE) {
+		submit(x);
+	} else {
+		begin_body(x, more);
+	}
 }
 
 static void
@@ -200,10 +217,8 @@ on_head(struct pst_exchange *x, bool more)
 		    (int)x->request.line.len, x->request.line.data,
 		    peer->local ? "on a unix socket" : peer->host, x->from.reason);
 		pst_exchange_refuse(x, 400, x->from.reason, 0);
-	} else if (x->request.body == PST_HTTP_BODY_NONE) {
-		submit(x);
 	} else {
-		begin_body(x, more);
+		go(x, more);
 	}
 }
 
@@ -336,7 +351,10 @@ pst_exchange_file_sent(struct pst_exchange *x, uint64_t n)
 bool
 pst_exchange_took_request(const struct pst_exchange *x)
 {
-	return x->queued_us != 0;
+	bool no_body =
+	    x->request.stage == PST_HTTP_STAGE_DONE && x->request.body == PST_HTTP_BODY_NONE;
+
+	return x->queued_us != 0 || no_body;
 }
 
 bool

@@ -19,7 +19,7 @@
 #include "gateway/front/http.h"
 #include "gateway/front/http_date.h"
 #include "gateway/front/loop.h"
-#include "gateway/front/pool.h"
+#include "gateway/front/route.h"
 #include "gateway/front/spool.h"
 #include "gateway/log_writer.h"
 
@@ -28,7 +28,7 @@ struct pst_client;
 /* What all exchanges share. */
 struct pst_exchange_context {
 	struct pst_loop *loop;
-	struct pst_pool *pool;
+	const struct pst_routes *routes; /* to a struct pst_front_pool */
 	struct pst_http_limits limits;
 	struct pst_spool_budget budget;
 	struct pst_trust *trust;

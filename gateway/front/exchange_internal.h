@@ -1,11 +1,12 @@
 /* What the files of an exchange share: exchange.c (the client's side), exchange_job.c (the
- * worker's side), exchange_log.c (the lines it leaves). */
+ * worker's side), exchange_route.c (where it goes), exchange_log.c (the lines it leaves). */
 #ifndef PST_FRONT_EXCHANGE_INTERNAL_H
 #define PST_FRONT_EXCHANGE_INTERNAL_H
 
 #include "gateway/front/answer.h"
 #include "gateway/front/client.h"
 #include "gateway/front/exchange.h"
+#include "gateway/front/front_pools.h"
 #include "gateway/front/http_body.h"
 #include "gateway/front/http_request.h"
 #include "gateway/front/worker_lines.h"
@@ -21,6 +22,12 @@ struct pst_exchange {
 	struct pst_http_request request;
 	struct pst_http_body body;
 	struct pst_forwarded from; /* who the client is, behind proxies */
+
+	struct pst_pool *pool; /* that its route leads to; NULL: not known, or there is none */
+	struct pst_http_text script_name;
+	struct pst_http_text path_info; /* data NULL: see struct pst_cgi_facts */
+	char *normal_path; /* memory for the above, where that of others will not do */
+	char *full_script_name;
 
 	struct pst_job job;
 	struct pst_answer answer; /* the worker's */
@@ -53,6 +60,15 @@ void pst_exchange_fail(struct pst_exchange *exchange, unsigned status, const cha
 /* The same for an error of the answer, ERR: what the worker sent is no response, or it cannot be
  * kept until the client takes it. */
 void pst_exchange_reject(struct pst_exchange *exchange, int err);
+
+/* Which pool serves the request, whose head is complete: 1, 0 when there is none, or
+ * PST_ERR_NOMEM. */
+int pst_exchange_route(struct pst_exchange *exchange);
+/* Take HOST[:PORT] apart: the port, 0 when there is none. */
+uint16_t pst_exchange_split_host(struct pst_http_text host, struct pst_http_text *name);
+
+/* One info line: there is no route for the request. */
+void pst_exchange_log_no_route(const struct pst_exchange *exchange);
 
 /* The status that tells the client why a body was not stored. */
 unsigned pst_exchange_status_of(int spool_error);

@@ -18,7 +18,6 @@ exchange_of(struct pst_job *job)
 void
 pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 {
-	struct pst_pool *pool = x->context->pool;
 	bool begun = pst_answer_begun(&x->answer);
 	char name[256];
 
@@ -33,7 +32,7 @@ pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 		pst_exchange_refuse(x, status, NULL, 0);
 	}
 	/* Nothing more of it is wanted. */
-	pst_pool_withdraw(pool, &x->job);
+	pst_pool_withdraw(x->pool, &x->job);
 }
 
 void
@@ -205,7 +204,7 @@ is_given_again(struct pst_exchange *x, const char *reason)
 	pst_exchange_name(x, name, sizeof(name));
 	pst_log_warning(
 	    "worker %s: %s: %s: it is given to the next free worker", x->worker, name, reason);
-	pst_pool_resubmit(x->context->pool, &x->job);
+	pst_pool_resubmit(x->pool, &x->job);
 	return true;
 }
 

@@ -48,6 +48,17 @@ pst_exchange_log_slow(const struct pst_exchange *x, const char *what, const char
 }
 
 void
+pst_exchange_log_no_route(const struct pst_exchange *x)
+{
+	const struct pst_http_text host = x->request.host;
+	char name[256];
+
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_info("client %s: %s: no route leads there (host \"%.*s\"): answered 404",
+	    client_of(x), name, shown(host.len), host.data);
+}
+
+void
 pst_exchange_log_unreadable(const struct pst_exchange *x, const char *reason)
 {
 	char name[256];
@@ -60,23 +71,6 @@ pst_exchange_log_unreadable(const struct pst_exchange *x, const char *reason)
 
 /* --- parameters --- */
 
-/* Take HOST[:PORT], which the parser has checked, apart. */
-static void
-split_host(struct pst_http_text host, struct pst_cgi_facts *facts)
-{
-	size_t name = host.len;
-
-	while (name > 0 && host.data[name - 1] >= '0' && host.data[name - 1] <= '9')
-		name--;
-	if (name == 0 || host.data[name - 1] != ':') {
-		facts->host = host;
-		return;
-	}
-	for (size_t i = name; i < host.len; i++)
-		facts->port = (uint16_t)(facts->port * 10 + (host.data[i] - '0'));
-	facts->host = (struct pst_http_text){host.data, name - 1};
-}
-
 int
 pst_exchange_params(struct pst_exchange *x,
     int (*fn)(void *arg, const char *name, size_t name_len, const char *value, size_t value_len),
@@ -84,7 +78,8 @@ pst_exchange_params(struct pst_exchange *x,
 {
 	struct pst_cgi_facts facts = {
 	    .body_length = x->job.body == NULL ? -1 : (int64_t)pst_spool_total(x->job.body),
-	    .script_name = "",
+	    .script_name = x->script_name,
+	    .path_info = x->path_info,
 	    .scheme = x->from.scheme != NULL ? x->from.scheme : "http",
 	    .client = x->from.client,
 	    .client_port = x->from.client_port,
@@ -95,7 +90,7 @@ pst_exchange_params(struct pst_exchange *x,
 		facts.host = x->from.host;
 		facts.authority = x->from.authority;
 	} else {
-		split_host(x->request.host, &facts);
+		facts.port = pst_exchange_split_host(x->request.host, &facts.host);
 	}
 	if (x->from.port != 0)
 		facts.port = x->from.port;

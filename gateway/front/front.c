@@ -1,6 +1,8 @@
 #include "gateway/front/front.h"
 
 #include "gateway/front/acceptor.h"
+#include "gateway/front/front_pools.h"
+#include "gateway/front/route.h"
 #include "gateway/front/runtime_dir.h"
 #include "gateway/front/settings.h"
 #include "gateway/front/uplink.h"
@@ -35,6 +37,9 @@ struct front {
 	struct pst_loop *loop;
 	struct pst_uplink *uplink;
 	struct pst_settings settings;
+	struct pst_pool_settings standard; /* of the one pool, where no POOL line came */
+	struct pst_front_pools pools;
+	struct pst_routes routes;
 	struct pst_acceptor *acceptor;
 	struct pst_clients clients;
 	struct pst_exchange_context context;
@@ -181,15 +186,59 @@ on_slot_broken(void *arg, const char *worker, const char *reason)
 
 /* --- lines from the arbiter --- */
 
+/* SET name value [pool] */
 static void
 on_set(struct front *front, const struct pst_control *line)
 {
-	const char *reason = pst_settings_set(&front->settings, line->words[1], line->words[2]);
+	const char *name = line->words[1], *value = line->words[2], *reason;
+	struct pst_front_pool *pool;
 
+	if (line->count == 4) {
+		pool = pst_front_pools_find(&front->pools, line->words[3]);
+		reason = pool == NULL ? "there is no such pool"
+				      : pst_pool_settings_set(&pool->settings, name, value);
+	} else {
+		reason = pst_settings_set(&front->settings, name, value);
+		if (reason != NULL && TAILQ_EMPTY(&front->pools))
+			reason = pst_pool_settings_set(&front->standard, name, value);
+	}
 	if (reason != NULL)
-		pst_log_warning(
-		    "setting %s of \"%s\" is ignored: %s", line->words[1], line->words[2], reason);
+		pst_log_warning("setting %s of \"%s\"%s%s is ignored: %s", name, value,
+		    line->count == 4 ? " of pool " : "", line->count == 4 ? line->words[3] : "",
+		    reason);
 	pst_log_set_level(front->settings.log_level);
+}
+
+/* POOL name kind */
+static void
+on_pool(struct front *front, const struct pst_control *line)
+{
+	const char *reason = pst_front_pools_add(&front->pools, line->words[1], line->words[2]);
+	char text[256];
+
+	if (reason == NULL)
+		return;
+	snprintf(text, sizeof(text), "pool %.100s: %s", line->words[1], reason);
+	refuse(front, text);
+}
+
+/* ROUTE host path pool mount */
+static void
+on_route(struct front *front, const struct pst_control *line)
+{
+	struct pst_front_pool *pool = pst_front_pools_find(&front->pools, line->words[3]);
+	bool mount = strcmp(line->words[4], "mount") == 0;
+	const char *reason = "there is no such pool";
+	char text[512];
+
+	if (pool != NULL)
+		reason =
+		    pst_routes_add(&front->routes, line->words[1], line->words[2], mount, pool);
+	if (reason == NULL)
+		return;
+	snprintf(text, sizeof(text), "route %.100s%.200s to pool %.32s: %s", line->words[1],
+	    line->words[2], line->words[3], reason);
+	refuse(front, text);
 }
 
 static void
@@ -324,6 +373,32 @@ start_clients(struct front *front)
 	return pst_clients_init(&front->clients, &front->context, &limits, on_client_left, front);
 }
 
+/* Without a POOL line there is one pool, and without a ROUTE line everything goes there. */
+static bool
+complete_routes(struct front *front)
+{
+	const char *reason = NULL;
+	struct pst_front_pool *first;
+
+	if (TAILQ_EMPTY(&front->pools)) {
+		reason = pst_front_pools_add(&front->pools, "default", "app");
+		first = TAILQ_FIRST(&front->pools);
+		if (reason == NULL) {
+			pst_pool_settings_free(&first->settings);
+			first->settings = front->standard;
+			front->standard = (struct pst_pool_settings){0};
+		}
+	}
+	first = TAILQ_FIRST(&front->pools);
+	if (reason == NULL && front->routes.count == 0)
+		reason = TAILQ_NEXT(first, link) != NULL
+			     ? "there are several pools and no routes"
+			     : pst_routes_add(&front->routes, "", "/", false, first);
+	if (reason != NULL)
+		refuse(front, reason);
+	return reason == NULL;
+}
+
 static void
 on_start(struct front *front)
 {
@@ -334,19 +409,15 @@ on_start(struct front *front)
 	    .late = on_slot_late,
 	    .broken = on_slot_broken,
 	};
-	const struct pst_pool_limits limits = {
-	    .timeout = front->settings.timeout,
-	    .max_requests = front->settings.max_requests,
-	    .max_requests_jitter = front->settings.max_requests_jitter,
-	};
 	struct pst_exchange_context *context = &front->context;
 
-	if (!compile_settings(front) || !open_spool(front))
+	if (!complete_routes(front) || !compile_settings(front) || !open_spool(front))
 		return;
 	context->limits = front->settings.limits;
 	context->keep_alive = front->settings.keep_alive > 0;
-	context->pool = pst_pool_new(front->loop, &limits, &events, front);
-	if (context->pool == NULL || start_clients(front) == -1) {
+	context->routes = &front->routes;
+	if (pst_front_pools_start(&front->pools, front->loop, &events, front) == -1 ||
+	    start_clients(front) == -1) {
 		give_up(front, "out of memory");
 		return;
 	}
@@ -362,15 +433,35 @@ is(const struct pst_control *line, const char *prefix, unsigned count)
 	return line->count == count && pst_control_is(line, prefix);
 }
 
+/* SLOT up ID PATH [POOL] */
+static void
+on_slot_up(struct front *front, const struct pst_control *line)
+{
+	struct pst_front_pool *to = TAILQ_FIRST(&front->pools);
+
+	if (line->count == 5)
+		to = pst_front_pools_find(&front->pools, line->words[4]);
+	if (to == NULL)
+		pst_log_error("worker %s was announced for pool %s, which is not known: it is "
+			      "ignored",
+		    line->words[2], line->words[4]);
+	else
+		pst_pool_slot_up(to->pool, line->words[2], line->words[3]);
+}
+
 static void
 on_line(void *arg, const struct pst_control *line)
 {
 	struct front *front = arg;
 	bool setting = front->state == SETTING;
-	struct pst_pool *pool = front->context.pool;
+	bool started = front->state == SERVING || front->state == DRAINING;
 
-	if (setting && is(line, "SET", 3))
+	if (setting && (is(line, "SET", 3) || is(line, "SET", 4)))
 		on_set(front, line);
+	else if (setting && is(line, "POOL", 3))
+		on_pool(front, line);
+	else if (setting && is(line, "ROUTE", 5))
+		on_route(front, line);
 	else if (setting && is(line, "LISTEN", 2))
 		on_listen(front, line);
 	else if (pst_control_is(line, "ERROR_LOG"))
@@ -380,12 +471,12 @@ on_line(void *arg, const struct pst_control *line)
 		on_access_log(front);
 	else if (setting && is(line, "START", 1))
 		on_start(front);
-	else if (pool != NULL && is(line, "SLOT up", 4))
-		pst_pool_slot_up(pool, line->words[2], line->words[3]);
-	else if (pool != NULL && is(line, "SLOT drain", 3))
-		pst_pool_slot_drain(pool, line->words[2]);
-	else if (pool != NULL && is(line, "SLOT down", 3))
-		pst_pool_slot_down(pool, line->words[2]);
+	else if (started && (is(line, "SLOT up", 4) || is(line, "SLOT up", 5)))
+		on_slot_up(front, line);
+	else if (started && is(line, "SLOT drain", 3))
+		pst_front_pools_slot_drain(&front->pools, line->words[2]);
+	else if (started && is(line, "SLOT down", 3))
+		pst_front_pools_slot_down(&front->pools, line->words[2]);
 	else if (is(line, "DRAIN", 1))
 		drain(front);
 	else if (is(line, "PING", 1))
@@ -415,8 +506,10 @@ set_up(struct front *front, int control_fd)
 {
 	static const struct pst_uplink_callbacks callbacks = {.line = on_line, .lost = on_lost};
 
+	TAILQ_INIT(&front->pools);
 	front->loop = pst_loop_new();
-	if (front->loop == NULL || pst_settings_init(&front->settings) == -1)
+	if (front->loop == NULL || pst_settings_init(&front->settings) == -1 ||
+	    pst_pool_settings_init(&front->standard) == -1)
 		return false;
 	front->context.loop = front->loop;
 	front->acceptor = pst_acceptor_new(front->loop, &front->clients);
@@ -434,7 +527,8 @@ tear_down(struct front *front)
 
 	pst_uplink_free(front->uplink);
 	pst_acceptor_free(front->acceptor);
-	pst_pool_free(context->pool);
+	pst_front_pools_free(&front->pools);
+	pst_routes_free(&front->routes);
 	pst_clients_free(&front->clients);
 	if (front->graceful != NULL)
 		event_free(front->graceful);
@@ -446,6 +540,7 @@ tear_down(struct front *front)
 	if (front->orphaned && front->settings.runtime_dir != NULL)
 		pst_runtime_dir_remove(front->settings.runtime_dir);
 	pst_settings_free(&front->settings);
+	pst_pool_settings_free(&front->standard);
 }
 
 int

@@ -5,7 +5,6 @@ const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS = {
     .field = 8190,
     .fields = 100,
     .head = 65536,
-    .body = 0,
     .extensions = 16384,
     .trailers = 8192,
     .map = PST_HTTP_MAP_DROP,

@@ -36,7 +36,6 @@ struct pst_http_limits {
 	size_t field; /* one field line: 431; 0: only `head` limits it */
 	size_t fields; /* number of field lines: 431; 0: PST_HTTP_FIELDS_CAP */
 	size_t head; /* request line and fields with their CRLFs: 431; 0: PST_HTTP_HEAD_CAP */
-	uint64_t body; /* decoded body: 413; 0: none */
 	size_t extensions; /* chunk extensions of one body together: 400 */
 	size_t trailers; /* trailer section of one body: 431 */
 	enum pst_http_map map;
@@ -46,7 +45,7 @@ struct pst_http_limits {
 #define PST_HTTP_FIELDS_CAP 32768
 #define PST_HTTP_METHOD_MAX 32 /* a longer method is 501 */
 
-/* 4094, 8190, 100 (as gunicorn), 64 KiB of head, no body limit, 16 KiB, 8 KiB, drop. */
+/* 4094, 8190, 100 (as gunicorn), 64 KiB of head, 16 KiB, 8 KiB, drop. */
 extern const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS;
 
 /* True when TEXT is WORD (in lower case) without regard to the case of ASCII letters. */

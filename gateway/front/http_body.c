@@ -40,11 +40,15 @@ refuse(struct pst_http_body *body, unsigned status, const char *reason)
 	return PST_ERR_PROTOCOL;
 }
 
-void
-pst_http_body_init(struct pst_http_body *body, const struct pst_http_request *request)
+static const char *const too_large = "body is larger than the limit";
+
+int
+pst_http_body_init(
+    struct pst_http_body *body, const struct pst_http_request *request, uint64_t most)
 {
 	*body = (struct pst_http_body){
 	    .limits = request->limits,
+	    .most = most != 0 ? most : INT64_MAX,
 	    .kind = request->body,
 	    .left = request->content_length,
 	    .state = request->body == PST_HTTP_BODY_CHUNKED ? SIZE : CONTENT,
@@ -52,6 +56,7 @@ pst_http_body_init(struct pst_http_body *body, const struct pst_http_request *re
 	};
 	if (body->kind == PST_HTTP_BODY_CHUNKED)
 		body->left = 0;
+	return body->left > body->most ? refuse(body, 413, too_large) : 0;
 }
 
 /* --- the line in front of a chunk (RFC 9112, 7.1 and 7.1.1) --- */
@@ -85,12 +90,10 @@ step_size(struct pst_http_body *body, unsigned char byte)
 static int
 end_size(struct pst_http_body *body, unsigned char byte)
 {
-	uint64_t cap = body->limits->body != 0 ? body->limits->body : INT64_MAX;
-
 	if (byte != '\n')
 		return refuse(body, 400, "bare CR in a chunk's first line");
-	if (body->left > cap - body->received)
-		return refuse(body, 413, "body is larger than the limit");
+	if (body->left > body->most - body->received)
+		return refuse(body, 413, too_large);
 	body->state = body->left > 0 ? DATA : TRAILER;
 	return 0;
 }

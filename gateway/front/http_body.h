@@ -14,6 +14,7 @@ struct pst_http_body {
 
 	/* Private to http_body.c. */
 	const struct pst_http_limits *limits;
+	uint64_t most;
 	enum pst_http_body_kind kind;
 	int state;
 	uint64_t left; /* of the body or the chunk */
@@ -21,8 +22,13 @@ struct pst_http_body {
 	size_t extensions, trailers, trailer_fields, trailer_len;
 };
 
-/* For the body that follows REQUEST, which is complete. done is set at once when there is none. */
-void pst_http_body_init(struct pst_http_body *body, const struct pst_http_request *request);
+/*
+ * For the body that follows REQUEST, which is complete. done is set at once when there is none.
+ * MOST is what it may have of decoded bytes, 0: any. 0, or PST_ERR_PROTOCOL when it is known to be
+ * longer: see body->refusal.
+ */
+int pst_http_body_init(
+    struct pst_http_body *body, const struct pst_http_request *request, uint64_t most);
 
 /*
  * Look at N bytes that follow the head. *CONSUMED of them are done with; *PIECE is the content

@@ -323,15 +323,11 @@ settle_encoding(struct pst_http_request *request, const struct govern *govern)
 static int
 settle_length(struct pst_http_request *request, const struct pst_http_field *length)
 {
-	uint64_t limit = request->limits->body;
-
 	switch (pst_http_number(length->value, &request->content_length)) {
 	case 0: break;
 	case PST_ERR_LIMIT: return refuse(request, 413, "Content-Length is beyond any limit");
 	default: return refuse(request, 400, "malformed Content-Length");
 	}
-	if (limit != 0 && request->content_length > limit)
-		return refuse(request, 413, "body is larger than the limit");
 	if (request->content_length > 0)
 		request->body = PST_HTTP_BODY_LENGTH;
 	return 0;

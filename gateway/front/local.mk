@@ -34,8 +34,12 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/http_target.h \
 	%D%/pace.c \
 	%D%/pace.h \
+	%D%/path.c \
+	%D%/path.h \
 	%D%/peer_address.c \
 	%D%/peer_address.h \
+	%D%/route.c \
+	%D%/route.h \
 	%D%/spool.c \
 	%D%/spool.h \
 	%D%/trust.c \
@@ -61,10 +65,13 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/exchange_internal.h \
 	%D%/exchange_job.c \
 	%D%/exchange_log.c \
+	%D%/exchange_route.c \
 	%D%/foreign.c \
 	%D%/foreign.h \
 	%D%/front.c \
 	%D%/front.h \
+	%D%/front_pools.c \
+	%D%/front_pools.h \
 	%D%/job.c \
 	%D%/job.h \
 	%D%/loop.c \

@@ -11,9 +11,6 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Requests that wait at once. */
-#define QUEUE_LIMIT 10000
-
 /*
  *	            GET_VALUES_RESULT         given
  *	 STARTING ─────────────────► IDLE ◄─────────► BUSY
@@ -62,7 +59,9 @@ struct pst_pool {
 	struct slot_list others;
 	struct pst_task dispatch;
 	struct pst_upstream_deadlines deadlines;
-	struct pst_pool_limits limits;
+	const char *name;
+	enum pst_pool_kind kind;
+	const struct pst_pool_settings *settings;
 	const struct pst_pool_events *events;
 	void *arg; /* of the events */
 };
@@ -258,15 +257,15 @@ find(struct pst_pool *pool, const char *worker)
 
 /* How many requests a new worker serves before it is worn; 0: no limit. */
 static uint64_t
-choose_wear(const struct pst_pool_limits *limits)
+choose_wear(const struct pst_pool_settings *settings)
 {
 	uint64_t random = 0;
 
-	if (limits->max_requests == 0)
+	if (settings->max_requests == 0)
 		return 0;
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
 		random = pst_loop_now();
-	return limits->max_requests + random % (limits->max_requests_jitter + 1);
+	return settings->max_requests + random % (settings->max_requests_jitter + 1);
 }
 
 void
@@ -301,7 +300,7 @@ pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path)
 	slot->pool = pool;
 	slot->state = STARTING;
 	slot->list = &pool->others;
-	slot->wears_at = choose_wear(&pool->limits);
+	slot->wears_at = choose_wear(pool->settings);
 	pst_task_init(&slot->burial, bury, slot);
 	TAILQ_INSERT_TAIL(slot->list, slot, link);
 }
@@ -341,7 +340,7 @@ pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
 int
 pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
 {
-	if (pool->queued >= QUEUE_LIMIT)
+	if (pool->queued >= pool->settings->queue_limit)
 		return -1;
 	pst_job_set_state(job, PST_JOB_QUEUED);
 	TAILQ_INSERT_TAIL(&pool->queue, job, link);
@@ -378,22 +377,36 @@ pst_pool_queued(const struct pst_pool *pool)
 	return pool->queued;
 }
 
+const char *
+pst_pool_name(const struct pst_pool *pool)
+{
+	return pool->name;
+}
+
+const struct pst_pool_settings *
+pst_pool_settings(const struct pst_pool *pool)
+{
+	return pool->settings;
+}
+
 /* --- life --- */
 
 struct pst_pool *
-pst_pool_new(struct pst_loop *loop, const struct pst_pool_limits *limits,
-    const struct pst_pool_events *events, void *arg)
+pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
+    const struct pst_pool_settings *settings, const struct pst_pool_events *events, void *arg)
 {
 	struct pst_pool *pool = calloc(1, sizeof(*pool));
 
 	if (pool == NULL)
 		return NULL;
-	if (pst_upstream_deadlines_init(&pool->deadlines, loop, limits->timeout) == -1) {
+	if (pst_upstream_deadlines_init(&pool->deadlines, loop, settings->timeout) == -1) {
 		free(pool);
 		return NULL;
 	}
 	pool->loop = loop;
-	pool->limits = *limits;
+	pool->name = name;
+	pool->kind = kind;
+	pool->settings = settings;
 	pool->events = events;
 	pool->arg = arg;
 	TAILQ_INIT(&pool->queue);

@@ -7,6 +7,7 @@
 
 #include "gateway/front/job.h"
 #include "gateway/front/loop.h"
+#include "gateway/front/settings.h"
 
 /* What the arbiter is to be told; see "Control lines" in docs/architecture.md. */
 struct pst_pool_events {
@@ -18,17 +19,17 @@ struct pst_pool_events {
 	void (*broken)(void *arg, const char *worker, const char *reason);
 };
 
-struct pst_pool_limits {
-	uint64_t timeout; /* ms; 0: none */
-	uint64_t max_requests; /* that a worker serves before it is worn; 0: no limit */
-	uint64_t max_requests_jitter; /* for each worker up to so many more, at random */
+enum pst_pool_kind {
+	PST_POOL_APP, /* our adapters */
+	PST_POOL_PROGRAM, /* FastCGI programs that the arbiter starts */
+	PST_POOL_REMOTE, /* a FastCGI server that nobody of ours starts */
 };
 
 struct pst_pool;
 
-/* NULL when memory is short. EVENTS must outlive the pool. */
-struct pst_pool *pst_pool_new(struct pst_loop *loop, const struct pst_pool_limits *limits,
-    const struct pst_pool_events *events, void *arg);
+/* NULL when memory is short. NAME, SETTINGS and EVENTS must outlive the pool. */
+struct pst_pool *pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
+    const struct pst_pool_settings *settings, const struct pst_pool_events *events, void *arg);
 /* No job is left in it. NULL is allowed. */
 void pst_pool_free(struct pst_pool *pool);
 
@@ -54,5 +55,7 @@ void pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job);
 void pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job);
 
 size_t pst_pool_queued(const struct pst_pool *pool);
+const char *pst_pool_name(const struct pst_pool *pool);
+const struct pst_pool_settings *pst_pool_settings(const struct pst_pool *pool);
 
 #endif

@@ -11,6 +11,9 @@
 /* A hundred years: what is more would overflow the clock's arithmetic. */
 #define SECONDS_MAX 3153600000u
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const char *const out_of_memory = "out of memory";
 static const char *const not_a_number = "not a number, or too large";
 
 /* A number of digits only, at most MAX: 0, or -1. */
@@ -66,10 +69,21 @@ set_text(void *to, const char *value)
 	char **text = to, *copy = strdup(value);
 
 	if (copy == NULL)
-		return "out of memory";
+		return out_of_memory;
 	free(*text);
 	*text = copy;
 	return NULL;
+}
+
+/* Which of COUNT names VALUE is; COUNT: none. */
+static size_t
+find_name(const char *const *names, size_t count, const char *value)
+{
+	size_t i = 0;
+
+	while (i < count && strcmp(value, names[i]) != 0)
+		i++;
+	return i;
 }
 
 static const char *
@@ -80,14 +94,46 @@ set_map(void *to, const char *value)
 	    [PST_HTTP_MAP_REFUSE] = "refuse",
 	    [PST_HTTP_MAP_DANGEROUS] = "dangerous",
 	};
+	size_t i = find_name(names, COUNT(names), value);
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (strcmp(value, names[i]) == 0) {
-			*(enum pst_http_map *)to = (enum pst_http_map)i;
-			return NULL;
-		}
-	}
-	return "not one of drop, refuse, dangerous";
+	if (i == COUNT(names))
+		return "not one of drop, refuse, dangerous";
+	*(enum pst_http_map *)to = (enum pst_http_map)i;
+	return NULL;
+}
+
+static const char *
+set_retry(void *to, const char *value)
+{
+	static const char *const names[] = {
+	    [PST_RETRY_NEVER] = "never",
+	    [PST_RETRY_IDEMPOTENT] = "idempotent",
+	};
+	size_t i = find_name(names, COUNT(names), value);
+
+	if (i == COUNT(names))
+		return "not one of never, idempotent";
+	*(enum pst_retry *)to = (enum pst_retry)i;
+	return NULL;
+}
+
+/* A '/' at the end says nothing: SCRIPT_NAME has none. */
+static const char *
+set_root_path(void *to, const char *value)
+{
+	char *path, **text = to;
+	size_t len = strlen(value);
+
+	while (len > 0 && value[len - 1] == '/')
+		len--;
+	if (len > 0 && value[0] != '/')
+		return "it must begin with '/'";
+	path = strndup(value, len);
+	if (path == NULL)
+		return out_of_memory;
+	free(*text);
+	*text = path;
+	return NULL;
 }
 
 static const char *
@@ -96,16 +142,18 @@ set_level(void *to, const char *value)
 	return pst_log_level_parse(value, to) ? NULL : "not a level";
 }
 
-static const struct {
+/* --- the tables --- */
+
+struct setting {
 	const char *name;
 	size_t offset;
 	const char *(*set)(void *to, const char *value);
-} table[] = {
+};
+
+static const struct setting of_gateway[] = {
 #define AT(member) offsetof(struct pst_settings, member)
-    {"timeout", AT(timeout), set_seconds},
     {"graceful_timeout", AT(graceful_timeout), set_seconds},
-    {"max_requests", AT(max_requests), set_bytes},
-    {"max_requests_jitter", AT(max_requests_jitter), set_bytes},
+    {"drain_delay", AT(drain_delay), set_seconds},
     {"keep_alive", AT(keep_alive), set_seconds},
     {"client_header_timeout", AT(client_header_timeout), set_seconds},
     {"client_body_timeout", AT(client_body_timeout), set_seconds},
@@ -114,7 +162,6 @@ static const struct {
     {"limit_request_line", AT(limits.line), set_size},
     {"limit_request_fields", AT(limits.fields), set_size},
     {"limit_request_field_size", AT(limits.field), set_size},
-    {"limit_request_body", AT(limits.body), set_bytes},
     {"header_map", AT(limits.map), set_map},
     {"log_level", AT(log_level), set_level},
     {"forwarded_allow_ips", AT(forwarded_allow_ips), set_text},
@@ -125,21 +172,48 @@ static const struct {
 #undef AT
 };
 
-const char *
-pst_settings_set(struct pst_settings *settings, const char *name, const char *value)
+static const struct setting of_pool[] = {
+#define AT(member) offsetof(struct pst_pool_settings, member)
+    {"timeout", AT(timeout), set_seconds},
+    {"request_timeout", AT(request_timeout), set_seconds},
+    {"queue_timeout", AT(queue_timeout), set_seconds},
+    {"queue_limit", AT(queue_limit), set_bytes},
+    {"max_requests", AT(max_requests), set_bytes},
+    {"max_requests_jitter", AT(max_requests_jitter), set_bytes},
+    {"limit_request_body", AT(limit_request_body), set_bytes},
+    {"retry", AT(retry), set_retry},
+    {"root_path", AT(root_path), set_root_path},
+#undef AT
+};
+
+static const char *
+set(const struct setting *table, size_t count, void *settings, const char *name, const char *value)
 {
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (strcmp(name, table[i].name) == 0)
 			return table[i].set((char *)settings + table[i].offset, value);
 	}
 	return "no such setting";
 }
 
+const char *
+pst_settings_set(struct pst_settings *settings, const char *name, const char *value)
+{
+	return set(of_gateway, COUNT(of_gateway), settings, name, value);
+}
+
+const char *
+pst_pool_settings_set(struct pst_pool_settings *settings, const char *name, const char *value)
+{
+	return set(of_pool, COUNT(of_pool), settings, name, value);
+}
+
+/* --- defaults --- */
+
 int
 pst_settings_init(struct pst_settings *settings)
 {
 	*settings = (struct pst_settings){
-	    .timeout = 30000,
 	    .graceful_timeout = 30000,
 	    .keep_alive = 75000,
 	    .client_header_timeout = 60000,
@@ -162,4 +236,21 @@ pst_settings_free(struct pst_settings *settings)
 	free(settings->access_logformat);
 	free(settings->spool_dir);
 	free(settings->runtime_dir);
+}
+
+int
+pst_pool_settings_init(struct pst_pool_settings *settings)
+{
+	*settings = (struct pst_pool_settings){
+	    .timeout = 30000,
+	    .queue_limit = 2048,
+	    .root_path = strdup(""),
+	};
+	return settings->root_path == NULL ? -1 : 0;
+}
+
+void
+pst_pool_settings_free(struct pst_pool_settings *settings)
+{
+	free(settings->root_path);
 }

@@ -1,4 +1,7 @@
-/* The gateway's settings, as SET lines bring them; named as the long options with '_' for '-'. */
+/*
+ * The gateway's settings and those of its pools, as SET lines bring them; named as the long options
+ * with '_' for '-'.
+ */
 #ifndef PST_FRONT_SETTINGS_H
 #define PST_FRONT_SETTINGS_H
 
@@ -8,10 +11,8 @@
 #include <stdint.h>
 
 struct pst_settings {
-	uint64_t timeout; /* ms; 0: none */
 	uint64_t graceful_timeout; /* ms */
-	uint64_t max_requests; /* of a worker; 0: no limit */
-	uint64_t max_requests_jitter;
+	uint64_t drain_delay; /* ms */
 	uint64_t keep_alive; /* ms; 0: every answer is its connection's last */
 	uint64_t client_header_timeout; /* ms; 0: none, as the next two */
 	uint64_t client_body_timeout;
@@ -26,11 +27,34 @@ struct pst_settings {
 	char *runtime_dir; /* NULL: not told */
 };
 
-/* The defaults: 0, or -1 when memory is short. */
+enum pst_retry {
+	PST_RETRY_NEVER,
+	PST_RETRY_IDEMPOTENT,
+};
+
+struct pst_pool_settings {
+	uint64_t timeout; /* ms; 0: none, as the next two */
+	uint64_t request_timeout;
+	uint64_t queue_timeout;
+	uint64_t queue_limit; /* requests */
+	uint64_t max_requests; /* of a worker; 0: no limit */
+	uint64_t max_requests_jitter;
+	uint64_t limit_request_body; /* bytes; 0: no limit */
+	enum pst_retry retry;
+	char *root_path; /* "" or "/app" */
+};
+
+/* The defaults: 0, or -1 when memory is short; it may be freed even so. */
 int pst_settings_init(struct pst_settings *settings);
 void pst_settings_free(struct pst_settings *settings);
 
 /* Set NAME to VALUE: NULL, or a constant phrase that says why not; nothing is changed then. */
 const char *pst_settings_set(struct pst_settings *settings, const char *name, const char *value);
+
+/* The same for a pool's. */
+int pst_pool_settings_init(struct pst_pool_settings *settings);
+void pst_pool_settings_free(struct pst_pool_settings *settings);
+const char *pst_pool_settings_set(
+    struct pst_pool_settings *settings, const char *name, const char *value);
 
 #endif

@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct pst_http_limits choices[] = {
     {.line = 4094, .field = 8190, .fields = 100, .head = 65536},
-    {.line = 40, .field = 20, .fields = 3, .head = 120, .body = 100},
+    {.line = 40, .field = 20, .fields = 3, .head = 120},
     {.map = PST_HTTP_MAP_DANGEROUS},
     {.map = PST_HTTP_MAP_REFUSE, .head = 100},
 };

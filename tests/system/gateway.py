@@ -6,7 +6,7 @@ import socket
 import struct
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import fcgi
@@ -15,6 +15,10 @@ from penstock import PATIENCE, eventually
 from raw import Client
 
 VALUES = {b"FCGI_MAX_CONNS": b"1", b"FCGI_MAX_REQS": b"1", b"FCGI_MPXS_CONNS": b"0"}
+POOL_SETTINGS = {
+    "timeout", "request_timeout", "queue_timeout", "queue_limit", "max_requests",
+    "max_requests_jitter", "limit_request_body", "retry", "root_path",
+}  # fmt: skip
 OK = b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -128,9 +132,38 @@ class Worker:
 
 
 class Gateway:
-    """A gateway process with its control channel in the test's hand."""
+    """A gateway process with its control channel in the test's hand. POOLS has settings of each
+    pool, SETTINGS are the gateway's and those of all pools; ROUTES are ROUTE lines without that
+    word, `%` for any host: `% /blog/ blog mount`."""
 
-    def __init__(self, directory: Path, nofile: int | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nofile: int | None = None,
+        pools: Mapping[str, Mapping[str, str]] | None = None,
+        routes: Sequence[str] = (),
+        **settings: str,
+    ) -> None:
+        self.begin(directory, nofile)
+        self.pools = dict(pools or {"default": {}})
+        for pool, own in self.pools.items():
+            self.tell(f"POOL {pool} app")
+            common = {name: value for name, value in settings.items() if name in POOL_SETTINGS}
+            for name, value in (common | dict(own)).items():
+                self.tell(f"SET {name} {value} {pool}")
+        for name, value in ({"log_level": "debug"} | settings).items():
+            if name not in POOL_SETTINGS:
+                self.tell(f"SET {name} {value}")
+        for route in routes:
+            self.tell(f"ROUTE {route}")
+        self.tell(f"LISTEN 127.0.0.1:{self.address[1]}", self.listener.fileno())
+        with open(self.access_file, "wb") as access:
+            self.tell("ACCESS_LOG", access.fileno())
+        self.tell("START")
+        self.expect("READY")
+
+    def begin(self, directory: Path, nofile: int | None = None) -> None:
+        """Start it, and tell it nothing."""
         self.directory = directory
         self.log_file = directory / "error.log"
         self.access_file = directory / "access.log"
@@ -142,13 +175,6 @@ class Gateway:
         self.buffer = b""
         self.lines: list[str] = []
         self._start(theirs, nofile)
-        for name, value in ({"log_level": "debug"} | settings).items():
-            self.tell(f"SET {name} {value}")
-        self.tell(f"LISTEN 127.0.0.1:{self.address[1]}", self.listener.fileno())
-        with open(self.access_file, "wb") as access:
-            self.tell("ACCESS_LOG", access.fileno())
-        self.tell("START")
-        self.expect("READY")
 
     def _start(self, control: socket.socket, nofile: int | None) -> None:
         fd = control.fileno()
@@ -218,19 +244,28 @@ class Gateway:
     # ---- workers
 
     def worker(
-        self, name: str, handle: Callable[[Exchange], None], kind: type[Worker] = Worker
+        self,
+        name: str,
+        handle: Callable[[Exchange], None],
+        kind: type[Worker] = Worker,
+        pool: str | None = None,
     ) -> Worker:
-        """Announce a worker called NAME, "3.17"; it is usable when this returns."""
-        worker = self.announce(name, handle, kind)
+        """Announce a worker called NAME, "3.17", of POOL or the first one; it is usable when this
+        returns."""
+        worker = self.announce(name, handle, kind, pool)
         self.wait_line(f"SLOT usable {name}")
         return worker
 
     def announce(
-        self, name: str, handle: Callable[[Exchange], None], kind: type[Worker] = Worker
+        self,
+        name: str,
+        handle: Callable[[Exchange], None],
+        kind: type[Worker] = Worker,
+        pool: str | None = None,
     ) -> Worker:
         worker = kind(self.directory, name, handle)
         self.workers.append(worker)
-        self.tell(f"SLOT up {name} {worker.path}")
+        self.tell(f"SLOT up {name} {worker.path} {pool or next(iter(self.pools))}")
         return worker
 
     def down(self, name: str, worker: Worker) -> None:

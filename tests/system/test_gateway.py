@@ -688,7 +688,7 @@ def test_no_descriptors_left(tmp_path: Path) -> None:
 def test_a_wrong_setting_is_said(tmp_path: Path) -> None:
     with Gateway(tmp_path, timeout="soon", nonsense="1") as gateway:
         gateway.tell("WHAT is this")
-        gateway.wait_log('setting timeout of "soon" is ignored: not a number')
+        gateway.wait_log('setting timeout of "soon" of pool default is ignored: not a number')
         gateway.wait_log('setting nonsense of "1" is ignored: no such setting')
         gateway.wait_log("not understood and ignored: WHAT is")
         gateway.tell("PING")

@@ -19,3 +19,7 @@ unit_tests += %D%/test_cgi_params
 unit_tests += %D%/test_forwarded
 %C%_test_forwarded_SOURCES = %D%/test_forwarded.c $(cgi_failmalloc)
 %C%_test_forwarded_LDFLAGS = $(failmalloc_wrap)
+
+unit_tests += %D%/test_path %D%/test_route
+%C%_test_route_SOURCES = %D%/test_route.c $(cgi_failmalloc)
+%C%_test_route_LDFLAGS = $(failmalloc_wrap)

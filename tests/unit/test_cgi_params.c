@@ -16,7 +16,8 @@ static struct pst_peer_address unix_end = {.local = true};
 
 #define FACTS(length, script, scheme, host, port)                                                  \
 	{                                                                                          \
-		length, script, scheme, host, NO_HOST, port, "192.0.2.7", 5555, &local             \
+		length, HOST(script), NO_HOST, scheme, host, NO_HOST, port, "192.0.2.7", 5555,     \
+		    &local                                                                         \
 	}
 #define NO_HOST                                                                                    \
 	{                                                                                          \
@@ -81,19 +82,25 @@ static const struct params_case cases[] = {
 	"SCRIPT_NAME=/app\nPATH_INFO=/x\n"},
     {"a root path itself", "GET /app HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
 	"SCRIPT_NAME=/app\nPATH_INFO=\n"},
+    {"a mounted application", "GET /app//x HTTP/1.1\r\nHost: h\r\n\r\n",
+	{-1, HOST("/site/app"), HOST("//x"), "http", NO_HOST, NO_HOST, 0, "192.0.2.7", 5555,
+	    &local},
+	"SCRIPT_NAME=/site/app\nPATH_INFO=//x\nREQUEST_URI=/app//x\n"},
     {"not below the root path", "GET /apple HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
 	"PATH_INFO=/apple\n"},
     {"a unix peer", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-	{-1, "", "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end},
+	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end},
 	"REMOTE_ADDR=\nREMOTE_PORT=\nSERVER_ADDR=\nSERVER_NAME=localhost\nSERVER_PORT=80\n"},
     {"no host on IPv6", "GET / HTTP/1.0\r\n\r\n",
-	{-1, "", "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6},
+	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6},
 	"SERVER_NAME=[::1]\nSERVER_PORT=8000\nSERVER_ADDR=::1\n!HTTP_HOST\n"},
     {"a proxy's host for Host's", "GET / HTTP/1.1\r\nhOST: inside\r\nX-Host: h\r\n\r\n",
-	{-1, "", "https", HOST("shop.example"), HOST("shop.example:8443"), 8443, "::1", 7, &local},
+	{-1, NO_HOST, NO_HOST, "https", HOST("shop.example"), HOST("shop.example:8443"), 8443,
+	    "::1", 7, &local},
 	"SERVER_NAME=shop.example\nSERVER_PORT=8443\nHTTP_HOST=shop.example:8443\nHTTP_X_HOST=h\n"},
     {"a proxy's host without a Host", "GET / HTTP/1.0\r\n\r\n",
-	{-1, "", "http", HOST("shop.example"), HOST("shop.example"), 0, "::1", 7, &local},
+	{-1, NO_HOST, NO_HOST, "http", HOST("shop.example"), HOST("shop.example"), 0, "::1", 7,
+	    &local},
 	"SERVER_NAME=shop.example\nSERVER_PORT=80\nHTTP_HOST=shop.example\n"},
     {"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN, "REQUEST_URI=*\nPATH_INFO=*\n"},
     {"absolute form", "GET http://example.com/x?y HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN,

@@ -19,7 +19,9 @@ struct body_case {
 };
 
 static const struct pst_http_limits limits = {
-    .field = 10, .fields = 2, .body = 20, .extensions = 20, .trailers = 30};
+    .field = 10, .fields = 2, .extensions = 20, .trailers = 30};
+/* Of decoded bytes. */
+#define MOST 20
 
 static const struct body_case chunked[] = {
     {"9112 7.1 nothing", BYTES("0\r\n\r\n"), 0, "", 0},
@@ -169,7 +171,7 @@ decode(const struct pst_http_request *request, const struct body_case *c, size_t
 	struct pst_http_body body;
 
 	*outcome = (struct outcome){0};
-	pst_http_body_init(&body, request);
+	ck_assert_int_eq(pst_http_body_init(&body, request, MOST), 0);
 	for (size_t at = 0; at < c->len && outcome->rc == 0;) {
 		size_t n = at == 0 ? first : step;
 		char *piece;
@@ -264,11 +266,24 @@ START_TEST(test_none)
 	struct pst_http_text piece;
 	size_t consumed;
 
-	pst_http_body_init(&body, &request);
+	ck_assert_int_eq(pst_http_body_init(&body, &request, MOST), 0);
 	ck_assert(body.done);
 	ck_assert_int_eq(pst_http_body_decode(&body, "GET", 3, &consumed, &piece), 1);
 	ck_assert_uint_eq(consumed, 0);
 	ck_assert_uint_eq(piece.len, 0);
+}
+END_TEST
+
+START_TEST(test_limit)
+{
+	struct pst_http_request request = {
+	    .limits = &limits, .body = PST_HTTP_BODY_LENGTH, .content_length = 10};
+	struct pst_http_body body;
+
+	ck_assert_int_eq(pst_http_body_init(&body, &request, 10), 0);
+	ck_assert_int_eq(pst_http_body_init(&body, &request, 9), PST_ERR_PROTOCOL);
+	ck_assert_uint_eq(body.refusal.status, 413);
+	ck_assert_str_eq(body.refusal.reason, "body is larger than the limit");
 }
 END_TEST
 
@@ -283,7 +298,7 @@ START_TEST(test_no_copy)
 	struct pst_http_text piece;
 	size_t consumed;
 
-	pst_http_body_init(&body, &request);
+	ck_assert_int_eq(pst_http_body_init(&body, &request, 0), 0);
 	ck_assert_int_eq(pst_http_body_decode(&body, bytes, sizeof(bytes), &consumed, &piece), 0);
 	ck_assert_ptr_eq(piece.data, bytes);
 	ck_assert_uint_eq(piece.len, sizeof(bytes));
@@ -303,6 +318,7 @@ main(void)
 	tcase_add_loop_test(bodies, test_length, 0, sizeof(of_five) / sizeof(of_five[0]));
 	tcase_add_test(bodies, test_trailer_size);
 	tcase_add_test(bodies, test_none);
+	tcase_add_test(bodies, test_limit);
 	tcase_add_test(bodies, test_no_copy);
 	suite_add_tcase(suite, bodies);
 	runner = srunner_create(suite);
