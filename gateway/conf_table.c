@@ -60,7 +60,7 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
     [PST_OPT_LIMIT_REQUEST_FIELD_SIZE] = {"limit-request-field_size", NULL, 0, PST_KIND_VALUE,
 	PST_TO_GATEWAY, PST_SCOPE_TOP, "N", "8190", NULL, pst_check_number},
     [PST_OPT_LIMIT_REQUEST_BODY] = {"limit-request-body", NULL, 0, PST_KIND_SIZE, PST_TO_GATEWAY,
-	PST_SCOPE_TOP, "BYTES", "0", NULL, pst_check_size},
+	PST_SCOPE_POOL, "BYTES", "0", NULL, pst_check_size},
     [PST_OPT_HEADER_MAP] = {"header-map", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_TOP,
 	"HOW", "drop", NULL, pst_check_header_map},
     [PST_OPT_FORWARDED_ALLOW_IPS] = {"forwarded-allow-ips", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY,

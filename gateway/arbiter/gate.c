@@ -16,11 +16,8 @@ pst_gate_announce(struct pst_gate *gate, struct pst_worker *worker)
 	if (!gate->child.channel)
 		return;
 	worker->announced = true;
-	if (worker->crew->prefix[0])
-		pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path,
-		    pst_crew_name(worker->crew), NULL);
-	else
-		pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path, NULL);
+	pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path,
+	    pst_crew_name(worker->crew), NULL);
 }
 
 void

@@ -55,10 +55,6 @@ pst_gate_send_settings(struct pst_gate *gate)
 
 	send_scope(channel, generation->conf, PST_SCOPE_TOP, NULL);
 	pst_channel_send(channel, "SET", "runtime_dir", gate->arbiter->rundir.path, NULL);
-	if (!pst_conf_has_named_pools(generation->conf)) {
-		send_scope(channel, generation->conf, PST_SCOPE_POOL, NULL);
-		return;
-	}
 	for (size_t i = 0; i < generation->count; i++)
 		send_pool(channel, generation->pools[i]);
 	send_routes(channel, generation->conf);

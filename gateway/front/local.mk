@@ -70,6 +70,8 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/foreign.h \
 	%D%/front.c \
 	%D%/front.h \
+	%D%/front_internal.h \
+	%D%/front_lines.c \
 	%D%/front_pools.c \
 	%D%/front_pools.h \
 	%D%/job.c \

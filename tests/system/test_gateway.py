@@ -392,7 +392,7 @@ def test_a_worker_that_does_not_speak_fastcgi(gateway: Gateway, greeting: bytes)
 
 
 def test_a_worker_that_is_not_there(gateway: Gateway) -> None:
-    gateway.tell("SLOT up 1.1 /nowhere/1.1.sock")
+    gateway.tell("SLOT up 1.1 /nowhere/1.1.sock default")
     assert "No%20such%20file" in gateway.expect("SLOT broken 1.1 ")
 
 

@@ -1,0 +1,191 @@
+#include "gateway/front/front_internal.h"
+#include "gateway/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* SET name value */
+static void
+on_set(struct pst_front *front, const struct pst_control *line)
+{
+	const char *name = line->words[1], *value = line->words[2];
+	const char *reason = pst_settings_set(&front->settings, name, value);
+
+	if (reason != NULL)
+		pst_log_warning("setting %s of \"%s\" is ignored: %s", name, value, reason);
+	pst_log_set_level(front->settings.log_level);
+}
+
+/* SET name value pool */
+static void
+on_set_pool(struct pst_front *front, const struct pst_control *line)
+{
+	const char *name = line->words[1], *value = line->words[2], *of = line->words[3];
+	struct pst_front_pool *pool = pst_front_pools_find(&front->pools, of);
+	const char *reason = "there is no such pool";
+
+	if (pool != NULL)
+		reason = pst_pool_settings_set(&pool->settings, name, value);
+	if (reason != NULL)
+		pst_log_warning(
+		    "setting %s of \"%s\" of pool %s is ignored: %s", name, value, of, reason);
+}
+
+/* POOL name kind */
+static void
+on_pool(struct pst_front *front, const struct pst_control *line)
+{
+	const char *reason = pst_front_pools_add(&front->pools, line->words[1], line->words[2]);
+	char text[256];
+
+	if (reason == NULL)
+		return;
+	snprintf(text, sizeof(text), "pool %.100s: %s", line->words[1], reason);
+	pst_front_refuse(front, text);
+}
+
+/* ROUTE host path pool mount */
+static void
+on_route(struct pst_front *front, const struct pst_control *line)
+{
+	struct pst_front_pool *pool = pst_front_pools_find(&front->pools, line->words[3]);
+	bool mount = strcmp(line->words[4], "mount") == 0;
+	const char *reason = "there is no such pool";
+	char text[512];
+
+	if (pool != NULL)
+		reason =
+		    pst_routes_add(&front->routes, line->words[1], line->words[2], mount, pool);
+	if (reason == NULL)
+		return;
+	snprintf(text, sizeof(text), "route %.100s%.200s to pool %.32s: %s", line->words[1],
+	    line->words[2], line->words[3], reason);
+	pst_front_refuse(front, text);
+}
+
+static void
+on_listen(struct pst_front *front, const struct pst_control *line)
+{
+	int fd = pst_uplink_take_fd(front->uplink);
+
+	if (fd == -1) {
+		pst_front_give_up(front, "a listener came without its descriptor");
+	} else if (pst_acceptor_add(front->acceptor, fd, line->words[1]) == -1) {
+		close(fd);
+		pst_front_give_up(front, "out of memory");
+	}
+}
+
+/* The line of the access log that stands where lines were dropped. */
+static size_t
+dropped_line(void *arg, uint64_t count, char *line, size_t size)
+{
+	(void)arg;
+	(void)line;
+	(void)size;
+	pst_log_warning("%" PRIu64 " lines of the access log were dropped: it is not written "
+			"as fast as they come",
+	    count);
+	return 0;
+}
+
+/* Standard error is the error log: an opened file takes its place. */
+static void
+on_error_log(struct pst_front *front)
+{
+	int fd = pst_uplink_take_fd(front->uplink);
+
+	if (fd == -1) {
+		pst_log_error("the error log was not opened again: its descriptor is missing");
+		return;
+	}
+	if (dup2(fd, STDOUT_FILENO) == -1 || dup2(fd, STDERR_FILENO) == -1)
+		pst_log_error("the error log was not opened again: %s", strerror(errno));
+	close(fd);
+}
+
+static void
+on_access_log(struct pst_front *front)
+{
+	int fd = pst_uplink_take_fd(front->uplink);
+
+	if (fd == -1) {
+		pst_front_give_up(front, "the access log came without its descriptor");
+		return;
+	}
+	if (front->context.access_log_writer != NULL) {
+		pst_log_writer_reopen(front->context.access_log_writer, fd);
+		return;
+	}
+	front->context.access_log_writer =
+	    pst_log_writer_new(fd, PST_LOG_RING, dropped_line, front);
+	if (front->context.access_log_writer == NULL) {
+		close(fd);
+		pst_front_give_up(front, "the access log cannot be written");
+	}
+}
+
+/* True when LINE is the one called PREFIX and has COUNT words. */
+static bool
+is(const struct pst_control *line, const char *prefix, unsigned count)
+{
+	return line->count == count && pst_control_is(line, prefix);
+}
+
+/* SLOT up ID PATH POOL */
+static void
+on_slot_up(struct pst_front *front, const struct pst_control *line)
+{
+	const char *worker = line->words[2], *of = line->words[4];
+	struct pst_front_pool *to = pst_front_pools_find(&front->pools, of);
+
+	if (to != NULL)
+		pst_pool_slot_up(to->pool, worker, line->words[3]);
+	else
+		pst_log_error("worker %s is ignored: there is no pool %s", worker, of);
+}
+
+void
+pst_front_on_line(void *arg, const struct pst_control *line)
+{
+	struct pst_front *front = arg;
+	bool setting = front->state == PST_FRONT_SETTING;
+	bool started = front->state == PST_FRONT_SERVING || front->state == PST_FRONT_DRAINING;
+
+	if (front->state == PST_FRONT_OVER)
+		return;
+	if (setting && is(line, "SET", 3))
+		on_set(front, line);
+	else if (setting && is(line, "SET", 4))
+		on_set_pool(front, line);
+	else if (setting && is(line, "POOL", 3))
+		on_pool(front, line);
+	else if (setting && is(line, "ROUTE", 5))
+		on_route(front, line);
+	else if (setting && is(line, "LISTEN", 2))
+		on_listen(front, line);
+	else if (pst_control_is(line, "ERROR_LOG"))
+		on_error_log(front);
+	else if ((setting || front->context.access_log_writer != NULL) &&
+		 pst_control_is(line, "ACCESS_LOG"))
+		on_access_log(front);
+	else if (setting && is(line, "START", 1))
+		pst_front_start(front);
+	else if (started && is(line, "SLOT up", 5))
+		on_slot_up(front, line);
+	else if (started && is(line, "SLOT drain", 3))
+		pst_front_pools_slot_drain(&front->pools, line->words[2]);
+	else if (started && is(line, "SLOT down", 3))
+		pst_front_pools_slot_down(&front->pools, line->words[2]);
+	else if (is(line, "DRAIN", 1))
+		pst_front_drain(front);
+	else if (is(line, "PING", 1))
+		pst_uplink_send(front->uplink, "PONG", NULL);
+	else
+		pst_log_warning("a line from the arbiter is not understood and ignored: %s%s%s",
+		    line->words[0], line->count > 1 ? " " : "",
+		    line->count > 1 ? line->words[1] : "");
+}
