@@ -35,7 +35,8 @@ static void
 signal_child(struct pst_child *child, int number)
 {
 	assert(child->pid > 0);
-	kill(child->pid, number);
+	/* A program that is not ours may be a script that started it, or have children. */
+	kill(child->channel ? child->pid : -child->pid, number);
 }
 
 static void
@@ -137,28 +138,38 @@ close_quietly(int fd)
 	errno = error;
 }
 
+/* The channel, and the child's end of it; -1 with errno. */
+static int
+open_channel(struct pst_child *child)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	child->channel = pst_channel_new(child->base, pair[0], &channel_events, child);
+	if (child->channel)
+		return pair[1];
+	close(pair[0]);
+	close(pair[1]);
+	errno = ENOMEM;
+	return -1;
+}
+
 int
 pst_child_start(struct pst_child *child, struct pst_spawn *spawn, const char *name)
 {
 	const char *step = "make a control channel for";
-	int pair[2];
 
 	assert(!child->channel && !pst_slot_has_process(&child->slot));
 	snprintf(child->name, sizeof(child->name), "%s", name);
 	child->suspicion[0] = '\0';
 	child->told_unknown = false;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+	spawn->fds[3] = spawn->has_control ? open_channel(child) : -1;
+	if (spawn->has_control && spawn->fds[3] < 0)
 		goto failed;
-	child->channel = pst_channel_new(child->base, pair[0], &channel_events, child);
-	if (!child->channel) {
-		close(pair[0]);
-		close(pair[1]);
-		errno = ENOMEM;
-		goto failed;
-	}
-	spawn->fds[3] = pair[1];
 	child->pid = pst_spawn(spawn, &step);
-	close_quietly(pair[1]);
+	if (spawn->has_control)
+		close_quietly(spawn->fds[3]);
 	if (child->pid < 0)
 		goto failed;
 	enter(child, PST_SLOT_STARTING);
@@ -201,7 +212,10 @@ void
 pst_child_drain(struct pst_child *child, unsigned grace)
 {
 	enter(child, PST_SLOT_DRAINING);
-	pst_channel_send(child->channel, "DRAIN", NULL);
+	if (child->channel)
+		pst_channel_send(child->channel, "DRAIN", NULL);
+	else
+		signal_child(child, SIGTERM);
 	set_timer(child, grace);
 }
 

@@ -27,7 +27,7 @@ struct pst_child {
 	struct pst_slot slot;
 	char name[96]; /* "gateway", "worker 3.17": how log lines begin */
 	pid_t pid;
-	struct pst_channel *channel;
+	struct pst_channel *channel; /* NULL: a program that knows signals only */
 	struct event *timer;
 	char suspicion[256]; /* why it will be ended unless it exits first; "" for no reason */
 	bool told_unknown; /* an unknown line was logged */
@@ -42,8 +42,8 @@ int pst_child_init(struct pst_child *child, struct event_base *base,
 void pst_child_close(struct pst_child *child);
 
 /*
- * Start SPAWN, whose descriptor 3 is filled in here, as NAME. 0, or -1 after a line was logged; the
- * state is starting only after success.
+ * Start SPAWN, whose descriptor 3 is filled in here if it has one, as NAME. 0, or -1 after a line
+ * was logged; the state is starting only after success.
  */
 int pst_child_start(struct pst_child *child, struct pst_spawn *spawn, const char *name);
 
@@ -60,7 +60,7 @@ void pst_child_ready(struct pst_child *child, enum pst_slot_state state);
  * milliseconds. */
 void pst_child_retire(struct pst_child *child, unsigned grace);
 
-/* Ask it to finish and exit; after GRACE milliseconds it is killed. */
+/* Ask it to finish and exit, by DRAIN or else SIGTERM; after GRACE milliseconds it is killed. */
 void pst_child_drain(struct pst_child *child, unsigned grace);
 
 /* Send signal NUMBER now and SIGKILL after GRACE milliseconds. In state dying: only make it

@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* title, --worker-id, ID, --graceful-timeout, N, --option, workers=N, --, APP, NULL */
 #define FIXED_WORDS 10
+/* As the shell has it where PATH is not set. */
+#define STANDARD_PATH "/usr/local/bin:/usr/bin:/bin"
 /* A name for each option, and what is made for each worker. */
 #define OWNED_WORDS (PST_OPT_COUNT + 2)
 
@@ -62,7 +65,7 @@ add_options(struct words *words, const struct pst_conf *conf)
 static size_t
 count_words(const struct pst_conf *conf)
 {
-	size_t count = FIXED_WORDS;
+	size_t count = FIXED_WORDS + pst_conf_count(conf, PST_OPT_COMMAND);
 
 	for (int id = 0; id < PST_OPT_COUNT; id++)
 		if (pst_options[id].to == PST_TO_WORKER)
@@ -89,6 +92,36 @@ add_adapter(struct words *words, const struct pst_conf *conf, const char *id)
 		words->failed = true;
 }
 
+/* Where the PATH has NAME; NULL without memory. What is nowhere stays as it is: exec says so. */
+static char *
+find_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	char *file = NULL;
+
+	if (!path)
+		path = STANDARD_PATH;
+	for (size_t length; !strchr(name, '/') && *path; path += length + (path[length] == ':')) {
+		length = strcspn(path, ":");
+		if (asprintf(&file, "%.*s/%s", (int)length, path, name) < 0)
+			return NULL;
+		if (length > 0 && access(file, X_OK) == 0)
+			return file;
+		free(file);
+	}
+	return strdup(name);
+}
+
+static void
+add_program(struct words *words, const struct pst_conf *conf)
+{
+	for (size_t i = 0; i < pst_conf_count(conf, PST_OPT_COMMAND); i++)
+		add(words, pst_conf_item(conf, PST_OPT_COMMAND, i));
+	words->command->file = find_program(words->command->argv[0]);
+	if (!words->command->file)
+		words->failed = true;
+}
+
 int
 pst_command_make(struct pst_command *command, const struct pst_conf *conf, const char *id)
 {
@@ -97,9 +130,13 @@ pst_command_make(struct pst_command *command, const struct pst_conf *conf, const
 	memset(command, 0, sizeof(*command));
 	command->argv = calloc(count_words(conf), sizeof(*command->argv));
 	command->owned = calloc(OWNED_WORDS, sizeof(*command->owned));
-	if (command->argv && command->owned)
+	if (!command->argv || !command->owned)
+		words.failed = true;
+	else if (pst_conf_pool_kind(conf) == PST_POOL_PROGRAM)
+		add_program(&words, conf);
+	else
 		add_adapter(&words, conf, id);
-	if (command->argv && command->owned && !words.failed)
+	if (!words.failed)
 		return 0;
 	pst_command_free(command);
 	errno = ENOMEM;

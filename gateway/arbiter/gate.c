@@ -152,6 +152,7 @@ pst_gate_start(struct pst_gate *gate)
 	    .fds = {arbiter->null, pst_log_fd(), pst_log_fd(), -1},
 	    .identity = &arbiter->generation->top->identity,
 	    .environment = arbiter->generation->top->environment,
+	    .has_control = true,
 	    .raise_nofile = true,
 	};
 

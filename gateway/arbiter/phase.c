@@ -223,11 +223,17 @@ static void
 give_up_start(
     struct pst_arbiter *arbiter, struct pst_worker *worker, long pid, int wait_status, int code)
 {
-	const char *app = pst_conf_app(worker->crew->scope->conf);
+	const struct pst_conf *conf = worker->crew->scope->conf;
+	const char *app = worker->crew->scope->kind == PST_POOL_APP
+			      ? pst_conf_app(conf)
+			      : pst_conf_item(conf, PST_OPT_COMMAND, 0);
+	enum pst_exit status = code == PST_EXIT_APP && worker->crew->scope->kind == PST_POOL_APP
+				   ? PST_EXIT_APP
+				   : PST_EXIT_FAILED;
 	char words[128];
 
 	pst_child_describe(wait_status, words, sizeof(words));
-	if (code == PST_EXIT_APP)
+	if (status == PST_EXIT_APP)
 		pst_log_critical("the application '%s' did not load: what worker %s (pid %ld) "
 				 "printed above says why; giving up",
 		    app, worker->id, pid);
@@ -237,7 +243,7 @@ give_up_start(
 		    worker->id, pid, app, words);
 	if (pst_slot_has_process(&worker->child.slot))
 		pst_slot_enter(&worker->child.slot, PST_SLOT_EMPTY, pst_clock_ms());
-	fail(arbiter, code == PST_EXIT_APP ? PST_EXIT_APP : PST_EXIT_FAILED);
+	fail(arbiter, status);
 }
 
 /* One that was not needed any more has exited. */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Every child of ours finds out by this that descriptor 3 is its control channel. */
+/* Every child that is ours finds out by this that descriptor 3 is its control channel. */
 #define CONTROL "PENSTOCK_CONTROL=3"
 
 /* ---- the environment ---- */
@@ -35,11 +35,12 @@ put(char **environment, const char *item)
 	return 0;
 }
 
-/* systemd's word about listeners is for one process (sd_listen_fds(3)). */
+/* systemd's word about listeners is for one process (sd_listen_fds(3)), and our own for another. */
 static bool
-is_for_us(const char *item)
+is_not_for_children(const char *item)
 {
-	static const char *const names[] = {"LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES="};
+	static const char *const names[] = {
+	    "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "PENSTOCK_CONTROL="};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strncmp(item, names[i], strlen(names[i])) == 0)
@@ -49,7 +50,7 @@ is_for_us(const char *item)
 
 /* This process's own with the variables of CONF. */
 static char **
-make_environment(const struct pst_conf *conf)
+make_environment(const struct pst_conf *conf, bool has_control)
 {
 	size_t own = 0, count = pst_conf_count(conf, PST_OPT_ENV);
 	char **environment;
@@ -60,12 +61,12 @@ make_environment(const struct pst_conf *conf)
 	if (!environment)
 		return NULL;
 	for (size_t i = 0; i < own; i++)
-		if (!is_for_us(environ[i]) && put(environment, environ[i]) < 0)
+		if (!is_not_for_children(environ[i]) && put(environment, environ[i]) < 0)
 			goto failed;
 	for (size_t i = 0; i < count; i++)
 		if (put(environment, pst_conf_item(conf, PST_OPT_ENV, i)) < 0)
 			goto failed;
-	if (put(environment, CONTROL) < 0)
+	if (has_control && put(environment, CONTROL) < 0)
 		goto failed;
 	return environment;
 
@@ -98,11 +99,12 @@ new_scope(const struct pst_conf *conf, char why[PST_CONF_WHY])
 		return NULL;
 	}
 	scope->conf = conf;
+	scope->has_control = pst_conf_pool_kind(conf) == PST_POOL_APP;
 	if (pst_identity_find(&scope->identity, conf, why) < 0) {
 		free(scope);
 		return NULL;
 	}
-	scope->environment = make_environment(conf);
+	scope->environment = make_environment(conf, scope->has_control);
 	if (scope->environment)
 		return scope;
 	snprintf(why, PST_CONF_WHY, "out of memory");

@@ -7,10 +7,13 @@
 #include "gateway/arbiter/identity.h"
 #include "gateway/conf.h"
 
+#include <stdbool.h>
+
 struct pst_scope {
 	const struct pst_conf *conf; /* of the pool, or for the gateway the top */
 	const char *name; /* of the pool; NULL for the gateway */
 	enum pst_conf_pool_kind kind; /* of the pool */
+	bool has_control; /* it is a program of ours, which knows control lines */
 	struct pst_identity identity;
 	char **environment; /* NULL-terminated, for exec */
 	const char *directory; /* of a pool's own; NULL: where the arbiter is */

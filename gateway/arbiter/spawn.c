@@ -58,13 +58,14 @@ static int
 place_fds(const int fds[PST_SPAWN_FDS])
 {
 	int parked[PST_SPAWN_FDS];
+	int count = fds[PST_SPAWN_FDS - 1] < 0 ? PST_SPAWN_FDS - 1 : PST_SPAWN_FDS;
 
-	for (int i = 0; i < PST_SPAWN_FDS; i++) {
+	for (int i = 0; i < count; i++) {
 		parked[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, PARK);
 		if (parked[i] < 0)
 			return -1;
 	}
-	for (int i = 0; i < PST_SPAWN_FDS; i++)
+	for (int i = 0; i < count; i++)
 		if (dup2(parked[i], i) < 0)
 			return -1;
 	return 0;

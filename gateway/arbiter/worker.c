@@ -22,6 +22,9 @@
 /* As in gunicorn --timeout limits the start, too, but who sets a short one means requests. */
 #define START_LEAST_S 30
 
+/* A program that has lived so long has started well: it cannot say so itself. */
+#define PROOF_MS 1000
+
 /* Seconds that a worker may take to load its application; 0: no limit. */
 static unsigned
 start_limit(const struct pst_conf *conf)
@@ -35,6 +38,14 @@ start_limit(const struct pst_conf *conf)
 
 /* ---- what it says ---- */
 
+/* It has loaded, or at least it runs: the gateway may connect. */
+static void
+enter_ready(struct pst_worker *worker)
+{
+	pst_child_ready(&worker->child, PST_SLOT_READY);
+	pst_gate_announce(&worker->crew->arbiter->gate, worker);
+}
+
 static void
 on_line(void *owner, const struct pst_control *line)
 {
@@ -43,8 +54,7 @@ on_line(void *owner, const struct pst_control *line)
 	if (pst_control_is(line, "READY")) {
 		if (worker->child.slot.state != PST_SLOT_STARTING)
 			return;
-		pst_child_ready(&worker->child, PST_SLOT_READY);
-		pst_gate_announce(&worker->crew->arbiter->gate, worker);
+		enter_ready(worker);
 	} else if (!pst_control_is(line, "PONG")) {
 		pst_child_unknown_line(&worker->child, line);
 	}
@@ -56,6 +66,10 @@ on_late_start(void *owner)
 	struct pst_worker *worker = owner;
 	const struct pst_conf *conf = worker->crew->scope->conf;
 
+	if (!worker->child.channel) {
+		enter_ready(worker);
+		return;
+	}
 	pst_log_error("worker %s (pid %ld): '%s' is still not loaded after %u s (the limit "
 		      "is --timeout, or %d s if that is longer): the worker dumps its stacks, is "
 		      "killed and replaced",
@@ -83,6 +97,7 @@ execute(struct pst_worker *worker, int output)
 	    .identity = &scope->identity,
 	    .environment = scope->environment,
 	    .directory = scope->directory,
+	    .has_control = scope->has_control,
 	};
 	char name[sizeof(worker->child.name)];
 	int result;
@@ -119,11 +134,28 @@ open_output(struct pst_worker *worker)
 	return ends[1];
 }
 
+/*
+ * Ours says when it is ready, in limited time. Of another program we know that it runs; that it
+ * goes on doing so it has to prove where it is the first, or where somebody leaves for it.
+ */
+static void
+limit_start(struct pst_worker *worker)
+{
+	unsigned limit = start_limit(worker->crew->scope->conf);
+
+	if (worker->child.channel && limit > 0)
+		pst_child_limit_start(&worker->child, limit * 1000);
+	else if (!worker->child.channel &&
+		 (worker->role == PST_WORKER_HEIR || !worker->crew->was_usable))
+		pst_child_limit_start(&worker->child, PROOF_MS);
+	else if (!worker->child.channel)
+		enter_ready(worker);
+}
+
 static int
 try_to_start(struct pst_worker *worker)
 {
 	struct pst_arbiter *arbiter = worker->crew->arbiter;
-	unsigned limit = start_limit(worker->crew->scope->conf);
 	int output, result;
 
 	worker->listener = pst_rundir_listen(&arbiter->rundir, worker->socket, worker->path);
@@ -143,8 +175,7 @@ try_to_start(struct pst_worker *worker)
 	if (result < 0)
 		return -1;
 	pst_output_set_pid(worker->output, worker->child.pid);
-	if (limit > 0)
-		pst_child_limit_start(&worker->child, limit * 1000);
+	limit_start(worker);
 	return 0;
 }
 
@@ -238,10 +269,11 @@ pst_worker_late(struct pst_worker *worker, const char *request)
 		return;
 	worker->late = true;
 	pst_log_error("worker %s (pid %ld): %s passed the timeout of %s s and still runs: the "
-		      "worker dumps its stacks, is killed and replaced",
+		      "worker %sis killed and replaced",
 	    worker->id, (long)worker->child.pid, request,
-	    pst_conf_text(worker->crew->scope->conf, PST_OPT_TIMEOUT));
-	pst_child_end(&worker->child, SIGABRT, DUMP_MS);
+	    pst_conf_text(worker->crew->scope->conf, PST_OPT_TIMEOUT),
+	    worker->child.channel ? "dumps its stacks, " : "");
+	pst_child_end(&worker->child, worker->child.channel ? SIGABRT : SIGTERM, DUMP_MS);
 }
 
 /* ---- its leave ---- */
