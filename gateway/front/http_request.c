@@ -243,11 +243,11 @@ parse_field(struct pst_http_request *request, struct pst_http_text line)
 	err = reserve_field(request);
 	if (err != 0)
 		return err;
+	request->fields = request->table;
 	field = &request->table[request->field_count];
 	if (pst_http_field_parse(field, line, &reason) != 0)
 		return refuse(request, 400, reason);
 	if (!is_unwelcome(field, request->limits->map)) {
-		request->fields = request->table;
 		request->field_count++;
 		return 0;
 	}

@@ -319,6 +319,30 @@ START_TEST(test_growth)
 }
 END_TEST
 
+/* Whatever is dropped last: the fields are those that came, wherever their table has moved to. */
+START_TEST(test_growth_for_a_dropped_field)
+{
+	char bytes[4096];
+	struct pst_http_request request;
+	size_t consumed;
+
+	for (size_t kept = 0; kept < 70; kept++) {
+		strcpy(bytes, "GET / HTTP/1.1\r\nHost: h\r\n");
+		for (size_t i = 0; i < kept; i++)
+			strcat(bytes, "X-Field: kept\r\n");
+		strcat(bytes, "X_Field: dropped\r\n\r\n");
+		pst_http_request_init(&request, &PST_HTTP_DEFAULT_LIMITS);
+		ck_assert_int_eq(
+		    pst_http_request_parse(&request, bytes, strlen(bytes), &consumed), 1);
+		ck_assert_ptr_eq(request.fields, request.table);
+		ck_assert_uint_eq(request.field_count, kept + 1);
+		ck_assert_uint_eq(request.dropped, 1);
+		ck_assert_uint_eq(request.fields[kept].value.len, kept == 0 ? 1 : 4);
+		pst_http_request_free(&request);
+	}
+}
+END_TEST
+
 START_TEST(test_stages)
 {
 	struct pst_http_request request;
@@ -389,6 +413,7 @@ main(void)
 	ADD(fields, test_connection, connection);
 	tcase_add_test(fields, test_pipeline);
 	tcase_add_test(fields, test_growth);
+	tcase_add_test(fields, test_growth_for_a_dropped_field);
 	tcase_add_test(fields, test_stages);
 	tcase_add_test(fields, test_no_memory);
 	suite_add_tcase(suite, fields);
