@@ -13,9 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The number of Penstock's extensions to FastCGI that this adapter speaks. */
-#define EXTENSIONS "1"
-
 /* What one call of submit() hands to the session at a time. */
 #define PIECE 65535
 
@@ -182,7 +179,7 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	    {"FCGI_MAX_CONNS", connections, false},
 	    {"FCGI_MAX_REQS", "1", false},
 	    {"FCGI_MPXS_CONNS", "0", false},
-	    {"PENSTOCK_VERSION", EXTENSIONS, true},
+	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true},
 	};
 
 	snprintf(connections, sizeof(connections), "%u", link->common->connections);
@@ -425,6 +422,22 @@ write_down_to(struct pst_link *link, size_t keep)
 	return link->request->gone ? PST_RESULT_GONE : 0;
 }
 
+/* Wait until some of STREAM may be sent: how much. */
+static size_t
+await_credit(struct pst_link *link, enum pst_stream stream)
+{
+	const struct pst_request *request = link->request;
+	size_t credit = SIZE_MAX;
+
+	if (stream == PST_STREAM_STDERR)
+		return credit;
+	while ((credit = pst_session_credit(link->session, request->id)) == 0 && !request->gone) {
+		write_some(link);
+		wait_socket(link);
+	}
+	return credit;
+}
+
 static int
 carrier_submit(struct pst_request *request, enum pst_stream stream, const void *bytes, size_t n)
 {
@@ -432,9 +445,13 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 	const char *at = bytes;
 
 	while (n > 0) {
+		size_t credit = await_credit(link, stream);
 		size_t piece = n < PIECE ? n : PIECE;
+
 		if (request->gone)
 			return PST_RESULT_GONE;
+		if (piece > credit)
+			piece = credit;
 		if (pst_session_submit_data(link->session, request->id, stream, at, piece) < 0)
 			return PST_RESULT_ERROR;
 		at += piece;
@@ -447,16 +464,14 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 }
 
 /*
- * A record that has begun must be completed, also for a client that aborted: the descriptor is
- * not to be had later.
+ * Send N bytes of PIECE in one record. One that has begun must be completed, also for a client
+ * that aborted: the descriptor is not to be had later.
  */
 static int
-carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t n)
+send_record(struct pst_link *link, struct pst_piece *piece, size_t n)
 {
-	struct pst_link *link = request->link;
+	struct pst_request *request = link->request;
 
-	if (request->gone)
-		return PST_RESULT_GONE;
 	if (pst_session_submit_external(link->session, request->id, PST_STREAM_STDOUT, n) < 0)
 		return PST_RESULT_ERROR;
 	link->piece = piece;
@@ -469,6 +484,23 @@ carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t 
 	}
 	link->piece = NULL;
 	return request->gone ? PST_RESULT_GONE : 0;
+}
+
+static int
+carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t n)
+{
+	int result = 0;
+
+	while (result == 0 && n > 0 && !piece->spoilt) {
+		size_t credit = await_credit(request->link, PST_STREAM_STDOUT);
+		size_t part = n < credit ? n : credit;
+
+		if (request->gone)
+			return PST_RESULT_GONE;
+		result = send_record(request->link, piece, part);
+		n -= part;
+	}
+	return result;
 }
 
 static int
@@ -488,11 +520,23 @@ carrier_fill(struct pst_request *request)
 	return request->gone ? PST_RESULT_GONE : 0;
 }
 
+/* Without memory for it nothing more of the body could come. */
+static void
+carrier_grant(struct pst_request *request, size_t n)
+{
+	struct pst_link *link = request->link;
+
+	if (pst_session_submit_credit(link->session, request->id, (uint32_t)n) == PST_ERR_NOMEM)
+		lose(link);
+	write_some(link);
+}
+
 static const struct pst_carrier carrier = {
     .submit = carrier_submit,
     .send_piece = carrier_send_piece,
     .flush = carrier_flush,
     .fill = carrier_fill,
+    .grant = carrier_grant,
 };
 
 /* --- handling --- */

@@ -109,7 +109,8 @@ pst_request_on_abort(struct pst_request *request)
 bool
 pst_request_wants_body(const struct pst_request *request)
 {
-	return pst_buf_length(&request->body) < PST_REQUEST_BODY_HIGH;
+	/* With as much as credit allows, an ABORT is still to be read. */
+	return pst_buf_length(&request->body) <= PST_REQUEST_BODY_HIGH;
 }
 
 /* --- what the plugin calls --- */
@@ -143,6 +144,19 @@ pst_request_params(struct pst_request *request, size_t *count)
 	return request->params.items;
 }
 
+/* Of a body that has come whole, or is small, nothing is granted. */
+static void
+take_body(struct pst_request *request, void *bytes, size_t n)
+{
+	memcpy(bytes, pst_buf_bytes(&request->body), n);
+	pst_buf_consume(&request->body, n);
+	request->body_read += n;
+	if (request->body_read < PST_REQUEST_GRANT || request->body_ended)
+		return;
+	request->carrier->grant(request, request->body_read);
+	request->body_read = 0;
+}
+
 ssize_t
 pst_request_read(struct pst_request *request, void *bytes, size_t n)
 {
@@ -159,10 +173,8 @@ pst_request_read(struct pst_request *request, void *bytes, size_t n)
 	held = pst_buf_length(&request->body);
 	if (n > held)
 		n = held;
-	if (n > 0) {
-		memcpy(bytes, pst_buf_bytes(&request->body), n);
-		pst_buf_consume(&request->body, n);
-	}
+	if (n > 0)
+		take_body(request, bytes, n);
 	return (ssize_t)n;
 }
 

@@ -26,8 +26,11 @@
 
 struct pst_piece;
 
-/* The body that waits to be read; a carrier stops reading above this. */
-#define PST_REQUEST_BODY_HIGH 65536
+/* The body that waits to be read; a carrier stops reading above this. Of a client that knows
+ * credit no more ever waits. */
+#define PST_REQUEST_BODY_HIGH PST_SESSION_CREDIT
+/* A body is granted again when the application has read so much of it. */
+#define PST_REQUEST_GRANT 32768
 /* What gathers of a response before it is handed on. */
 #define PST_REQUEST_GATHER 32768
 
@@ -47,6 +50,8 @@ struct pst_carrier {
 	int (*flush)(struct pst_request *request);
 	/* Wait until a pst_request_on_ function has been called. */
 	int (*fill)(struct pst_request *request);
+	/* The application has read N bytes of the body: so many more may come. Does not block. */
+	void (*grant)(struct pst_request *request, size_t n);
 };
 
 /* How far the response has come. */
@@ -71,6 +76,7 @@ struct pst_request {
 
 	struct pst_buf body; /* received, not yet read by the application */
 	bool body_ended;
+	size_t body_read; /* and not granted again */
 
 	enum pst_response_state state;
 	struct pst_buf gather;

@@ -19,6 +19,7 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/record.c \
 	%D%/record.h \
 	%D%/session.c \
+	%D%/session_credit.c \
 	%D%/session.h \
 	%D%/session_internal.h \
 	%D%/session_recv.c \

@@ -41,6 +41,19 @@ pst_record_encode(const struct pst_record *record, unsigned char bytes[8])
 	bytes[7] = 0;
 }
 
+static uint32_t
+get32(const unsigned char *p)
+{
+	return (uint32_t)get16(p) << 16 | get16(p + 2);
+}
+
+static void
+put32(unsigned char *p, uint32_t value)
+{
+	put16(p, (uint16_t)(value >> 16));
+	put16(p + 2, (uint16_t)(value & 0xffff));
+}
+
 /*
  *	0 1   2      3 ... 7
  *	role  flags  reserved
@@ -67,7 +80,7 @@ pst_record_begin_encode(const struct pst_record_begin *begin, unsigned char byte
 void
 pst_record_end_decode(const unsigned char bytes[8], struct pst_record_end *end)
 {
-	end->app_status = (uint32_t)get16(bytes) << 16 | get16(bytes + 2);
+	end->app_status = get32(bytes);
 	end->protocol_status = bytes[4];
 }
 
@@ -75,9 +88,25 @@ void
 pst_record_end_encode(const struct pst_record_end *end, unsigned char bytes[8])
 {
 	memset(bytes, 0, 8);
-	put16(bytes, (uint16_t)(end->app_status >> 16));
-	put16(bytes + 2, (uint16_t)(end->app_status & 0xffff));
+	put32(bytes, end->app_status);
 	bytes[4] = end->protocol_status;
+}
+
+/*
+ *	0 1 2 3  4 ... 7
+ *	granted  reserved
+ */
+uint32_t
+pst_record_credit_decode(const unsigned char bytes[8])
+{
+	return get32(bytes);
+}
+
+void
+pst_record_credit_encode(uint32_t granted, unsigned char bytes[8])
+{
+	memset(bytes, 0, 8);
+	put32(bytes, granted);
 }
 
 const char *
@@ -95,6 +124,7 @@ pst_record_type_name(uint8_t type)
 	    [FCGI_GET_VALUES] = "GET_VALUES",
 	    [FCGI_GET_VALUES_RESULT] = "GET_VALUES_RESULT",
 	    [FCGI_UNKNOWN_TYPE] = "UNKNOWN_TYPE",
+	    [PST_RECORD_CREDIT] = "CREDIT",
 	};
 
 	if (type >= sizeof names / sizeof names[0] || names[type] == NULL)

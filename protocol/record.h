@@ -20,6 +20,14 @@ struct pst_record {
 	uint8_t padding;
 };
 
+/* Penstock's own types: PROTOCOL.md, "Extensions". */
+enum pst_record_extension {
+	PST_RECORD_CREDIT = 64,
+};
+
+/* The bit of BEGIN_REQUEST's flags that says: this request may use extensions. */
+#define PST_RECORD_EXTENDED 0x80
+
 /* FCGI_BeginRequestBody. */
 struct pst_record_begin {
 	uint16_t role;
@@ -41,6 +49,10 @@ void pst_record_begin_decode(const unsigned char bytes[8], struct pst_record_beg
 void pst_record_begin_encode(const struct pst_record_begin *begin, unsigned char bytes[8]);
 void pst_record_end_decode(const unsigned char bytes[8], struct pst_record_end *end);
 void pst_record_end_encode(const struct pst_record_end *end, unsigned char bytes[8]);
+
+/* CREDIT: the bytes granted; reserved bytes as above. */
+uint32_t pst_record_credit_decode(const unsigned char bytes[8]);
+void pst_record_credit_encode(uint32_t granted, unsigned char bytes[8]);
 
 /* "STDIN", "GET_VALUES" ...; "type 99" style names are not made: unknown types give "unknown". */
 const char *pst_record_type_name(uint8_t type);

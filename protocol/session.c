@@ -188,7 +188,8 @@ request_new(struct pst_session *session)
 }
 
 struct pst_session_request *
-pst_session_begin(struct pst_session *session, uint16_t id, enum pst_role role, bool keep)
+pst_session_begin(
+    struct pst_session *session, uint16_t id, enum pst_role role, bool keep, bool extended)
 {
 	struct pst_session_request *request = request_new(session);
 
@@ -196,6 +197,9 @@ pst_session_begin(struct pst_session *session, uint16_t id, enum pst_role role, 
 		return NULL;
 	request->id = id;
 	request->keep = keep;
+	request->extended = extended;
+	request->credit_in = PST_SESSION_CREDIT;
+	request->credit_out = PST_SESSION_CREDIT;
 	request->state = PST_REQUEST_PARAMS;
 	pst_params_decoder_init(&request->params, session->limits.params);
 	for (unsigned i = 0; i < PST_STREAMS; i++)

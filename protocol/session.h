@@ -93,6 +93,9 @@ struct pst_session_callbacks {
 	 * already: pst_session_submit_begin() may give it out again here. pst_session_user() still
 	 * knows the ended request until it does. */
 	void (*end)(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
+	/* S, C: the peer takes more of the request's stream that flows to it: what
+	 * pst_session_credit() says has grown. */
+	void (*credit)(void *arg, uint16_t id);
 	/* S: the client asks for a value: answer with pst_session_submit_value(), or do not. */
 	void (*get_value)(void *arg, const char *name, size_t name_len);
 	/* C: one pair of an answer to GET_VALUES; at the end of each answer once with NAME NULL,
@@ -128,6 +131,35 @@ int pst_session_recv(struct pst_session *session, const void *bytes, size_t n);
 /* The peer closed, or reading failed: every open request ends with PST_END_CONNECTION. What was
  * queued may still be sent: a peer that closed its side only can read it. */
 void pst_session_close(struct pst_session *session);
+
+/* --- extensions: PROTOCOL.md says to the byte what they are --- */
+
+/* What is asked with pst_session_submit_get_value(), and answered with
+ * pst_session_submit_value(), by who wants extensions. */
+#define PST_SESSION_VERSION_NAME  "PENSTOCK_VERSION"
+#define PST_SESSION_VERSION_VALUE "1"
+
+/* What both sides of a request may send to begin with; the most that may ever be granted and not
+ * yet used. */
+#define PST_SESSION_CREDIT     65536
+#define PST_SESSION_CREDIT_MAX INT32_MAX
+
+/* The two ends have agreed on extensions: requests that begin from now on use them. */
+bool pst_session_extends(const struct pst_session *session);
+
+/*
+ * How many bytes of this request's streams may be submitted now: STDIN and DATA on the client
+ * side, STDOUT on the server side. SIZE_MAX for a request without extensions and for one that was
+ * aborted, 0 for one that is not open. STDERR and the ends of streams need no credit.
+ */
+size_t pst_session_credit(const struct pst_session *session, uint16_t id);
+
+/*
+ * Let the peer send N bytes more of its streams of this request (1 to PST_SESSION_CREDIT_MAX in
+ * all that it has not used). Nothing is sent for a request without extensions or an aborted one.
+ * PST_ERR_LIMIT beyond the most.
+ */
+int pst_session_submit_credit(struct pst_session *session, uint16_t id, uint32_t n);
 
 /* --- what is asked: the client side --- */
 
@@ -167,7 +199,8 @@ int pst_session_submit_end(
 
 /*
  * Queue N bytes of a stream that flows this way; N of 0 ends the stream. On the server side
- * STDOUT and STDERR end by themselves with the request. PST_ERR_STATE after the stream's end.
+ * STDOUT and STDERR end by themselves with the request. PST_ERR_STATE after the stream's end,
+ * PST_ERR_LIMIT beyond pst_session_credit().
  */
 int pst_session_submit_data(
     struct pst_session *session, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
@@ -178,7 +211,8 @@ int pst_session_submit_data(
 /*
  * Queue a record with N bytes (1 to PST_SESSION_EXTERNAL_MAX) of a stream that flows this way,
  * which the caller writes to the peer by itself, as sendfile(2) does: see pst_session_external().
- * PST_ERR_STATE after the stream's end, and while an earlier such record is not written.
+ * PST_ERR_STATE after the stream's end, and while an earlier such record is not written;
+ * PST_ERR_LIMIT beyond pst_session_credit().
  */
 int pst_session_submit_external(
     struct pst_session *session, uint16_t id, enum pst_stream stream, size_t n);

@@ -7,6 +7,7 @@
  *	session_recv_request.c     records of a request
  *	session_recv_management.c  records of the connection
  *	session_submit.c           what the owner queues (as records: outbox.h)
+ *	session_credit.c           flow control of extended requests, both ways
  */
 #ifndef PST_PROTOCOL_SESSION_INTERNAL_H
 #define PST_PROTOCOL_SESSION_INTERNAL_H
@@ -59,6 +60,9 @@ struct pst_session_request {
 	enum pst_request_state state;
 	uint16_t id;
 	bool keep;
+	bool extended; /* both ends use extensions for it */
+	uint32_t credit_in; /* of an extended one: bytes that the peer may still send */
+	uint32_t credit_out; /* bytes that may still be submitted */
 	unsigned char streams[PST_STREAMS]; /* enum pst_stream_state */
 };
 
@@ -107,6 +111,8 @@ struct pst_session {
 	size_t answers; /* see pst_session_reserve_answer() */
 	unsigned asked; /* GET_VALUES without a result (client side) */
 	bool in_get_value; /* the callback is being called */
+	bool asked_version; /* PST_SESSION_VERSION_NAME (client side) */
+	bool extends; /* the peer, too, knows extensions */
 	char reason[128];
 };
 
@@ -126,9 +132,9 @@ pst_session_is_over(const struct pst_session *session)
 int pst_session_fail(struct pst_session *session, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A new request: NULL when memory is short. KEEP is what the client asked for. */
+/* A new request: NULL when memory is short. KEEP and EXTENDED are what the client asked for. */
 struct pst_session_request *pst_session_begin(
-    struct pst_session *session, uint16_t id, enum pst_role role, bool keep);
+    struct pst_session *session, uint16_t id, enum pst_role role, bool keep, bool extended);
 
 /* The one place where a request's state changes, but for its beginning. */
 void pst_session_change(
@@ -140,6 +146,19 @@ void pst_session_end(struct pst_session *session, struct pst_session_request *re
 
 /* A request that did not ask to keep the connection has ended, or was refused. */
 void pst_session_not_kept(struct pst_session *session);
+
+/* --- session_credit.c --- */
+
+/* The peer's answer to PST_SESSION_VERSION_NAME. */
+void pst_session_take_version(struct pst_session *session, const char *value, size_t n);
+/* True when N bytes of STREAM may be submitted for REQUEST now. */
+bool pst_session_may_submit(
+    const struct pst_session_request *request, enum pst_stream stream, size_t n);
+/* They were submitted. */
+void pst_session_use_credit(struct pst_session_request *request, enum pst_stream stream, size_t n);
+/* A record of STREAM has begun, with N bytes: 0, or the session has failed. */
+int pst_session_count_in(struct pst_session *session, struct pst_session_request *request,
+    enum pst_stream stream, size_t n);
 
 /* --- session_table.c --- */
 
@@ -164,6 +183,7 @@ int pst_recv_values(struct pst_session *session, const unsigned char *bytes, siz
 
 /* All content has arrived. */
 int pst_recv_begin(struct pst_session *session);
+int pst_recv_credit(struct pst_session *session);
 int pst_recv_abort(struct pst_session *session);
 int pst_recv_end(struct pst_session *session);
 int pst_recv_params_done(struct pst_session *session);
@@ -174,6 +194,7 @@ int pst_recv_unknown_type(struct pst_session *session);
 int pst_recv_unknown_management(struct pst_session *session);
 
 /* The header has arrived. */
+int pst_recv_stream_start(struct pst_session *session);
 int pst_recv_get_values_start(struct pst_session *session);
 int pst_recv_result_start(struct pst_session *session);
 

@@ -4,10 +4,7 @@
 #include <fastcgi.h>
 #include <string.h>
 
-/*
- * What is done with a record of one type. A session's own extensions (types from 64) take their
- * place here: nothing else in this file knows a type.
- */
+/* What is done with a record of one type: nothing else in this file knows a type. */
 struct pst_record_handler {
 	bool by_client; /* who may receive it */
 	bool by_server;
@@ -23,10 +20,22 @@ static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
     [FCGI_ABORT_REQUEST] = {.by_server = true, .done = pst_recv_abort},
     [FCGI_END_REQUEST] = {.by_client = true, .fixed = 8, .done = pst_recv_end},
     [FCGI_PARAMS] = {.by_server = true, .content = pst_recv_params, .done = pst_recv_params_done},
-    [FCGI_STDIN] = {.by_server = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
-    [FCGI_STDOUT] = {.by_client = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
-    [FCGI_STDERR] = {.by_client = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
-    [FCGI_DATA] = {.by_server = true, .content = pst_recv_stream, .done = pst_recv_stream_done},
+    [FCGI_STDIN] = {.by_server = true,
+	.start = pst_recv_stream_start,
+	.content = pst_recv_stream,
+	.done = pst_recv_stream_done},
+    [FCGI_STDOUT] = {.by_client = true,
+	.start = pst_recv_stream_start,
+	.content = pst_recv_stream,
+	.done = pst_recv_stream_done},
+    [FCGI_STDERR] = {.by_client = true,
+	.start = pst_recv_stream_start,
+	.content = pst_recv_stream,
+	.done = pst_recv_stream_done},
+    [FCGI_DATA] = {.by_server = true,
+	.start = pst_recv_stream_start,
+	.content = pst_recv_stream,
+	.done = pst_recv_stream_done},
     [FCGI_GET_VALUES] = {.by_server = true,
 	.management = true,
 	.start = pst_recv_get_values_start,
@@ -41,6 +50,17 @@ static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
 	.management = true,
 	.fixed = 8,
 	.done = pst_recv_unknown_type},
+};
+
+/* Known only where both ends have agreed on them, and there only for requests that say so. */
+#define EXTENSION_FIRST PST_RECORD_CREDIT
+#define EXTENSION_LAST  PST_RECORD_CREDIT
+
+static const struct pst_record_handler extensions[EXTENSION_LAST - EXTENSION_FIRST + 1] = {
+    [PST_RECORD_CREDIT - EXTENSION_FIRST] = {.by_client = true,
+	.by_server = true,
+	.fixed = 8,
+	.done = pst_recv_credit},
 };
 
 static const struct pst_record_handler discarded = {.by_client = true};
@@ -105,6 +125,8 @@ choose_handler(struct pst_session *session)
 	if (record->version != FCGI_VERSION_1)
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
 		    "record of FastCGI version %u, not 1", record->version);
+	if (session->extends && record->type >= EXTENSION_FIRST && record->type <= EXTENSION_LAST)
+		return choose_known(session, &extensions[record->type - EXTENSION_FIRST]);
 	if (record->type == 0 || record->type > FCGI_MAXTYPE)
 		return choose_unknown(session);
 	return choose_known(session, &handlers[record->type]);

@@ -45,17 +45,18 @@ pst_recv_begin(struct pst_session *session)
 	struct pst_record_begin begin;
 	uint16_t id = session->input.record.id;
 	enum pst_end verdict;
-	bool keep;
+	bool keep, extended;
 
 	if (current(session) != NULL)
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
 		    "BEGIN_REQUEST record for request %u, which is open", id);
 	pst_record_begin_decode(session->input.body, &begin);
 	keep = begin.flags & FCGI_KEEP_CONN;
+	extended = session->extends && (begin.flags & PST_RECORD_EXTENDED);
 	verdict = begin_verdict(session, begin.role);
 	if (verdict != PST_END_COMPLETE)
 		return refuse(session, keep, verdict);
-	if (pst_session_begin(session, id, (enum pst_role)begin.role, keep) == NULL)
+	if (pst_session_begin(session, id, (enum pst_role)begin.role, keep, extended) == NULL)
 		return pst_session_fail(session, PST_ERR_NOMEM, "out of memory for request %u", id);
 	if (session->callbacks.begin != NULL)
 		session->callbacks.begin(session->arg, id, (enum pst_role)begin.role, keep);
@@ -213,6 +214,15 @@ check_stream(struct pst_session *session, const struct pst_session_request *requ
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
 		    "%s record for request %u after the end of that stream", name, request->id);
 	return 0;
+}
+
+int
+pst_recv_stream_start(struct pst_session *session)
+{
+	struct pst_session_request *request = current(session);
+	const struct pst_record *record = &session->input.record;
+
+	return pst_session_count_in(session, request, stream_of(record->type), record->content);
 }
 
 /* On the server nothing is wanted for an aborted request, on the client STDERR still is. */

@@ -15,6 +15,13 @@ find(const struct pst_session *session, uint16_t id, struct pst_session_request 
 	return *request != NULL ? 0 : PST_ERR_STATE;
 }
 
+static bool
+is_version(const char *name, size_t n)
+{
+	return n == strlen(PST_SESSION_VERSION_NAME) &&
+	       memcmp(name, PST_SESSION_VERSION_NAME, n) == 0;
+}
+
 /* --- the client side --- */
 
 int
@@ -33,8 +40,10 @@ pst_session_submit_begin(struct pst_session *session, enum pst_role role, bool k
 	if (pst_outbox_reserve(&session->output, 1, sizeof body) < 0)
 		return PST_ERR_NOMEM;
 	free_id = pst_session_table_free_id(&session->table);
-	if (pst_session_begin(session, free_id, role, keep) == NULL)
+	if (pst_session_begin(session, free_id, role, keep, session->extends) == NULL)
 		return PST_ERR_NOMEM;
+	if (session->extends)
+		begin.flags |= PST_RECORD_EXTENDED;
 	pst_record_begin_encode(&begin, body);
 	pst_outbox_record(&session->output, FCGI_BEGIN_REQUEST, free_id, body, sizeof body);
 	*id = free_id;
@@ -137,6 +146,8 @@ pst_session_submit_get_value(struct pst_session *session, const char *name, size
 	err = submit_pair(session, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID, name, name_len, NULL, 0);
 	if (err == 0 && !continues)
 		session->asked++;
+	if (err == 0 && is_version(name, name_len))
+		session->asked_version = true;
 	return err;
 }
 
@@ -147,6 +158,7 @@ pst_session_submit_value(struct pst_session *session, const char *name, size_t n
     const char *value, size_t value_len)
 {
 	size_t used = pst_buf_length(&session->answer);
+	int err;
 
 	assert(session->side == PST_SESSION_SERVER && session->in_get_value);
 	if (pst_session_is_over(session))
@@ -154,7 +166,10 @@ pst_session_submit_value(struct pst_session *session, const char *name, size_t n
 	if (name_len > PST_OUTBOX_CONTENT || value_len > PST_OUTBOX_CONTENT ||
 	    pst_params_pair_size(name_len, value_len) > PST_OUTBOX_CONTENT - used)
 		return PST_ERR_LIMIT;
-	return pst_params_append(&session->answer, name, name_len, value, value_len);
+	err = pst_params_append(&session->answer, name, name_len, value, value_len);
+	if (err == 0 && is_version(name, name_len))
+		pst_session_take_version(session, value, value_len);
+	return err;
 }
 
 /*
@@ -254,6 +269,8 @@ pst_session_submit_data(
 		return err;
 	if (is_dropped(request, stream))
 		return 0;
+	if (!pst_session_may_submit(request, stream, n))
+		return PST_ERR_LIMIT;
 	if (pst_outbox_reserve(&session->output, 1, n) < 0)
 		return PST_ERR_NOMEM;
 	if (n == 0) {
@@ -262,6 +279,7 @@ pst_session_submit_data(
 		return 0;
 	}
 	pst_outbox_add(&session->output, type_of(stream), id, bytes, n);
+	pst_session_use_credit(request, stream, n);
 	request->streams[stream] = PST_STREAM_USED;
 	return 0;
 }
@@ -282,9 +300,12 @@ pst_session_submit_external(
 		return PST_ERR_STATE;
 	if (is_dropped(request, stream))
 		return 0;
+	if (!pst_session_may_submit(request, stream, n))
+		return PST_ERR_LIMIT;
 	if (pst_outbox_reserve(&session->output, 1, 0) < 0)
 		return PST_ERR_NOMEM;
 	pst_outbox_external(&session->output, type_of(stream), id, n);
+	pst_session_use_credit(request, stream, n);
 	request->streams[stream] = PST_STREAM_USED;
 	return 0;
 }

@@ -1,6 +1,6 @@
 #include "gateway/front/answer.h"
 
-#include "gateway/front/loop.h"
+#include "gateway/front/job.h"
 
 #include <string.h>
 
@@ -11,6 +11,9 @@
 /* Bytes in OUT above which the spool is used, and one piece that is moved from there to OUT. */
 #define OUT_ENOUGH 65536
 #define PIECE      32768
+
+/* A budget of files that bears what workers may send ahead. */
+#define ROOMY ((uint64_t)1 << 30)
 
 void
 pst_answer_init(struct pst_answer *answer, const struct pst_http_request *request, bool keep_alive,
@@ -337,6 +340,16 @@ pst_answer_close(struct pst_answer *answer)
 bool
 pst_answer_full(const struct pst_answer *answer)
 {
-	/* An empty one takes a read in memory, and nothing would be sent that makes room. */
-	return !spool_is_empty(answer) && pst_spool_room(answer->spool) < PST_LOOP_SCRATCH;
+	/* An empty one takes a credit in memory, and nothing would be sent that makes room. */
+	return !spool_is_empty(answer) && pst_spool_room(answer->spool) < PST_JOB_WINDOW;
+}
+
+/* Beyond the room that is shown there is an eighth of the budget: of a large one it is enough for
+ * the windows of all workers. */
+bool
+pst_answer_roomy(const struct pst_answer *answer)
+{
+	const struct pst_spool_budget *budget = answer->budget;
+
+	return budget->file_limit >= ROOMY && budget->file < budget->file_limit / 2;
 }

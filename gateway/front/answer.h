@@ -70,8 +70,10 @@ int pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_
 /* The connection ends with this answer; its head says so, unless it was sent before. */
 void pst_answer_close(struct pst_answer *answer);
 
-/* The spool cannot take what one read may bring: let the worker wait. */
+/* The spool cannot take what may be on its way from the worker: let it wait. */
 bool pst_answer_full(const struct pst_answer *answer);
+/* There is room in files for PST_JOB_WINDOW bytes that still come then. */
+bool pst_answer_roomy(const struct pst_answer *answer);
 
 /* Something of the final head is in OUT, or was. */
 static inline bool

@@ -129,6 +129,7 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 		warn_of_cut(x);
 	if (x->state == PST_EXCHANGE_RUNNING && x->answer.state != PST_ANSWER_HEAD)
 		pst_exchange_set_state(x, PST_EXCHANGE_ANSWERING);
+	x->job.roomy = pst_answer_roomy(&x->answer);
 	if (pst_answer_full(&x->answer))
 		pst_upstream_pause(&x->job);
 	pst_client_flush(x->client);

@@ -63,10 +63,15 @@ struct pst_job_callbacks {
 	void (*name)(struct pst_job *job, char *text, size_t size);
 };
 
+/* The most of a job's output that may be on its way when it is paused: where that is too much, the
+ * worker has 64 KiB. */
+#define PST_JOB_WINDOW ((uint32_t)262144)
+
 struct pst_job {
 	const struct pst_job_callbacks *callbacks;
 	struct pst_spool *body; /* the owner's, PST_SPOOL_KEEP; NULL: none. Kept until over() */
 	enum pst_job_state state;
+	bool roomy; /* the owner's: output() can take PST_JOB_WINDOW bytes beyond a pause */
 
 	/* Private to pool.c and upstream.c. */
 	TAILQ_ENTRY(pst_job) link;
@@ -76,6 +81,8 @@ struct pst_job {
 	uint8_t untaken; /* connections that were closed before the job was read from them */
 	bool body_sent;
 	bool paused;
+	uint32_t window; /* what the worker may send ahead */
+	uint32_t taken; /* bytes of STDOUT that were not granted again */
 };
 
 TAILQ_HEAD(pst_job_list, pst_job);

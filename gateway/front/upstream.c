@@ -294,7 +294,11 @@ static int
 set_up(struct pst_upstream *up)
 {
 	static const struct pst_session_callbacks callbacks = {
-	    .data = pst_upstream_on_data, .end = pst_upstream_on_end, .value = on_value};
+	    .data = pst_upstream_on_data,
+	    .end = pst_upstream_on_end,
+	    .credit = pst_upstream_on_credit,
+	    .value = on_value,
+	};
 	struct event_base *base = pst_loop_base(up->loop);
 	struct pst_session_limits limits = PST_SESSION_DEFAULT_LIMITS;
 

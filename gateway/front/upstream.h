@@ -71,8 +71,10 @@ void pst_upstream_give(struct pst_upstream *upstream, struct pst_job *job);
 void pst_upstream_abort(struct pst_job *job);
 
 /*
- * Take no more output of JOB for now: what is waited for is the client, so its deadline rests.
- * The whole connection is not read meanwhile; that is right while a worker has one job at a time.
+ * Grant the worker no more output of JOB for now: what is waited for is the client, so its deadline
+ * rests. What was granted still comes: 64 KiB at most, PST_JOB_WINDOW of a roomy job. Of a worker
+ * that knows no credit the whole connection is not read meanwhile; that is right while it has one
+ * job at a time.
  */
 void pst_upstream_pause(struct pst_job *job);
 void pst_upstream_resume(struct pst_job *job);

@@ -39,7 +39,7 @@ struct pst_upstream {
 	struct pst_job_list jobs;
 	unsigned capacity; /* of the answer to GET_VALUES */
 	bool multiplexes; /* FCGI_MPXS_CONNS */
-	unsigned paused; /* jobs that take no output */
+	unsigned paused; /* jobs that take no output, of a worker that knows no credit */
 	char reason[160]; /* why it was lost */
 	char worker[32];
 	const struct pst_upstream_callbacks *callbacks;
@@ -85,6 +85,7 @@ void pst_upstream_abort_kept(struct pst_upstream *upstream, struct pst_job *job)
 /* Callbacks of the session, and of deadlines. */
 void pst_upstream_on_data(
     void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
+void pst_upstream_on_credit(void *arg, uint16_t id);
 void pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
 void pst_upstream_timeout_passed(struct pst_deadline *deadline);
 void pst_upstream_grace_passed(struct pst_deadline *deadline);

@@ -10,15 +10,30 @@
 /* Of them, what is taken at a time: half a record. */
 #define BODY_PIECE 32768
 
-/* Queue the next piece of JOB's body: false when the body is sent. */
+/* What is to be sent of JOB's body now, 0 at its end; -1: its credit is spent. */
+static ssize_t
+piece_size(const struct pst_upstream *up, const struct pst_job *job)
+{
+	size_t credit = pst_session_credit(up->session, job->id);
+
+	if (job->body == NULL || pst_spool_length(job->body) == 0)
+		return 0;
+	if (credit == 0)
+		return -1;
+	return credit < BODY_PIECE ? (ssize_t)credit : BODY_PIECE;
+}
+
+/* Queue the next piece of JOB's body: false when nothing more can be queued. */
 static bool
 feed_piece(struct pst_upstream *up, struct pst_job *job)
 {
 	unsigned char *piece = pst_loop_scratch(up->loop);
-	ssize_t n = 0;
+	ssize_t n = piece_size(up, job);
 
-	if (job->body != NULL)
-		n = pst_spool_read(job->body, piece, BODY_PIECE);
+	if (n < 0)
+		return false;
+	if (n > 0)
+		n = pst_spool_read(job->body, piece, (size_t)n);
 	if (n < 0 || pst_session_submit_data(
 			 up->session, job->id, PST_STREAM_STDIN, piece, (size_t)n) != PST_OK) {
 		char name[256];
@@ -43,9 +58,45 @@ pst_upstream_feed(struct pst_upstream *up)
 	struct pst_job *job;
 
 	TAILQ_FOREACH (job, &up->jobs, link) {
-		while (!job->body_sent && pst_session_pending(up->session) < BODY_AHEAD)
-			feed_piece(up, job);
+		while (!job->body_sent && pst_session_pending(up->session) < BODY_AHEAD &&
+		       feed_piece(up, job))
+			continue;
 	}
+}
+
+void
+pst_upstream_on_credit(void *arg, uint16_t id)
+{
+	struct pst_upstream *up = arg;
+
+	(void)id;
+	pst_loop_defer(up->loop, &up->flush);
+}
+
+/*
+ * Let the worker send as much of JOB's output as was taken, unless nobody takes any. That is said
+ * when half of its window was taken: an ordinary answer costs no record. A longer one gets a larger
+ * window, so that the worker need not wait after every piece.
+ */
+static void
+grant(struct pst_upstream *up, struct pst_job *job)
+{
+	uint32_t wider = job->roomy ? PST_JOB_WINDOW - job->window : 0;
+	char name[256];
+
+	if (!pst_session_extends(up->session) || job->state == PST_JOB_ABORTED || job->paused ||
+	    job->taken < job->window / 2)
+		return;
+	if (pst_session_submit_credit(up->session, job->id, job->taken + wider) == PST_OK) {
+		job->taken = 0;
+		job->window += wider;
+		pst_loop_defer(up->loop, &up->flush);
+		return;
+	}
+	job->callbacks->name(job, name, sizeof(name));
+	pst_log_error("worker %s: %s: out of memory while its answer was taken: it is aborted",
+	    up->worker, name);
+	pst_upstream_abort(job);
 }
 
 void
@@ -79,6 +130,26 @@ pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void 
 	if (job->state == PST_JOB_STARTED && !job->paused)
 		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
 	job->callbacks->output(job, bytes, n);
+	job->taken += (uint32_t)n;
+	grant(up, job);
+}
+
+/* Without credit the connection is all that can be stopped. */
+static void
+stop_reading(struct pst_upstream *up)
+{
+	if (!pst_session_extends(up->session) && up->paused++ == 0)
+		event_del(up->readable);
+}
+
+static void
+go_on_reading(struct pst_upstream *up)
+{
+	if (pst_session_extends(up->session) || --up->paused > 0)
+		return;
+	event_add(up->readable, NULL);
+	if (up->state == PST_UPSTREAM_LEAVING)
+		event_active(up->readable, EV_READ, 0);
 }
 
 /* The job has left the upstream's list; what is to be told is told by the caller. */
@@ -86,10 +157,9 @@ static void
 detach(struct pst_upstream *up, struct pst_job *job)
 {
 	pst_deadline_cancel(&job->deadline);
-	if (job->paused) {
-		job->paused = false;
+	if (job->paused && !pst_session_extends(up->session))
 		up->paused--;
-	}
+	job->paused = false;
 	TAILQ_REMOVE(&up->jobs, job, link);
 	job->upstream = NULL;
 }
@@ -196,6 +266,8 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 	pst_job_set_state(job, PST_JOB_GIVEN);
 	job->upstream = up;
 	job->body_sent = false;
+	job->taken = 0;
+	job->window = PST_SESSION_CREDIT;
 	if (job->body != NULL)
 		pst_spool_rewind(job->body);
 	TAILQ_INSERT_TAIL(&up->jobs, job, link);
@@ -230,8 +302,7 @@ pst_upstream_pause(struct pst_job *job)
 		return;
 	job->paused = true;
 	pst_deadline_cancel(&job->deadline);
-	if (job->upstream->paused++ == 0)
-		event_del(job->upstream->readable);
+	stop_reading(job->upstream);
 }
 
 void
@@ -243,9 +314,6 @@ pst_upstream_resume(struct pst_job *job)
 		return;
 	job->paused = false;
 	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
-	if (--up->paused > 0)
-		return;
-	event_add(up->readable, NULL);
-	if (up->state == PST_UPSTREAM_LEAVING)
-		event_active(up->readable, EV_READ, 0);
+	go_on_reading(up);
+	grant(up, job);
 }

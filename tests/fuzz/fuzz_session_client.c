@@ -9,10 +9,14 @@ static uint64_t
 run(const uint8_t *data, size_t size, size_t piece)
 {
 	static const struct pst_session_limits limits = {3, 600, 300};
-	struct digest digest = {.deeds = data[0] & DIGEST_CLIENT};
+	struct digest digest = {
+	    .is_client = true, .deeds = data[0] & (DIGEST_CLIENT | DIGEST_AGREES)};
 
 	digest.session = pst_session_new_client(&digest_callbacks, &limits, &digest);
 	assert(digest.session != NULL);
+	pst_session_submit_get_value(
+	    digest.session, PST_SESSION_VERSION_NAME, sizeof(PST_SESSION_VERSION_NAME) - 1);
+	digest_agree(&digest);
 	pst_session_submit_get_value(digest.session, "FCGI_MAX_REQS", 13);
 	digest_ask(&digest);
 	digest_ask(&digest);

@@ -9,10 +9,11 @@ static uint64_t
 run(const uint8_t *data, size_t size, size_t piece)
 {
 	static const struct pst_session_limits limits = {3, 600, 300};
-	struct digest digest = {.deeds = data[0] & DIGEST_SERVER};
+	struct digest digest = {.deeds = data[0] & (DIGEST_SERVER | DIGEST_AGREES)};
 
 	digest.session = pst_session_new_server(&digest_callbacks, &limits, &digest);
 	assert(digest.session != NULL);
+	digest_agree(&digest);
 	return digest_run(&digest, data + 1, size - 1, piece);
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char answer_bytes[100];
+
 static void
 mix(struct digest *digest, uint64_t value)
 {
@@ -96,6 +98,22 @@ on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
 		digest_ask(digest);
 }
 
+/* Take what is offered and grant some in return, so that both ways can run out. */
+static void
+on_credit(void *arg, uint16_t id)
+{
+	struct digest *digest = arg;
+	size_t n = pst_session_credit(digest->session, id);
+
+	mix(digest, 0x9000000U | id);
+	mix(digest, n);
+	pst_session_submit_credit(digest->session, id, 7);
+	if (n > sizeof(answer_bytes))
+		n = sizeof(answer_bytes);
+	pst_session_submit_data(digest->session, id,
+	    digest->is_client ? PST_STREAM_STDIN : PST_STREAM_STDOUT, answer_bytes, n);
+}
+
 static void
 on_get_value(void *arg, const char *name, size_t name_len)
 {
@@ -123,6 +141,7 @@ const struct pst_session_callbacks digest_callbacks = {
     .data = on_data,
     .abort = on_abort,
     .end = on_end,
+    .credit = on_credit,
     .get_value = on_get_value,
     .value = on_value,
 };
@@ -175,6 +194,26 @@ digest_run(struct digest *digest, const uint8_t *data, size_t size, size_t piece
 	}
 	assert(digest->open == 0);
 	return digest->hash;
+}
+
+void
+digest_agree(struct digest *digest)
+{
+	/* One record: its header, then the pair without and with a value. */
+	static const uint8_t asked[] = "\x01\x09\0\0\0\x12\x06\0"
+				       "\x10\x00PENSTOCK_VERSION"
+				       "\0\0\0\0\0";
+	static const uint8_t answered[] = "\x01\x0a\0\0\0\x13\x05\0"
+					  "\x10\x01PENSTOCK_VERSION1"
+					  "\0\0\0\0";
+	int err;
+
+	if ((digest->deeds & DIGEST_AGREES) == 0)
+		return;
+	/* The NUL that ends each is part of the padding. */
+	err = digest->is_client ? feed(digest, answered, sizeof(answered))
+				: feed(digest, asked, sizeof(asked));
+	assert(err == 0 && pst_session_extends(digest->session));
 }
 
 /* Bounded: an input of END_REQUEST records would go on for ever. */

@@ -20,11 +20,13 @@ enum {
 	DIGEST_SUBMITS_AT_END = 32, /* begin another request */
 	DIGEST_ABORTS = 64, /* at the first byte of STDERR */
 	DIGEST_CLIENT = 96,
+	DIGEST_AGREES = 128, /* both: on extensions, before the input */
 };
 
 struct digest {
 	struct pst_session *session;
 	uint64_t hash;
+	bool is_client;
 	unsigned deeds;
 	unsigned open;
 	unsigned begun;
@@ -34,6 +36,9 @@ extern const struct pst_session_callbacks digest_callbacks;
 
 /* Feed the bytes in pieces of PIECE, take in what is answered, free; returns the number. */
 uint64_t digest_run(struct digest *digest, const uint8_t *data, size_t size, size_t piece);
+
+/* Feed what the peer says to agree on extensions, if the deeds say so; a client has asked. */
+void digest_agree(struct digest *digest);
 
 /* Client: begin a request with a parameter and a body. */
 void digest_ask(struct digest *digest);

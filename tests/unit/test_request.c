@@ -24,6 +24,7 @@ static struct {
 	unsigned flushes;
 	char errors[100];
 	const char *body; /* one byte comes with each fill() */
+	size_t granted;
 	unsigned pieces;
 	unsigned spoil; /* this piece is spoilt, with this error; 0: none */
 	int spoil_err;
@@ -74,6 +75,13 @@ fill(struct pst_request *of)
 	return 0;
 }
 
+static void
+grant(struct pst_request *of, size_t n)
+{
+	assert(of == request && n >= PST_REQUEST_GRANT);
+	client.granted += n;
+}
+
 /* As much of the file as there is; the rest is zeros, as the contract has it. */
 static int
 send_piece(struct pst_request *of, struct pst_piece *piece, size_t n)
@@ -97,6 +105,7 @@ static const struct pst_carrier carrier = {
     .send_piece = send_piece,
     .flush = flush,
     .fill = fill,
+    .grant = grant,
 };
 
 static void
@@ -308,6 +317,22 @@ START_TEST(test_read)
 }
 END_TEST
 
+/* What was read may come again, in large pieces; what follows the end is not asked for. */
+START_TEST(test_grant)
+{
+	static char bytes[PST_REQUEST_BODY_HIGH];
+
+	ck_assert_int_eq(pst_request_on_body(request, bytes, sizeof(bytes)), 0);
+	ck_assert_int_eq(pst_request_read(request, bytes, 32767), 32767);
+	ck_assert_uint_eq(client.granted, 0);
+	ck_assert_int_eq(pst_request_read(request, bytes, 2), 2);
+	ck_assert_uint_eq(client.granted, 32769);
+	ck_assert_int_eq(pst_request_on_body(request, NULL, 0), 0);
+	ck_assert_int_eq(pst_request_read(request, bytes, sizeof(bytes)), sizeof(bytes) - 32769);
+	ck_assert_uint_eq(client.granted, 32769);
+}
+END_TEST
+
 START_TEST(test_wants_body)
 {
 	static char bytes[PST_REQUEST_BODY_HIGH];
@@ -315,7 +340,7 @@ START_TEST(test_wants_body)
 	ck_assert(pst_request_wants_body(request));
 	pst_request_on_body(request, bytes, sizeof(bytes) - 1);
 	ck_assert(pst_request_wants_body(request));
-	pst_request_on_body(request, bytes, 1);
+	pst_request_on_body(request, bytes, 2);
 	ck_assert(!pst_request_wants_body(request));
 	pst_request_read(request, bytes, 1);
 	ck_assert(pst_request_wants_body(request));
@@ -515,6 +540,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_add_test(tcase, test_grant);
 	tcase_add_test(tcase, test_one_piece);
 	tcase_add_test(tcase, test_flush);
 	tcase_add_test(tcase, test_large_writes);

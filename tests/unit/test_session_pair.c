@@ -15,6 +15,7 @@
 /* One way of a stream: what was submitted and what arrived of it. */
 struct flow {
 	size_t sent;
+	size_t held; /* arrived and not granted again */
 	size_t got;
 	bool sent_end;
 	bool got_end;
@@ -37,6 +38,7 @@ struct pair {
 	struct pst_session *server;
 	struct call calls[MAX_OPEN + 1]; /* by id */
 	unsigned completed;
+	unsigned refused; /* for want of credit */
 	uint32_t seed;
 };
 
@@ -74,6 +76,14 @@ take_data(struct pair *pair, uint16_t id, enum pst_stream stream, const void *by
 	ck_assert_uint_eq(equal, n);
 	flow->got += n;
 	flow->got_end = n == 0;
+	flow->held += n;
+	if (stream == PST_STREAM_STDERR || flow->held == 0 || chance(pair, 3) > 0)
+		return;
+	ck_assert_int_eq(
+	    pst_session_submit_credit(stream == PST_STREAM_STDOUT ? pair->client : pair->server, id,
+		(uint32_t)flow->held),
+	    0);
+	flow->held = 0;
 }
 
 static void
@@ -160,7 +170,18 @@ on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_
 	take_data(arg, id, stream, bytes, n);
 }
 
+static void
+on_get_value(void *arg, const char *name, size_t name_len)
+{
+	struct pair *pair = arg;
+
+	ck_assert_int_eq(pst_session_submit_value(pair->server, name, name_len,
+			     PST_SESSION_VERSION_VALUE, strlen(PST_SESSION_VERSION_VALUE)),
+	    0);
+}
+
 static const struct pst_session_callbacks server_callbacks = {
+    .get_value = on_get_value,
     .begin = on_begin,
     .param = on_param,
     .ready = on_ready,
@@ -178,11 +199,16 @@ submit_bytes(struct pair *pair, struct pst_session *session, uint16_t id, enum p
 {
 	struct flow *flow = &pair->calls[id].flows[stream];
 	size_t n = chance(pair, 40) == 0 ? 140000 : chance(pair, MAX_BYTES);
+	size_t credit = pst_session_credit(session, id);
 	unsigned char *bytes = calloc(1, n + 1);
 
 	if (flow->sent_end) {
 		ck_assert_int_eq(
 		    pst_session_submit_data(session, id, stream, bytes, n), PST_ERR_STATE);
+	} else if (stream != PST_STREAM_STDERR && n > credit) {
+		ck_assert_int_eq(
+		    pst_session_submit_data(session, id, stream, bytes, n), PST_ERR_LIMIT);
+		pair->refused++;
 	} else {
 		for (size_t i = 0; i < n; i++)
 			bytes[i] = byte_at(id, stream, flow->sent + i);
@@ -315,6 +341,17 @@ flush(struct pair *pair)
 	}
 }
 
+static void
+agree(struct pair *pair)
+{
+	ck_assert_int_eq(pst_session_submit_get_value(pair->client, PST_SESSION_VERSION_NAME,
+			     strlen(PST_SESSION_VERSION_NAME)),
+	    0);
+	flush(pair);
+	ck_assert(pst_session_extends(pair->client) && pst_session_extends(pair->server));
+}
+
+/* Every second run with extensions. */
 START_TEST(test_random)
 {
 	static const struct pst_session_limits limits = {MAX_OPEN, 4000000, 4096};
@@ -322,9 +359,12 @@ START_TEST(test_random)
 
 	pair.client = pst_session_new_client(&client_callbacks, &limits, &pair);
 	pair.server = pst_session_new_server(&server_callbacks, &limits, &pair);
+	if (_i % 2 == 1)
+		agree(&pair);
 	for (unsigned i = 0; i < 10000; i++)
 		turn(&pair);
 	flush(&pair);
+	ck_assert((pair.refused > 0) == (_i % 2 == 1));
 	for (uint16_t id = 1; id <= MAX_OPEN; id++) {
 		if (!pair.calls[id].open_server)
 			continue;

@@ -165,6 +165,15 @@ on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
 }
 
 static void
+on_credit(void *arg, uint16_t id)
+{
+	struct trace *trace = arg;
+
+	trace_line(trace, "credit %u %zu", id, pst_session_credit(trace->session, id));
+	act(trace, "credit", id);
+}
+
+static void
 on_get_value(void *arg, const char *name, size_t name_len)
 {
 	struct trace *trace = arg;
@@ -172,6 +181,10 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	trace_line(trace, "get_value %.*s", (int)name_len, name);
 	if (name_len == 13 && memcmp(name, FCGI_MAX_REQS, 13) == 0)
 		pst_session_submit_value(trace->session, name, name_len, "1", 1);
+	if (trace->version != NULL && name_len == strlen(PST_SESSION_VERSION_NAME) &&
+	    memcmp(name, PST_SESSION_VERSION_NAME, name_len) == 0)
+		pst_session_submit_value(
+		    trace->session, name, name_len, trace->version, strlen(trace->version));
 	act(trace, "get_value", 0);
 }
 
@@ -192,6 +205,7 @@ static const struct pst_session_callbacks callbacks = {
     .data = on_data,
     .abort = on_abort,
     .end = on_end,
+    .credit = on_credit,
     .get_value = on_get_value,
     .value = on_value,
 };

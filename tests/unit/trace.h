@@ -19,6 +19,7 @@ struct trace {
 	unsigned ended;
 	/* What the owner does inside the callbacks. */
 	bool answer; /* ready: write "hello", then end with status 7 */
+	const char *version; /* the answer to PENSTOCK_VERSION; NULL: none */
 	const char *refuse; /* refuse the parameter of this name */
 	const char *end_at; /* end the request in this callback: "begin", "param", "data" ... */
 	const char *free_at; /* free the session in this callback */
