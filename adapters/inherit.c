@@ -1,6 +1,7 @@
 #include "adapters/inherit.h"
 
 #include "adapters/log.h"
+#include "protocol/page_map.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,9 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* FCGI_LISTENSOCK_FILENO, and where the arbiter puts the control socket. */
+/* FCGI_LISTENSOCK_FILENO, and where the arbiter puts the others. */
 #define LISTENER_FD 0
 #define CONTROL_FD  3
+#define PAGE_FD     4
 
 /* Where they go when RLIMIT_NOFILE has room for it. */
 #define HIGH_FD 200
@@ -34,7 +36,7 @@ move_high(int fd)
 	int least = HIGH_FD;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= HIGH_FD + 8)
-		least = CONTROL_FD + 1;
+		least = PAGE_FD + 1;
 	return fcntl(fd, F_DUPFD_CLOEXEC, least);
 }
 
@@ -84,11 +86,32 @@ take_control(void)
 	return fd;
 }
 
+static int
+take_page(struct pst_page *page)
+{
+	const char *said = getenv("PENSTOCK_PAGE");
+
+	if (!said || strcmp(said, "4") != 0)
+		return 0;
+	if (pst_page_map(page, PAGE_FD) < 0) {
+		pst_log(PST_LOG_CRITICAL,
+		    "PENSTOCK_PAGE is 4, but fd 4 cannot be used as a page (%s): are all of "
+		    "Penstock's programs of one version?",
+		    strerror(errno));
+		return -1;
+	}
+	close(PAGE_FD);
+	return 0;
+}
+
 int
 pst_inherit(struct pst_inherited *inherited)
 {
+	int page = take_page(&inherited->page);
+
 	inherited->control = take_control();
 	unsetenv("PENSTOCK_CONTROL");
+	unsetenv("PENSTOCK_PAGE");
 	inherited->listener = take_listener();
-	return inherited->listener < 0 || inherited->control == -2 ? -1 : 0;
+	return inherited->listener < 0 || inherited->control == -2 ? -1 : page;
 }

@@ -30,6 +30,8 @@ struct pst_link {
 	struct pst_request *request; /* the open one, or NULL */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
 	bool ready; /* its params are complete */
+	bool ticketed; /* it may run only if it can be claimed */
+	pst_page_ticket ticket; /* 0: no valid one */
 	bool running; /* it is being handled */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
@@ -56,6 +58,7 @@ release_request(struct pst_link *link)
 
 	link->request = NULL;
 	link->ready = false;
+	link->ticketed = false;
 	if (!request)
 		return;
 	if (link->common->spare) {
@@ -106,6 +109,14 @@ is_open(const struct pst_link *link, uint16_t id)
 	return link->request && link->request->id == id;
 }
 
+/* Between Penstock's own ends a request may carry the ticket by which it is claimed. */
+static bool
+is_ticket(const struct pst_link *link, const char *name, size_t name_len)
+{
+	return link->penstock && name_len == strlen(PST_PAGE_PARAM) &&
+	       memcmp(name, PST_PAGE_PARAM, name_len) == 0;
+}
+
 static int
 on_param(
     void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
@@ -114,6 +125,11 @@ on_param(
 
 	if (!is_open(link, id))
 		return PST_ERR_STATE;
+	if (is_ticket(link, name, name_len)) {
+		link->ticketed = true;
+		link->ticket = pst_page_parse_ticket(value, value_len);
+		return 0;
+	}
 	return pst_request_on_param(link->request, name, name_len, value, value_len);
 }
 
@@ -386,6 +402,8 @@ pst_link_step(struct pst_link *link, short revents)
 {
 	if ((revents & (POLLIN | POLLHUP | POLLERR)) && wants_read(link))
 		read_some(link);
+	if (link->failed)
+		lose(link);
 	write_some(link);
 	if (!link->ready)
 		settle(link);
@@ -541,11 +559,33 @@ static const struct pst_carrier carrier = {
 
 /* --- handling --- */
 
+/* False: the gateway has withdrawn it, or is gone and another has come. */
+static bool
+claim(struct pst_link *link)
+{
+	struct pst_page *page = link->common->page;
+
+	return !link->ticketed || (page && pst_page_claim(page, link->request->id, link->ticket));
+}
+
+/* The application has returned. */
+static void
+tell_done(struct pst_link *link)
+{
+	if (link->ticketed)
+		pst_page_done(link->common->page, link->request->id, link->ticket);
+}
+
 struct pst_request *
 pst_link_ready(struct pst_link *link)
 {
 	if (!link->ready)
 		return NULL;
+	if (!claim(link)) {
+		refuse(link, link->request->id, PST_END_OVERLOADED);
+		pst_link_step(link, 0);
+		return NULL;
+	}
 	link->running = true;
 	return link->request;
 }
@@ -583,6 +623,7 @@ pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 	struct pst_request *request = link->request;
 	bool cut = outcome == PST_OUTCOME_BROKEN && !link->penstock;
 
+	tell_done(link);
 	if (link->state == LINK_OPEN && !cut)
 		link->failed = pst_session_submit_end(link->session, request->id, PST_END_COMPLETE,
 				   outcome == PST_OUTCOME_WHOLE ? 0 : 1) < 0;

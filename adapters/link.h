@@ -9,6 +9,7 @@
 #define PST_ADAPTERS_LINK_H
 
 #include "adapters/request.h"
+#include "protocol/page.h"
 
 #include <stdbool.h>
 
@@ -20,6 +21,7 @@ struct pst_link;
 /* What the links of one adapter share. It outlives them. */
 struct pst_link_common {
 	unsigned connections; /* the answer to FCGI_MAX_CONNS */
+	struct pst_page *page; /* shared with the gateway; NULL: there is none */
 	struct pst_request *spare; /* kept for the next request, with its memory; may be NULL */
 	unsigned char bytes[65536]; /* what one recv() brings */
 };

@@ -21,6 +21,9 @@
 #define LINGER_SECONDS 5
 #define PAUSE_SECONDS  1
 
+/* How often the CPU time is asked for, in microseconds. */
+#define CPU_INTERVAL 1000000
+
 /* Descriptors that are left to the application. */
 #define SPARE_DESCRIPTORS 64
 
@@ -51,6 +54,8 @@ struct pst_server {
 	struct pollfd *polled; /* POLL_MEMBERS + limit */
 	time_t pause_until; /* nothing is accepted before */
 	time_t refusal_logged;
+	struct pst_page_vitals vitals;
+	uint64_t cpu_asked; /* when */
 	struct pst_link_common common;
 };
 
@@ -61,6 +66,15 @@ now(void)
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
 	return ts.tv_sec;
+}
+
+static uint64_t
+microseconds(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 
 /* --- life --- */
@@ -134,6 +148,12 @@ pst_server_free(struct pst_server *server)
 	if (server->wake >= 0)
 		close(server->wake);
 	free(server);
+}
+
+void
+pst_server_share(struct pst_server *server, struct pst_page *page)
+{
+	server->common.page = page;
 }
 
 void
@@ -285,6 +305,24 @@ accept_one(struct pst_server *server)
 	return 0;
 }
 
+/* The loop comes round: leave word of it in the page. */
+static void
+tell_vitals(struct pst_server *server)
+{
+	struct pst_page_vitals *vitals = &server->vitals;
+
+	if (!server->common.page)
+		return;
+	vitals->turned = microseconds(CLOCK_MONOTONIC);
+	if (vitals->started == 0)
+		vitals->started = vitals->turned;
+	if (vitals->turned - server->cpu_asked >= CPU_INTERVAL) {
+		server->cpu_asked = vitals->turned;
+		vitals->cpu = microseconds(CLOCK_PROCESS_CPUTIME_ID);
+	}
+	pst_page_write_vitals(server->common.page, vitals);
+}
+
 /* Fill the array for poll(); the timeout in ms. */
 static int
 prepare(struct pst_server *server, bool draining)
@@ -319,6 +357,7 @@ go_round(struct pst_server *server, bool draining, bool wait)
 		pst_log(PST_LOG_CRITICAL, "poll: %s", strerror(errno));
 		return -1;
 	}
+	tell_vitals(server);
 	for (size_t i = 0; i < count && n > 0; i++)
 		if (server->polled[POLL_MEMBERS + i].revents)
 			step(server, &server->members[i], server->polled[POLL_MEMBERS + i].revents);

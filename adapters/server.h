@@ -8,6 +8,7 @@
 #define PST_ADAPTERS_SERVER_H
 
 #include "adapters/request.h"
+#include "protocol/page.h"
 
 #include <stdbool.h>
 
@@ -26,6 +27,9 @@ typedef enum pst_outcome pst_server_fn(void *arg, struct pst_request *request);
  */
 struct pst_server *pst_server_new(int listener, pst_server_fn *handle, void *arg);
 void pst_server_free(struct pst_server *server);
+
+/* Requests with a ticket are claimed from PAGE, which outlives the server. Not while it runs. */
+void pst_server_share(struct pst_server *server, struct pst_page *page);
 
 /*
  * Serve until pst_server_drain(), and then until what had arrived by then is answered. 0, or -1

@@ -147,6 +147,8 @@ prepare(struct sync *sync)
 	sync->server = pst_server_new(sync->inherited.listener, handle, sync);
 	if (!sync->server)
 		return EXIT_USAGE;
+	if (sync->inherited.page.bytes)
+		pst_server_share(sync->server, &sync->inherited.page);
 	if (sync->inherited.control >= 0 &&
 	    pst_control_begin(sync->inherited.control, sync->options.graceful_timeout,
 		on_control_drain, sync) < 0)

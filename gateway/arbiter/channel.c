@@ -238,28 +238,40 @@ pst_channel_free(struct pst_channel *channel)
 	free(channel);
 }
 
-void
-pst_channel_send(struct pst_channel *channel, ...)
+/* Take the words from ARGS up to the NULL: how many there are. */
+static unsigned
+take_words(const char *words[PST_CONTROL_WORDS], va_list args)
 {
-	const char *words[PST_CONTROL_WORDS];
 	unsigned count = 0;
-	va_list args;
 
-	va_start(args, channel);
 	while ((words[count] = va_arg(args, const char *))) {
 		count++;
 		assert(count < PST_CONTROL_WORDS);
 	}
+	return count;
+}
+
+void
+pst_channel_send(struct pst_channel *channel, ...)
+{
+	const char *words[PST_CONTROL_WORDS];
+	unsigned count;
+	va_list args;
+
+	va_start(args, channel);
+	count = take_words(words, args);
 	va_end(args);
 	queue(channel, words, count);
 }
 
 void
-pst_channel_send_fd(struct pst_channel *channel, int fd, const char *word, const char *name)
+pst_channel_send_fd(struct pst_channel *channel, int fd, ...)
 {
-	const char *words[] = {word, name};
+	const char *words[PST_CONTROL_WORDS];
 	struct parcel *parcel = malloc(sizeof(*parcel));
 	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	unsigned count;
+	va_list args;
 
 	if (!parcel || copy < 0) {
 		end_later(channel, parcel ? strerror(errno) : "out of memory");
@@ -274,5 +286,8 @@ pst_channel_send_fd(struct pst_channel *channel, int fd, const char *word, const
 	};
 	*channel->last = parcel;
 	channel->last = &parcel->next;
-	queue(channel, words, name ? 2 : 1);
+	va_start(args, fd);
+	count = take_words(words, args);
+	va_end(args);
+	queue(channel, words, count);
 }

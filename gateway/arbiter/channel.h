@@ -33,6 +33,6 @@ void pst_channel_free(struct pst_channel *channel);
 void pst_channel_send(struct pst_channel *channel, ...) __attribute__((sentinel));
 
 /* The same with a descriptor beside it, of which the channel makes its own copy. */
-void pst_channel_send_fd(struct pst_channel *channel, int fd, const char *word, const char *name);
+void pst_channel_send_fd(struct pst_channel *channel, int fd, ...) __attribute__((sentinel));
 
 #endif

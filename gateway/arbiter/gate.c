@@ -16,6 +16,9 @@ pst_gate_announce(struct pst_gate *gate, struct pst_worker *worker)
 	if (!gate->child.channel)
 		return;
 	worker->announced = true;
+	if (worker->page >= 0)
+		pst_channel_send_fd(
+		    gate->child.channel, worker->page, "SLOT", "page", worker->id, NULL);
 	pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path,
 	    pst_crew_name(worker->crew), NULL);
 }
@@ -149,7 +152,7 @@ pst_gate_start(struct pst_gate *gate)
 	struct pst_spawn spawn = {
 	    .file = PST_LIBEXECDIR "/gateway",
 	    .argv = argv,
-	    .fds = {arbiter->null, pst_log_fd(), pst_log_fd(), -1},
+	    .fds = {arbiter->null, pst_log_fd(), pst_log_fd(), -1, -1},
 	    .identity = &arbiter->generation->top->identity,
 	    .environment = arbiter->generation->top->environment,
 	    .has_control = true,

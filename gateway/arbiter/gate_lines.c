@@ -66,6 +66,6 @@ pst_gate_send_listeners(struct pst_gate *gate)
 	const struct pst_listeners *listeners = &gate->arbiter->listeners;
 
 	for (size_t i = 0; i < listeners->count; i++)
-		pst_channel_send_fd(
-		    gate->child.channel, listeners->list[i].fd, "LISTEN", listeners->list[i].name);
+		pst_channel_send_fd(gate->child.channel, listeners->list[i].fd, "LISTEN",
+		    listeners->list[i].name, NULL);
 }

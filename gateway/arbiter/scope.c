@@ -6,8 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Every child that is ours finds out by this that descriptor 3 is its control channel. */
+/* Every child that is ours finds out by this that descriptor 3 is its control channel, and every
+ * worker that descriptor 4 is its page. */
 #define CONTROL "PENSTOCK_CONTROL=3"
+#define PAGE    "PENSTOCK_PAGE=4"
 
 /* ---- the environment ---- */
 
@@ -57,7 +59,7 @@ make_environment(const struct pst_conf *conf, bool has_control)
 
 	while (environ[own])
 		own++;
-	environment = calloc(own + count + 2, sizeof(*environment));
+	environment = calloc(own + count + 3, sizeof(*environment));
 	if (!environment)
 		return NULL;
 	for (size_t i = 0; i < own; i++)
@@ -66,7 +68,7 @@ make_environment(const struct pst_conf *conf, bool has_control)
 	for (size_t i = 0; i < count; i++)
 		if (put(environment, pst_conf_item(conf, PST_OPT_ENV, i)) < 0)
 			goto failed;
-	if (has_control && put(environment, CONTROL) < 0)
+	if (has_control && (put(environment, CONTROL) < 0 || put(environment, PAGE) < 0))
 		goto failed;
 	return environment;
 

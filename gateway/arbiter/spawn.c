@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Descriptors are parked from here on while 0 to 3 are put in place. */
+/* Descriptors are parked from here on while 0 to 4 are put in place. */
 #define PARK 16
 
 enum step { STEP_FDS, STEP_DIRECTORY, STEP_USER, STEP_EXEC };
@@ -58,15 +58,14 @@ static int
 place_fds(const int fds[PST_SPAWN_FDS])
 {
 	int parked[PST_SPAWN_FDS];
-	int count = fds[PST_SPAWN_FDS - 1] < 0 ? PST_SPAWN_FDS - 1 : PST_SPAWN_FDS;
 
-	for (int i = 0; i < count; i++) {
-		parked[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, PARK);
-		if (parked[i] < 0)
+	for (int i = 0; i < PST_SPAWN_FDS; i++) {
+		parked[i] = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, PARK);
+		if (fds[i] >= 0 && parked[i] < 0)
 			return -1;
 	}
-	for (int i = 0; i < count; i++)
-		if (dup2(parked[i], i) < 0)
+	for (int i = 0; i < PST_SPAWN_FDS; i++)
+		if (parked[i] >= 0 && dup2(parked[i], i) < 0)
 			return -1;
 	return 0;
 }
@@ -136,7 +135,7 @@ pst_spawn(const struct pst_spawn *spawn, const char **step)
 	*step = "start";
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -1;
-	/* The child puts 0 to 3 in place, so the report must not go there. */
+	/* The child puts 0 to 4 in place, so the report must not go there. */
 	error = fcntl(pipe_fds[1], F_DUPFD_CLOEXEC, PARK);
 	close(pipe_fds[1]);
 	pipe_fds[1] = error;

@@ -10,14 +10,14 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define PST_SPAWN_FDS 4
+#define PST_SPAWN_FDS 5
 
 struct pst_spawn {
 	const char *file;
 	char *const *argv;
 	char *const *environment;
 	const char *directory; /* where it runs; NULL: where we do */
-	int fds[PST_SPAWN_FDS]; /* what becomes descriptor 0, 1, 2, 3; the last may be -1: none */
+	int fds[PST_SPAWN_FDS]; /* what becomes descriptor 0 to 4; -1: nothing does */
 	const struct pst_identity *identity;
 	bool has_control; /* descriptor 3 is a control channel, which pst_child_start() makes */
 	bool raise_nofile; /* the soft limit of open files becomes the hard one */

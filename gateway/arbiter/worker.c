@@ -4,6 +4,7 @@
 #include "gateway/arbiter/command.h"
 #include "gateway/arbiter/state.h"
 #include "gateway/log.h"
+#include "protocol/page_map.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -93,7 +94,7 @@ execute(struct pst_worker *worker, int output)
 	const struct pst_scope *scope = worker->crew->scope;
 	struct pst_command command;
 	struct pst_spawn spawn = {
-	    .fds = {worker->listener, output, output, -1},
+	    .fds = {worker->listener, output, output, -1, worker->page},
 	    .identity = &scope->identity,
 	    .environment = scope->environment,
 	    .directory = scope->directory,
@@ -164,6 +165,15 @@ try_to_start(struct pst_worker *worker)
 		    strerror(errno));
 		return -1;
 	}
+	/* Programs that are not ours know nothing of it. */
+	if (worker->crew->scope->has_control)
+		worker->page = pst_page_create();
+	if (worker->crew->scope->has_control && worker->page < 0) {
+		pst_log_error(
+		    "worker %s: cannot make the memory that it shares with the gateway: %s",
+		    worker->id, strerror(errno));
+		return -1;
+	}
 	output = open_output(worker);
 	if (output < 0) {
 		pst_log_error("worker %s: cannot make a pipe for its output: %s", worker->id,
@@ -194,6 +204,7 @@ pst_worker_new(struct pst_crew *crew, unsigned number, enum pst_worker_role role
 	worker->role = role;
 	worker->number = number;
 	worker->listener = -1;
+	worker->page = -1;
 	if (pst_child_init(&worker->child, crew->arbiter->base, &events, worker) < 0) {
 		free(worker);
 		return NULL;
@@ -255,6 +266,9 @@ pst_worker_reaped(struct pst_worker *worker)
 	if (worker->output)
 		pst_output_finish(worker->output);
 	worker->output = NULL;
+	if (worker->page >= 0)
+		close(worker->page);
+	worker->page = -1;
 	if (worker->listener < 0)
 		return;
 	close(worker->listener);

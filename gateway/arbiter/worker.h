@@ -46,6 +46,7 @@ struct pst_worker {
 	int listener; /* its socket; -1 when there is no process */
 	char socket[32]; /* SLOT.SERIAL, as which the runtime directory knows that */
 	char path[PST_RUNDIR_PATH];
+	int page; /* what it shares with the gateway; -1 when there is no process */
 	struct pst_output *output;
 	bool announced; /* the present gateway knows it */
 	struct event *age; /* until it is too old; NULL without --max-lifetime */

@@ -310,6 +310,7 @@ tear_down(struct pst_front *front)
 
 	pst_uplink_free(front->uplink);
 	pst_acceptor_free(front->acceptor);
+	pst_front_drop_page(front);
 	pst_front_pools_free(&front->pools);
 	pst_routes_free(&front->routes);
 	pst_clients_free(&front->clients);
@@ -328,7 +329,7 @@ tear_down(struct pst_front *front)
 int
 pst_front_run(int control_fd)
 {
-	struct pst_front front = {.state = PST_FRONT_SETTING};
+	struct pst_front front = {.state = PST_FRONT_SETTING, .page = -1};
 
 	if (set_up(&front, control_fd)) {
 		pst_loop_run(front.loop);

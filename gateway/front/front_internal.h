@@ -30,6 +30,8 @@ struct pst_front {
 	struct pst_clients clients;
 	struct pst_exchange_context context;
 	struct event *graceful; /* the end of the graceful timeout */
+	int page; /* of the worker that the next SLOT up is about; -1: it has none */
+	char page_of[64];
 };
 
 /* --- front.c --- */
@@ -46,5 +48,7 @@ void pst_front_drain(struct pst_front *front);
 /* --- front_lines.c --- */
 
 void pst_front_on_line(void *front, const struct pst_control *line);
+/* Close the page that waits for its SLOT up. */
+void pst_front_drop_page(struct pst_front *front);
 
 #endif

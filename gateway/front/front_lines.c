@@ -135,17 +135,36 @@ is(const struct pst_control *line, const char *prefix, unsigned count)
 	return line->count == count && pst_control_is(line, prefix);
 }
 
+void
+pst_front_drop_page(struct pst_front *front)
+{
+	if (front->page != -1)
+		close(front->page);
+	front->page = -1;
+}
+
+/* SLOT page ID +fd: SLOT up of the same worker is next. */
+static void
+on_slot_page(struct pst_front *front, const struct pst_control *line)
+{
+	pst_front_drop_page(front);
+	front->page = pst_uplink_take_fd(front->uplink);
+	snprintf(front->page_of, sizeof(front->page_of), "%s", line->words[2]);
+}
+
 /* SLOT up ID PATH POOL */
 static void
 on_slot_up(struct pst_front *front, const struct pst_control *line)
 {
 	const char *worker = line->words[2], *of = line->words[4];
 	struct pst_front_pool *to = pst_front_pools_find(&front->pools, of);
+	bool has_page = strcmp(front->page_of, worker) == 0;
 
 	if (to != NULL)
-		pst_pool_slot_up(to->pool, worker, line->words[3]);
+		pst_pool_slot_up(to->pool, worker, line->words[3], has_page ? front->page : -1);
 	else
 		pst_log_error("worker %s is ignored: there is no pool %s", worker, of);
+	pst_front_drop_page(front);
 }
 
 void
@@ -174,6 +193,8 @@ pst_front_on_line(void *arg, const struct pst_control *line)
 		on_access_log(front);
 	else if (setting && is(line, "START", 1))
 		pst_front_start(front);
+	else if (is(line, "SLOT page", 3))
+		on_slot_page(front, line);
 	else if (started && is(line, "SLOT up", 5))
 		on_slot_up(front, line);
 	else if (started && is(line, "SLOT drain", 3))

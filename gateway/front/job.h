@@ -2,12 +2,15 @@
  * A job: what the pool queues and an upstream carries to a worker. It is part of its owner (an
  * exchange), who says by the callbacks what is sent and what becomes of the answer.
  *
- *	            submit           dispatch          bytes are written
+ *	            submit           dispatch           it was started
  *	  IDLE ───────────► QUEUED ───────────► GIVEN ───────────────────► STARTED
  *	   ▲                  │  ▲                │                          │  │ deadline, or
  *	   │ withdrawn        │  └────────────────┤ worker lost: unseen      │  │ owner left
  *	   └──────────────────┴───────────────────┴──────────── over ────────┤  ▼
  *	                                                                     └─ ABORTED
+ *
+ * Whether it was started the worker's page says, when somebody has to know. A worker without a
+ * page may have started with it once a byte was written.
  *
  * The owner must not free it before it is IDLE again.
  */
@@ -16,6 +19,7 @@
 
 #include "gateway/front/deadline.h"
 #include "gateway/front/spool.h"
+#include "protocol/page.h"
 #include "protocol/session.h"
 
 #include <stddef.h>
@@ -79,6 +83,7 @@ struct pst_job {
 	struct pst_deadline deadline;
 	uint16_t id;
 	uint8_t untaken; /* connections that were closed before the job was read from them */
+	pst_page_ticket ticket; /* by which the worker claims it; 0: it has no page */
 	bool body_sent;
 	bool paused;
 	uint32_t window; /* what the worker may send ahead */

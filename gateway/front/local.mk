@@ -89,6 +89,7 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/upstream.h \
 	%D%/upstream_internal.h \
 	%D%/upstream_jobs.c \
+	%D%/upstream_page.c \
 	%D%/uplink.c \
 	%D%/uplink.h \
 	%D%/worker_lines.c \

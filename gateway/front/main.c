@@ -38,6 +38,7 @@ main(void)
 		return 2;
 	}
 	unsetenv("PENSTOCK_CONTROL");
+	unsetenv("PENSTOCK_PAGE");
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN); /* a spool's write fails with EFBIG instead */
 	raise_descriptor_limit();

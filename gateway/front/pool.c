@@ -269,7 +269,7 @@ choose_wear(const struct pst_pool_settings *settings)
 }
 
 void
-pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path)
+pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path, int page)
 {
 	static const struct pst_upstream_callbacks callbacks = {
 	    .open = on_open,
@@ -297,6 +297,8 @@ pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path)
 		pool->events->broken(pool->arg, worker, reason);
 		return;
 	}
+	if (page != -1)
+		pst_upstream_share(slot->upstream, page);
 	slot->pool = pool;
 	slot->state = STARTING;
 	slot->list = &pool->others;

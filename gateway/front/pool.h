@@ -33,8 +33,11 @@ struct pst_pool *pst_pool_new(struct pst_loop *loop, const char *name, enum pst_
 /* No job is left in it. NULL is allowed. */
 void pst_pool_free(struct pst_pool *pool);
 
-/* Worker WORKER listens at PATH. An id that is there already is logged and ignored. */
-void pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path);
+/*
+ * Worker WORKER listens at PATH; PAGE is the descriptor of its page and stays the caller's, -1: it
+ * has none. An id that is there already is logged and ignored.
+ */
+void pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path, int page);
 /* Its process has exited. An id that is not known (any more) is ignored. */
 void pst_pool_slot_down(struct pst_pool *pool, const char *worker);
 /*

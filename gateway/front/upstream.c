@@ -2,6 +2,7 @@
 
 #include "gateway/front/container.h"
 #include "gateway/front/foreign.h"
+#include "protocol/page_map.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -325,6 +326,7 @@ free_kept(struct pst_upstream *up)
 		event_free(up->writable);
 	if (up->fd != -1)
 		close(up->fd);
+	pst_page_unmap(&up->page);
 	free(up);
 }
 

@@ -64,6 +64,12 @@ struct pst_upstream *pst_upstream_new(struct pst_loop *loop,
 /* Not within reach of a callback of its own. Jobs that it still has are over, as lost. */
 void pst_upstream_free(struct pst_upstream *upstream);
 
+/*
+ * Use the page behind FD, which stays the caller's: what was started is known from now on. Before
+ * the loop runs again. When it cannot be mapped, that is logged, and the worker has none.
+ */
+void pst_upstream_share(struct pst_upstream *upstream, int fd);
+
 /* Carry a QUEUED job that is in no list. The upstream is OPEN and has capacity. */
 void pst_upstream_give(struct pst_upstream *upstream, struct pst_job *job);
 

@@ -1,5 +1,6 @@
 /* What the files of an upstream share: upstream.c (the kept connection to a worker of ours),
- * foreign.c (a connection for each request to any other), upstream_jobs.c (what both carry). */
+ * foreign.c (a connection for each request to any other), upstream_jobs.c (what both carry),
+ * upstream_page.c (what of that was started). */
 #ifndef PST_FRONT_UPSTREAM_INTERNAL_H
 #define PST_FRONT_UPSTREAM_INTERNAL_H
 
@@ -40,6 +41,8 @@ struct pst_upstream {
 	unsigned capacity; /* of the answer to GET_VALUES */
 	bool multiplexes; /* FCGI_MPXS_CONNS */
 	unsigned paused; /* jobs that take no output, of a worker that knows no credit */
+	struct pst_page page; /* shared with the worker */
+	bool spoilt; /* somebody has written over the page, which was logged */
 	char reason[160]; /* why it was lost */
 	char worker[32];
 	const struct pst_upstream_callbacks *callbacks;
@@ -69,7 +72,7 @@ const char *pst_upstream_session_reason(
 
 /* Keep the session supplied with bodies; each piece is sent before the next is taken. */
 void pst_upstream_feed(struct pst_upstream *upstream);
-/* Bytes went out: from now on the worker may have seen every job. */
+/* Bytes went out: from now on a worker without a page may have seen every job. */
 void pst_upstream_mark_started(struct pst_upstream *upstream);
 
 /*
@@ -93,5 +96,15 @@ void pst_upstream_grace_passed(struct pst_deadline *deadline);
 /* --- foreign.c --- */
 
 void pst_foreign_connect_passed(struct pst_deadline *deadline);
+
+/* --- upstream_page.c --- */
+
+/* JOB has its id: offer it, and submit the ticket. 0, or an error of the session. */
+int pst_upstream_offer(struct pst_upstream *upstream, struct pst_job *job);
+/* True: the worker has not begun with JOB, and cannot any more. */
+bool pst_upstream_withdraw(struct pst_upstream *upstream, struct pst_job *job);
+/* The worker has ended JOB as END says: free its word. False: it says that it ran nothing, but the
+ * page does not. */
+bool pst_upstream_settle(struct pst_upstream *upstream, struct pst_job *job, enum pst_end end);
 
 #endif

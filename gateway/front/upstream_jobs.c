@@ -105,7 +105,7 @@ pst_upstream_mark_started(struct pst_upstream *up)
 	struct pst_job *job;
 
 	TAILQ_FOREACH (job, &up->jobs, link) {
-		if (job->state == PST_JOB_GIVEN)
+		if (job->state == PST_JOB_GIVEN && job->ticket == 0)
 			pst_job_set_state(job, PST_JOB_STARTED);
 	}
 }
@@ -184,7 +184,10 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 	if (job == NULL)
 		return;
 	detach(up, job);
-	if (end == PST_END_CONNECTION && job->state == PST_JOB_GIVEN) {
+	if (end != PST_END_CONNECTION && !pst_upstream_settle(up, job, end)) {
+		finish(up, job, PST_JOB_LOST, 0,
+		    "it says that it ran nothing of the request, but had begun with it");
+	} else if (end == PST_END_CONNECTION && pst_upstream_withdraw(up, job)) {
 		pst_job_set_state(job, PST_JOB_QUEUED);
 		up->callbacks->unseen(up->arg, job);
 	} else if (end == PST_END_CONNECTION) {
@@ -227,7 +230,9 @@ submit_head(struct pst_upstream *up, struct pst_job *job)
 	int err;
 
 	pst_session_set_user(up->session, job->id, job);
-	err = job->callbacks->start(job, up->session, job->id, up->worker);
+	err = pst_upstream_offer(up, job);
+	if (err == PST_OK)
+		err = job->callbacks->start(job, up->session, job->id, up->worker);
 	if (err == PST_OK)
 		err = pst_session_submit_params_end(up->session, job->id);
 	return err;
@@ -289,6 +294,7 @@ pst_upstream_abort(struct pst_job *job)
 
 	if (job->state == PST_JOB_ABORTED)
 		return;
+	pst_upstream_withdraw(up, job);
 	pst_job_set_state(job, PST_JOB_ABORTED);
 	pst_upstream_resume(job);
 	job->body_sent = true;

@@ -199,7 +199,7 @@ START_TEST(test_descriptors_come_with_their_lines)
 	char text[256];
 
 	pst_channel_send(channel, "SET", "x", "1", NULL);
-	pst_channel_send_fd(channel, a, "LISTEN", "127.0.0.1:1");
+	pst_channel_send_fd(channel, a, "LISTEN", "127.0.0.1:1", NULL);
 	pst_channel_send_fd(channel, b, "ACCESS_LOG", NULL);
 	pst_channel_send(channel, "START", NULL);
 	close(a);
@@ -290,7 +290,7 @@ START_TEST(test_free_with_descriptors_waiting)
 	for (int i = 0; i < 500; i++)
 		pst_channel_send(channel, "SET", "x", word, NULL);
 	for (int i = 0; i < 10; i++)
-		pst_channel_send_fd(channel, a, "LISTEN", "x");
+		pst_channel_send_fd(channel, a, "LISTEN", "x", NULL);
 	pst_channel_free(channel);
 	channel = NULL;
 	after = dup(0);

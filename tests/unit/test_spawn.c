@@ -42,6 +42,7 @@ run_script(const char *script, const struct pst_identity *identity, bool raise_n
 
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
 	spawn.fds[0] = spawn.fds[2] = spawn.fds[3] = null;
+	spawn.fds[4] = -1;
 	spawn.fds[1] = ends[1];
 	pid = pst_spawn(&spawn, &step);
 	ck_assert_int_gt(pid, 0);
@@ -123,7 +124,7 @@ START_TEST(test_identity)
 		char *argv[] = {word("sh"), NULL};
 		struct pst_spawn spawn = {.file = "/bin/sh",
 		    .argv = argv,
-		    .fds = {null, null, null, null},
+		    .fds = {null, null, null, null, -1},
 		    .identity = &nobody};
 		const char *step;
 
@@ -161,7 +162,7 @@ START_TEST(test_no_descriptor)
 {
 	char *argv[] = {word("sh"), NULL};
 	struct pst_spawn spawn = {
-	    .file = "/bin/sh", .argv = argv, .fds = {-1, -1, -1, -1}, .identity = &same};
+	    .file = "/bin/sh", .argv = argv, .fds = {1000, -1, -1, -1, -1}, .identity = &same};
 	const char *step;
 
 	ck_assert_int_eq(pst_spawn(&spawn, &step), -1);
