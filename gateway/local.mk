@@ -6,13 +6,16 @@ noinst_LTLIBRARIES += %D%/libpst-gateway.la
 	%D%/log.c \
 	%D%/log.h \
 	%D%/log_writer.c \
-	%D%/log_writer.h
+	%D%/log_writer.h \
+	%D%/status_line.c \
+	%D%/status_line.h
 
 # The arbiter.
 bin_PROGRAMS += %D%/penstock
 %C%_penstock_SOURCES = %D%/main.c
 %C%_penstock_LDADD = \
+	%D%/ctl/libpst-ctl.la \
 	%D%/arbiter/libpst-arbiter.la \
 	%D%/libpst-gateway.la \
 	protocol/libpst-protocol.la \
-	$(LIBEVENT_LIBS)
+	$(LIBEVENT_LIBS) $(CJSON_LIBS)

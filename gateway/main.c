@@ -4,6 +4,7 @@
 #include "gateway/arbiter/arbiter.h"
 #include "gateway/arbiter/logfile.h"
 #include "gateway/conf.h"
+#include "gateway/ctl/ctl.h"
 #include "gateway/log.h"
 
 #include <dirent.h>
@@ -132,6 +133,8 @@ main(int argc, char **argv)
 	enum pst_exit status = PST_EXIT_OK;
 
 	fill_standard_fds();
+	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
+		return (int)pst_ctl_main(argc - 1, argv + 1);
 	conf = pst_conf_new();
 	if (!conf)
 		return usage("out of memory");

@@ -21,6 +21,13 @@ PKG_CHECK_MODULES([LIBEVENT], [libevent_core >= 2.1],
 	[PST_MISSING([libevent 2.1 (libevent_core): apt install libevent-dev])])
 ])
 
+# "penstock ctl --json" is made with it.
+AC_DEFUN([PST_CHECK_CJSON], [
+PKG_CHECK_MODULES([CJSON], [libcjson >= 1.7],
+	[pst_cjson=`$PKG_CONFIG --modversion libcjson`],
+	[PST_MISSING([cJSON 1.7 (libcjson): apt install libcjson-dev])])
+])
+
 # Only the wire constants of <fastcgi.h> are used, so nothing is linked.
 AC_DEFUN([PST_CHECK_FASTCGI], [
 PKG_CHECK_MODULES([FASTCGI], [fcgi],

@@ -16,11 +16,12 @@ LDADD = \
 	%D%/fuzz/libpst-replay.la \
 	%D%/fuzz/libpst-fuzz.la \
 	gateway/front/libpst-front.la \
+	gateway/ctl/libpst-ctl.la \
 	gateway/arbiter/libpst-arbiter.la \
 	gateway/libpst-gateway.la \
 	adapters/libpst-adapter.la \
 	protocol/libpst-protocol.la \
-	$(CHECK_LIBS) $(LIBEVENT_LIBS)
+	$(CHECK_LIBS) $(LIBEVENT_LIBS) $(CJSON_LIBS)
 
 unit_tests =
 fuzz_targets =

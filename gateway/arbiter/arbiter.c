@@ -304,10 +304,11 @@ run_in_rundir(struct pst_arbiter *arbiter)
 		arbiter->status = PST_EXIT_FAILED;
 		return;
 	}
-	if (open_machinery(arbiter) == 0)
+	if (open_machinery(arbiter) == 0 && pst_ctl_open(arbiter) == 0)
 		serve(arbiter);
 	else
 		arbiter->status = PST_EXIT_FAILED;
+	pst_ctl_close(arbiter);
 	close_machinery(arbiter);
 	pst_rundir_remove(&arbiter->rundir);
 }

@@ -265,6 +265,19 @@ pst_channel_send(struct pst_channel *channel, ...)
 }
 
 void
+pst_channel_send_lines(struct pst_channel *channel, const void *lines, size_t length)
+{
+	if (channel->broken)
+		return;
+	if (pst_buf_length(&channel->out) > PST_CHANNEL_BACKLOG)
+		end_later(channel, "it does not read its control lines");
+	else if (pst_buf_append(&channel->out, lines, length) < 0)
+		end_later(channel, "out of memory");
+	else
+		flush(channel);
+}
+
+void
 pst_channel_send_fd(struct pst_channel *channel, int fd, ...)
 {
 	const char *words[PST_CONTROL_WORDS];

@@ -32,7 +32,10 @@ void pst_channel_free(struct pst_channel *channel);
 /* Send one line; the arguments are its words and a NULL. */
 void pst_channel_send(struct pst_channel *channel, ...) __attribute__((sentinel));
 
-/* The same with a descriptor beside it, of which the channel makes its own copy. */
+/* Send the LENGTH bytes of whole lines at LINES. */
+void pst_channel_send_lines(struct pst_channel *channel, const void *lines, size_t length);
+
+/* Send a line with a descriptor beside it, of which the channel makes its own copy. */
 void pst_channel_send_fd(struct pst_channel *channel, int fd, ...) __attribute__((sentinel));
 
 #endif

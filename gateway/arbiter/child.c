@@ -253,6 +253,19 @@ pst_child_retry_later(struct pst_child *child, unsigned delay)
 	set_timer(child, delay);
 }
 
+unsigned
+pst_child_retry_in(const struct pst_child *child)
+{
+	struct timeval at, now;
+	long left;
+
+	if (!event_pending(child->timer, EV_TIMEOUT, &at))
+		return 0;
+	evutil_gettimeofday(&now, NULL);
+	left = (long)(at.tv_sec - now.tv_sec) * 1000 + (at.tv_usec - now.tv_usec) / 1000;
+	return left > 0 ? (unsigned)left : 0;
+}
+
 void
 pst_child_give_up(struct pst_child *child)
 {

@@ -79,6 +79,9 @@ void pst_child_reaped(struct pst_child *child);
 /* Enter backoff; retry() comes after DELAY milliseconds. */
 void pst_child_retry_later(struct pst_child *child, unsigned delay);
 
+/* It is in backoff: milliseconds until retry(). */
+unsigned pst_child_retry_in(const struct pst_child *child);
+
 /* It is in backoff: do not try again, it is empty. */
 void pst_child_give_up(struct pst_child *child);
 

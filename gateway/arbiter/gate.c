@@ -120,6 +120,8 @@ on_line(void *owner, const struct pst_control *line)
 		pst_child_ready(&gate->child, PST_SLOT_USABLE);
 		gate->was_usable = true;
 		pst_log_debug("gateway ready (pid %ld)", (long)gate->child.pid);
+	} else if (pst_control_is(line, "STATUS")) {
+		pst_ctl_gate_line(gate->arbiter, line);
 	} else if (!pst_control_is(line, "PONG")) {
 		pst_child_unknown_line(&gate->child, line);
 	}

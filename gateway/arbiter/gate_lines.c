@@ -54,6 +54,8 @@ pst_gate_send_settings(struct pst_gate *gate)
 	struct pst_channel *channel = gate->child.channel;
 
 	send_scope(channel, generation->conf, PST_SCOPE_TOP, NULL);
+	if (gate->arbiter->log_level)
+		pst_channel_send(channel, "SET", "log_level", gate->arbiter->log_level, NULL);
 	pst_channel_send(channel, "SET", "runtime_dir", gate->arbiter->rundir.path, NULL);
 	for (size_t i = 0; i < generation->count; i++)
 		send_pool(channel, generation->pools[i]);

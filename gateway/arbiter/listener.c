@@ -150,9 +150,8 @@ open_inet(struct pst_listener *listener, const struct opening *opening, const ch
 	return error;
 }
 
-/* Remove a unix socket that nobody answers on. */
-static int
-remove_stale(const char *path, const struct sockaddr_un *address, const char **hint)
+int
+pst_listener_remove_stale(const char *path, const struct sockaddr_un *address, const char **hint)
 {
 	struct stat status;
 	int fd, error = 0;
@@ -189,7 +188,7 @@ open_unix(struct pst_listener *listener, const struct opening *opening, const ch
 	int error;
 
 	strcpy(address.sun_path, path);
-	error = remove_stale(path, &address, hint);
+	error = pst_listener_remove_stale(path, &address, hint);
 	if (error)
 		return error;
 	before = umask(opening->umask);

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/un.h>
 
 struct pst_listener {
 	struct pst_address address;
@@ -38,6 +39,13 @@ enum pst_listeners_result {
  */
 enum pst_listeners_result pst_listeners_open(struct pst_listeners *listeners,
     const struct pst_conf *conf, const struct pst_identity *identity);
+
+/*
+ * Remove the unix socket at PATH, which is ADDRESS, if nobody answers on it: 0, also when there is
+ * nothing, or an errno and maybe more words in HINT.
+ */
+int pst_listener_remove_stale(
+    const char *path, const struct sockaddr_un *address, const char **hint);
 
 /* Close all, and remove the unix sockets that this process made. */
 void pst_listeners_close(struct pst_listeners *listeners);

@@ -27,6 +27,13 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/command.h \
 	%D%/crew.c \
 	%D%/crew.h \
+	%D%/ctl.c \
+	%D%/ctl.h \
+	%D%/ctl_internal.h \
+	%D%/ctl_serve.c \
+	%D%/ctl_socket.c \
+	%D%/ctl_socket.h \
+	%D%/ctl_status.c \
 	%D%/gate.c \
 	%D%/gate.h \
 	%D%/gate_lines.c \
@@ -38,6 +45,8 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/listener.h \
 	%D%/logfile.c \
 	%D%/logfile.h \
+	%D%/memory.c \
+	%D%/memory.h \
 	%D%/operate.c \
 	%D%/output.c \
 	%D%/output.h \

@@ -192,6 +192,7 @@ pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status)
 	int code;
 
 	pst_child_reaped(child);
+	pst_ctl_gate_gone(arbiter);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
 			pst_worker_drained(worker);

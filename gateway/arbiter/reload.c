@@ -5,6 +5,8 @@
 #include "gateway/arbiter/turnover.h"
 #include "gateway/log.h"
 
+#include <stdio.h>
+
 void
 pst_reload_begin(struct pst_arbiter *arbiter)
 {
@@ -42,13 +44,15 @@ pst_reload_go_on(struct pst_arbiter *arbiter)
 	reload->begun = 0;
 	pst_log_info("reload done: %u worker%s replaced in %d.%d s", reload->replaced,
 	    reload->replaced == 1 ? "" : "s", (int)(ms / 1000), (int)(ms % 1000 / 100));
+	pst_ctl_reload_over(arbiter, NULL);
 }
 
 void
-pst_reload_fail(struct pst_arbiter *arbiter)
+pst_reload_fail(struct pst_arbiter *arbiter, const char *why)
 {
 	struct pst_reload *reload = &arbiter->reload;
 	struct pst_crew *crew;
+	char text[1024];
 	unsigned old = 0;
 
 	if (!reload->begun)
@@ -59,4 +63,7 @@ pst_reload_fail(struct pst_arbiter *arbiter)
 		      "serve on; mend what is said above and send HUP again",
 	    reload->replaced, reload->replaced == 1 ? "" : "s", old);
 	reload->begun = 0;
+	snprintf(text, sizeof(text), "%s; %u worker%s of the new version serve, %u of the old one",
+	    why, reload->replaced, reload->replaced == 1 ? "" : "s", old);
+	pst_ctl_reload_over(arbiter, text);
 }

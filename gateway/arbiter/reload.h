@@ -19,7 +19,7 @@ void pst_reload_begin(struct pst_arbiter *arbiter);
 void pst_reload_count(struct pst_arbiter *arbiter);
 /* Something was done that it may have waited for. */
 void pst_reload_go_on(struct pst_arbiter *arbiter);
-/* A line said what went wrong: what is not replaced by now serves on. */
-void pst_reload_fail(struct pst_arbiter *arbiter);
+/* A line said what went wrong, and WHY says it again: what is not replaced by now serves on. */
+void pst_reload_fail(struct pst_arbiter *arbiter, const char *why);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "gateway/arbiter/arbiter.h"
 #include "gateway/arbiter/crew.h"
+#include "gateway/arbiter/ctl.h"
 #include "gateway/arbiter/gate.h"
 #include "gateway/arbiter/generation.h"
 #include "gateway/arbiter/listener.h"
@@ -32,6 +33,8 @@ struct pst_arbiter {
 	struct pst_rundir rundir;
 	struct pst_outputs outputs;
 	struct pst_gate gate;
+	struct pst_ctl *ctl; /* NULL without a control socket */
+	const char *log_level; /* that an operator set; NULL: the configuration's holds */
 	struct pst_crew_list crews;
 	struct event *sweep; /* frees the workers that are gone */
 	unsigned long serial; /* of the last worker process */

@@ -290,6 +290,15 @@ pst_worker_late(struct pst_worker *worker, const char *request)
 	pst_child_end(&worker->child, worker->child.channel ? SIGABRT : SIGTERM, DUMP_MS);
 }
 
+void
+pst_worker_kill(struct pst_worker *worker, const char *why)
+{
+	worker->late = true;
+	pst_log_warning("%s: worker %s (pid %ld) dumps its stacks and is killed", why, worker->id,
+	    (long)worker->child.pid);
+	pst_child_end(&worker->child, SIGABRT, DUMP_MS);
+}
+
 /* ---- its leave ---- */
 
 static void

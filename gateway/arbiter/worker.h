@@ -50,7 +50,8 @@ struct pst_worker {
 	struct pst_output *output;
 	bool announced; /* the present gateway knows it */
 	struct event *age; /* until it is too old; NULL without --max-lifetime */
-	bool late; /* is being killed for a request that passed its deadline */
+	bool late; /* is being killed, and another starts at once: its request passed its deadline,
+		    * or an operator said so */
 };
 
 TAILQ_HEAD(pst_worker_list, pst_worker);
@@ -70,5 +71,7 @@ void pst_worker_drained(struct pst_worker *worker);
 void pst_worker_reaped(struct pst_worker *worker);
 /* Its request passed its deadline and still runs: dump its stacks and kill it. */
 void pst_worker_late(struct pst_worker *worker, const char *request);
+/* Somebody, as WHY says, wants it to dump its stacks and die. It is not dying yet. */
+void pst_worker_kill(struct pst_worker *worker, const char *why);
 
 #endif

@@ -98,8 +98,10 @@ pst_exchange_end(struct pst_exchange **exchange)
 	bool answered = x->state == PST_EXCHANGE_FLUSHING;
 
 	*exchange = NULL;
-	if (x->request.stage != PST_HTTP_STAGE_IDLE)
+	if (x->request.stage != PST_HTTP_STAGE_IDLE) {
 		pst_exchange_log(x);
+		pst_exchange_count_end(x);
+	}
 	pst_exchange_set_state(x, PST_EXCHANGE_ENDED);
 	x->client = NULL;
 	/* A worker that has answered whole may finish what it does after that. */

@@ -36,6 +36,7 @@ struct pst_exchange_context {
 	struct pst_log_writer *access_log_writer;
 	struct pst_buf access_line; /* memory for the line that is being made */
 	struct pst_http_date date;
+	uint64_t requests; /* that are over, or were refused */
 	bool keep_alive; /* --keep-alive is not 0 */
 	bool draining; /* every answer is the last of its connection */
 };

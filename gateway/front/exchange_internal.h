@@ -37,6 +37,7 @@ struct pst_exchange {
 
 	unsigned refused; /* the status of our own answer; 0: it is the worker's */
 	bool keep_alive; /* after our own answer */
+	bool broken; /* the worker failed when the answer had begun */
 
 	struct timespec began; /* CLOCK_REALTIME */
 	uint64_t began_us; /* of the monotonic clock, as the next two */
@@ -78,6 +79,10 @@ void pst_exchange_name(const struct pst_exchange *exchange, char *text, size_t s
 
 /* Write the line of the access log. */
 void pst_exchange_log(struct pst_exchange *exchange);
+
+/* Count: a worker got it, for the first time; it is over. */
+void pst_exchange_count_wait(struct pst_exchange *exchange);
+void pst_exchange_count_end(struct pst_exchange *exchange);
 
 uint64_t pst_exchange_clock_us(void);
 const char *pst_exchange_date(struct pst_exchange *exchange);

@@ -26,6 +26,7 @@ pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 		pst_log_error("worker %s: %s: %s: its client's connection is closed in the middle "
 			      "of the answer",
 		    x->worker, name, reason);
+		x->broken = true;
 		pst_client_break(x->client);
 	} else {
 		pst_log_error("worker %s: %s: %s: answered %u", x->worker, name, reason, status);
@@ -72,6 +73,8 @@ on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const ch
 	int err;
 
 	pst_exchange_set_state(x, PST_EXCHANGE_RUNNING);
+	if (x->worker[0] == '\0')
+		pst_exchange_count_wait(x);
 	snprintf(x->worker, sizeof(x->worker), "%s", worker);
 	err = pst_exchange_params(x, submit_param, &to);
 	if (err != 0)

@@ -128,6 +128,32 @@ on_access_log(struct pst_front *front)
 	}
 }
 
+/* LOG level */
+static void
+on_log(struct pst_front *front, const struct pst_control *line)
+{
+	if (pst_log_level_parse(line->words[1], &front->settings.log_level))
+		pst_log_set_level(front->settings.log_level);
+}
+
+/* How the gateway is: what is left out for want of memory is missing in the answer. */
+static void
+on_status(struct pst_front *front)
+{
+	struct pst_status_line line;
+	struct pst_buf out = {0};
+
+	pst_status_begin(&line, &out, "gateway", "-");
+	pst_status_number(&line, "clients", front->clients.count);
+	pst_status_number(&line, "requests", front->context.requests);
+	pst_status_number(&line, "log_lines_dropped", pst_log_dropped());
+	(void)pst_status_end(&line);
+	(void)pst_front_pools_status(&front->pools, &out);
+	(void)pst_control_appendl(&out, "STATUS", "end", NULL);
+	pst_uplink_send_lines(front->uplink, pst_buf_bytes(&out), pst_buf_length(&out));
+	pst_buf_free(&out);
+}
+
 /* True when LINE is the one called PREFIX and has COUNT words. */
 static bool
 is(const struct pst_control *line, const char *prefix, unsigned count)
@@ -203,6 +229,10 @@ pst_front_on_line(void *arg, const struct pst_control *line)
 		pst_front_pools_slot_down(&front->pools, line->words[2]);
 	else if (is(line, "DRAIN", 1))
 		pst_front_drain(front);
+	else if (is(line, "LOG", 2))
+		on_log(front, line);
+	else if (is(line, "STATUS", 1))
+		on_status(front);
 	else if (is(line, "PING", 1))
 		pst_uplink_send(front->uplink, "PONG", NULL);
 	else

@@ -119,3 +119,15 @@ pst_front_pools_slot_drain(struct pst_front_pools *pools, const char *worker)
 	TAILQ_FOREACH (one, pools, link)
 		pst_pool_slot_drain(one->pool, worker);
 }
+
+int
+pst_front_pools_status(const struct pst_front_pools *pools, struct pst_buf *out)
+{
+	struct pst_front_pool *one;
+	int result = 0;
+
+	TAILQ_FOREACH (one, pools, link)
+		if (one->pool != NULL)
+			result |= pst_pool_status(one->pool, out);
+	return result;
+}

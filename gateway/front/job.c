@@ -18,4 +18,6 @@ pst_job_set_state(struct pst_job *job, enum pst_job_state state)
 {
 	assert(allowed[job->state] & 1u << state);
 	job->state = state;
+	if (state == PST_JOB_GIVEN)
+		job->given_at = pst_loop_now();
 }

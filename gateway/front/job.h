@@ -76,6 +76,7 @@ struct pst_job {
 	struct pst_spool *body; /* the owner's, PST_SPOOL_KEEP; NULL: none. Kept until over() */
 	enum pst_job_state state;
 	bool roomy; /* the owner's: output() can take PST_JOB_WINDOW bytes beyond a pause */
+	uint64_t given_at; /* pst_loop_now(), when a worker last got it */
 
 	/* Private to pool.c and upstream.c. */
 	TAILQ_ENTRY(pst_job) link;

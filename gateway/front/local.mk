@@ -62,10 +62,13 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/deadline.h \
 	%D%/exchange.c \
 	%D%/exchange.h \
+	%D%/exchange_figures.c \
 	%D%/exchange_internal.h \
 	%D%/exchange_job.c \
 	%D%/exchange_log.c \
 	%D%/exchange_route.c \
+	%D%/figures.c \
+	%D%/figures.h \
 	%D%/foreign.c \
 	%D%/foreign.h \
 	%D%/front.c \

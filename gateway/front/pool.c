@@ -62,6 +62,7 @@ struct pst_pool {
 	const char *name;
 	enum pst_pool_kind kind;
 	const struct pst_pool_settings *settings;
+	struct pst_figures figures;
 	const struct pst_pool_events *events;
 	void *arg; /* of the events */
 };
@@ -389,6 +390,62 @@ const struct pst_pool_settings *
 pst_pool_settings(const struct pst_pool *pool)
 {
 	return pool->settings;
+}
+
+/* --- status --- */
+
+struct pst_figures *
+pst_pool_figures(struct pst_pool *pool)
+{
+	return &pool->figures;
+}
+
+static int
+put_slot(const struct slot *slot, struct pst_buf *out)
+{
+	static const char *const names[] = {
+	    [STARTING] = "connecting",
+	    [IDLE] = "idle",
+	    [BUSY] = "busy",
+	    [DRAINING] = "late",
+	    [RETIRING] = "retiring",
+	    [RETIRED] = "retired",
+	    [CONDEMNED] = "stuck",
+	    [DEAD] = "dead",
+	};
+	struct pst_job *job = pst_upstream_job(slot->upstream);
+	struct pst_status_line line;
+	char name[256];
+
+	pst_status_begin(&line, out, "worker", pst_upstream_worker(slot->upstream));
+	pst_status_text(&line, "activity", names[slot->state]);
+	pst_status_number(&line, "served", slot->served);
+	pst_status_number(&line, "running", slot->load);
+	if (job != NULL) {
+		job->callbacks->name(job, name, sizeof(name));
+		pst_status_text(&line, "request", name);
+		pst_status_number(&line, "request_ms", pst_loop_now() - job->given_at);
+	}
+	return pst_status_end(&line);
+}
+
+int
+pst_pool_status(const struct pst_pool *pool, struct pst_buf *out)
+{
+	const struct slot *slot;
+	struct pst_status_line line;
+	int result;
+
+	pst_status_begin(&line, out, "pool", pool->name);
+	pst_status_number(&line, "queued", pool->queued);
+	pst_figures_put(&pool->figures, &line);
+	result = pst_status_end(&line);
+	TAILQ_FOREACH (slot, &pool->usable, link)
+		result |= put_slot(slot, out);
+	TAILQ_FOREACH (slot, &pool->others, link)
+		if (slot->state != DEAD)
+			result |= put_slot(slot, out);
+	return result;
 }
 
 /* --- life --- */

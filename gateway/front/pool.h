@@ -5,6 +5,7 @@
 #ifndef PST_FRONT_POOL_H
 #define PST_FRONT_POOL_H
 
+#include "gateway/front/figures.h"
 #include "gateway/front/job.h"
 #include "gateway/front/loop.h"
 #include "gateway/front/settings.h"
@@ -58,6 +59,10 @@ void pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job);
 void pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job);
 
 size_t pst_pool_queued(const struct pst_pool *pool);
+/* For exchanges to add to. */
+struct pst_figures *pst_pool_figures(struct pst_pool *pool);
+/* Append the STATUS lines of the pool and its workers to OUT: 0, or -1 when memory is short. */
+int pst_pool_status(const struct pst_pool *pool, struct pst_buf *out);
 const char *pst_pool_name(const struct pst_pool *pool);
 const struct pst_pool_settings *pst_pool_settings(const struct pst_pool *pool);
 

@@ -15,7 +15,7 @@
 /* Of them, what one message may bring. */
 #define FDS_IN_MESSAGE 64
 /* Bytes that wait for an arbiter that does not read. */
-#define OUT_MAX 262144
+#define OUT_MAX 1048576
 
 struct pst_uplink {
 	int fd;
@@ -188,6 +188,17 @@ pst_uplink_send(struct pst_uplink *uplink, ...)
 	    pst_control_append(&uplink->out, words, count) != PST_OK)
 		pst_log_error("a line to the arbiter could not be sent: %s %s", words[0],
 		    count > 1 ? words[1] : "");
+	pst_loop_defer(uplink->loop, &uplink->flush);
+}
+
+void
+pst_uplink_send_lines(struct pst_uplink *uplink, const void *lines, size_t length)
+{
+	if (uplink->lost)
+		return;
+	if (pst_buf_length(&uplink->out) > OUT_MAX ||
+	    pst_buf_append(&uplink->out, lines, length) != PST_OK)
+		pst_log_error("%zu bytes of lines to the arbiter could not be sent", length);
 	pst_loop_defer(uplink->loop, &uplink->flush);
 }
 

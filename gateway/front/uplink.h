@@ -30,4 +30,7 @@ int pst_uplink_take_fd(struct pst_uplink *uplink);
 /* Send a line of these words, NULL-terminated. What cannot be held is logged and dropped. */
 void pst_uplink_send(struct pst_uplink *uplink, ...) __attribute__((sentinel));
 
+/* The same with the LENGTH bytes of whole lines at LINES. */
+void pst_uplink_send_lines(struct pst_uplink *uplink, const void *lines, size_t length);
+
 #endif

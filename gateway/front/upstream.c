@@ -402,6 +402,12 @@ pst_upstream_leave(struct pst_upstream *up)
 	up->kind->leave(up);
 }
 
+struct pst_job *
+pst_upstream_job(const struct pst_upstream *up)
+{
+	return TAILQ_FIRST(&up->jobs);
+}
+
 const char *
 pst_upstream_worker(const struct pst_upstream *up)
 {

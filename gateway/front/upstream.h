@@ -88,6 +88,9 @@ void pst_upstream_resume(struct pst_job *job);
 /* The worker's process has exited: what it wrote before is read, then the connection is lost. */
 void pst_upstream_leave(struct pst_upstream *upstream);
 
+/* The first of its jobs, the longest there; NULL: it has none. */
+struct pst_job *pst_upstream_job(const struct pst_upstream *upstream);
+
 const char *pst_upstream_worker(const struct pst_upstream *upstream);
 
 #endif
