@@ -2,6 +2,7 @@
 
 #include "gateway/conf_check.h"
 #include "gateway/conf_internal.h"
+#include "gateway/sentences.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -10,31 +11,75 @@
 
 struct values {
 	enum pst_conf_source source;
+	struct pst_conf_place place; /* of the first, from a file */
 	size_t count;
 	char **item;
 };
 
+struct route {
+	struct pst_conf_route said;
+	struct pst_conf_place place;
+	char *text; /* what host and path point to */
+};
+
 struct pst_conf {
 	struct values values[PST_OPT_COUNT];
-	/* Of a pool: what it inherits from, and its name (NULL: it has none). */
+	/* Of a pool: what it inherits from, its name (NULL: it has none), where that stands. */
 	const struct pst_conf *top;
 	char *name;
+	struct pst_conf_place place;
 	/* At the top. */
 	struct pst_conf **pools;
 	size_t pool_count;
-	struct pst_conf_route *routes;
+	struct route *routes;
 	size_t route_count;
+	struct pst_sentences mistakes, warnings;
 };
 
-int
-pst_conf_say(char why[PST_CONF_WHY], const char *format, ...)
+/* ---- sentences ---- */
+
+void
+pst_conf_mistake(struct pst_conf *conf, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	vsnprintf(why, PST_CONF_WHY, format, args);
+	pst_sentences_add(&conf->mistakes, format, args);
 	va_end(args);
-	return -1;
+}
+
+void
+pst_conf_warn(struct pst_conf *conf, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	pst_sentences_add(&conf->warnings, format, args);
+	va_end(args);
+}
+
+size_t
+pst_conf_mistake_count(const struct pst_conf *conf)
+{
+	return pst_sentences_count(&conf->mistakes);
+}
+
+const char *
+pst_conf_mistake_text(const struct pst_conf *conf, size_t i)
+{
+	return pst_sentences_text(&conf->mistakes, i);
+}
+
+size_t
+pst_conf_warning_count(const struct pst_conf *conf)
+{
+	return pst_sentences_count(&conf->warnings);
+}
+
+const char *
+pst_conf_warning_text(const struct pst_conf *conf, size_t i)
+{
+	return pst_sentences_text(&conf->warnings, i);
 }
 
 /* ---- values ---- */
@@ -78,6 +123,13 @@ add_paths(struct values *values, const char *text)
 	}
 }
 
+/* "0" takes away what a pool would inherit. */
+static int
+add_flag(struct values *values, const char *text)
+{
+	return strcmp(text, "0") == 0 ? 0 : add_item(values, text, 1);
+}
+
 static int
 add_value(struct values *values, enum pst_option_kind kind, const char *text)
 {
@@ -85,17 +137,13 @@ add_value(struct values *values, enum pst_option_kind kind, const char *text)
 
 	if (kind == PST_KIND_PATHS)
 		return add_paths(values, text);
+	if (kind == PST_KIND_FLAG)
+		return add_flag(values, text);
 	if (kind == PST_KIND_SIZE) {
 		snprintf(bytes, sizeof(bytes), "%llu", pst_check_size_bytes(text));
 		text = bytes;
 	}
 	return add_item(values, text, strlen(text));
-}
-
-const char *
-pst_conf_source_name(enum pst_conf_source source)
-{
-	return source == PST_FROM_CMD_ARGS ? "in PENSTOCK_CMD_ARGS " : "";
 }
 
 int
@@ -104,20 +152,27 @@ pst_conf_set(struct pst_conf *conf, enum pst_option_id id, const char *text,
 {
 	const struct pst_option *option = &pst_options[id];
 	struct values *values = &conf->values[id];
-	char reason[PST_CONF_WHY];
 
-	if (option->check && option->check(text, reason) < 0)
-		return pst_conf_say(
-		    why, "%s--%s %.400s", pst_conf_source_name(source), option->name, reason);
+	if (option->check && option->check(text, why) < 0)
+		return -1;
 	if (values->source > source)
 		return 0;
 	if (values->source != source ||
 	    (option->kind != PST_KIND_LIST && option->kind != PST_KIND_PATHS))
 		clear(values);
 	values->source = source;
-	if (add_value(values, option->kind, text) < 0)
-		return pst_conf_say(why, "out of memory");
+	if (add_value(values, option->kind, text) < 0) {
+		snprintf(why, PST_CONF_WHY, "is too much: out of memory");
+		return -1;
+	}
 	return 0;
+}
+
+void
+pst_conf_set_place(struct pst_conf *conf, enum pst_option_id id, struct pst_conf_place place)
+{
+	if (conf->values[id].source == PST_FROM_FILE)
+		conf->values[id].place = place;
 }
 
 /* ---- what a pool inherits ---- */
@@ -157,6 +212,30 @@ find(const struct pst_conf *conf, enum pst_option_id id)
 	return &conf->top->values[id];
 }
 
+struct pst_conf_place
+pst_conf_place(const struct pst_conf *conf, enum pst_option_id id)
+{
+	return find(conf, id)->place;
+}
+
+struct pst_conf_place
+pst_conf_pool_place(const struct pst_conf *pool)
+{
+	return pool->place;
+}
+
+enum pst_conf_source
+pst_conf_source(const struct pst_conf *conf, enum pst_option_id id)
+{
+	return find(conf, id)->source;
+}
+
+bool
+pst_conf_is_own(const struct pst_conf *conf, enum pst_option_id id)
+{
+	return is_own(conf, id);
+}
+
 /* How many variables POOL, or the top, has from the top. */
 static size_t
 inherited(const struct pst_conf *conf, enum pst_option_id id)
@@ -184,13 +263,17 @@ pst_conf_free(struct pst_conf *conf)
 	for (size_t i = 0; i < conf->pool_count; i++)
 		pst_conf_free(conf->pools[i]);
 	free(conf->pools);
+	for (size_t i = 0; i < conf->route_count; i++)
+		free(conf->routes[i].text);
 	free(conf->routes);
+	pst_sentences_free(&conf->mistakes);
+	pst_sentences_free(&conf->warnings);
 	free(conf->name);
 	free(conf);
 }
 
 struct pst_conf *
-pst_conf_add_pool(struct pst_conf *conf, const char *name)
+pst_conf_add_pool(struct pst_conf *conf, const char *name, struct pst_conf_place place)
 {
 	struct pst_conf *pool = pst_conf_new();
 	struct pst_conf **pools = realloc(conf->pools, (conf->pool_count + 1) * sizeof(*pools));
@@ -202,8 +285,38 @@ pst_conf_add_pool(struct pst_conf *conf, const char *name)
 		return NULL;
 	}
 	pool->top = conf;
+	pool->place = place;
 	conf->pools[conf->pool_count++] = pool;
 	return pool;
+}
+
+int
+pst_conf_add_route(
+    struct pst_conf *conf, const struct pst_conf_route *route, struct pst_conf_place place)
+{
+	struct route *routes = realloc(conf->routes, (conf->route_count + 1) * sizeof(*routes));
+	char *text = malloc(strlen(route->host) + strlen(route->path) + 2);
+
+	if (routes)
+		conf->routes = routes;
+	if (!routes || !text) {
+		free(text);
+		return -1;
+	}
+	strcpy(text, route->host);
+	strcpy(text + strlen(route->host) + 1, route->path);
+	routes[conf->route_count] = (struct route){.said = *route, .place = place, .text = text};
+	routes[conf->route_count].said.host = text;
+	routes[conf->route_count].said.path = text + strlen(route->host) + 1;
+	conf->route_count++;
+	return 0;
+}
+
+struct pst_conf_place
+pst_conf_route_place(const struct pst_conf *conf, size_t i)
+{
+	assert(i < conf->route_count);
+	return conf->routes[i].place;
 }
 
 size_t
@@ -249,7 +362,7 @@ const struct pst_conf_route *
 pst_conf_route(const struct pst_conf *conf, size_t i)
 {
 	assert(i < conf->route_count);
-	return &conf->routes[i];
+	return &conf->routes[i].said;
 }
 
 bool

@@ -138,6 +138,8 @@ struct pst_conf;
 enum pst_conf_wish {
 	PST_CONF_ERROR = -1,
 	PST_CONF_RUN,
+	PST_CONF_CHECK, /* --check-config, and nothing wrong was found so far */
+	PST_CONF_PRINT, /* --print-config */
 	PST_CONF_HELP,
 	PST_CONF_VERSION,
 };
@@ -163,11 +165,23 @@ void pst_conf_free(struct pst_conf *conf);
 
 /*
  * Read the defaults, the environment, ARGV and the file that it names into CONF, which is new.
- * PST_CONF_ERROR comes with one whole sentence in WHY, without a newline. ARGV is left as it is and
- * may be read again.
+ * PST_CONF_ERROR comes with one mistake or more, as below. ARGV is left as it is and may be read
+ * again; so may the file, whose name is taken from the directory that was the current one when this
+ * was called first.
  */
-enum pst_conf_wish pst_conf_read(
-    struct pst_conf *conf, int argc, char *const *argv, char why[PST_CONF_WHY]);
+enum pst_conf_wish pst_conf_read(struct pst_conf *conf, int argc, char *const *argv);
+
+/* What is wrong, and what may be: whole sentences without a newline. */
+size_t pst_conf_mistake_count(const struct pst_conf *conf);
+const char *pst_conf_mistake_text(const struct pst_conf *conf, size_t i);
+size_t pst_conf_warning_count(const struct pst_conf *conf);
+const char *pst_conf_warning_text(const struct pst_conf *conf, size_t i);
+
+/*
+ * See whether what the settings name is there: directories, programs, users, addresses. What is
+ * not there is a mistake. Nothing is made or changed.
+ */
+void pst_conf_probe(struct pst_conf *conf);
 
 /* The pools, at least one after PST_CONF_RUN; they belong to CONF. */
 size_t pst_conf_pool_count(const struct pst_conf *conf);
@@ -206,6 +220,9 @@ unsigned pst_conf_umask(const struct pst_conf *conf);
 
 /* Set the name of option ID as control lines know it ('_' for '-') into NAME of SIZE bytes. */
 void pst_option_key(enum pst_option_id id, char *name, size_t size);
+
+/* What --print-config prints: a file with the same settings, and where each came from. */
+void pst_conf_print(const struct pst_conf *conf, FILE *out);
 
 /* What --help and --version print. */
 void pst_conf_print_help(FILE *out);

@@ -1,6 +1,8 @@
 #include "gateway/conf_check.h"
 
 #include "gateway/address.h"
+#include "gateway/front/access_log.h"
+#include "gateway/front/trust.h"
 #include "gateway/nearest.h"
 
 #include <errno.h>
@@ -254,6 +256,36 @@ pst_check_suffix(const char *value, char why[PST_CONF_WHY])
 		return 0;
 	snprintf(why, PST_CONF_WHY, "wants the end of file names, as .php, not '%.200s'", value);
 	return -1;
+}
+
+int
+pst_check_trust(const char *value, char why[PST_CONF_WHY])
+{
+	const char *reason;
+	size_t at;
+	struct pst_trust *trust = pst_trust_parse(value, &reason, &at);
+
+	if (!trust) {
+		snprintf(why, PST_CONF_WHY, "cannot use '%.200s': %s", value + at, reason);
+		return -1;
+	}
+	pst_trust_free(trust);
+	return 0;
+}
+
+int
+pst_check_access_format(const char *value, char why[PST_CONF_WHY])
+{
+	const char *reason;
+	size_t at;
+	struct pst_access_log *log = pst_access_log_compile(value, &reason, &at);
+
+	if (!log) {
+		snprintf(why, PST_CONF_WHY, "cannot use '%.200s': %s", value + at, reason);
+		return -1;
+	}
+	pst_access_log_free(log);
+	return 0;
 }
 
 int

@@ -25,6 +25,8 @@ int pst_check_fastcgi(const char *value, char why[PST_CONF_WHY]); /* unix:PATH, 
 int pst_check_absolute(const char *value, char why[PST_CONF_WHY]); /* a path from / on */
 int pst_check_file_name(const char *value, char why[PST_CONF_WHY]); /* without a slash */
 int pst_check_suffix(const char *value, char why[PST_CONF_WHY]); /* .php */
+int pst_check_trust(const char *value, char why[PST_CONF_WHY]);
+int pst_check_access_format(const char *value, char why[PST_CONF_WHY]);
 int pst_check_log_level(const char *value, char why[PST_CONF_WHY]);
 
 /* The bytes that VALUE means, which passed pst_check_size(). */

@@ -2,6 +2,7 @@
 
 #include <event2/event.h>
 #include <string.h>
+#include <yaml.h>
 
 #define HELP_COLUMN 36
 
@@ -76,6 +77,7 @@ pst_conf_print_version(FILE *out)
 {
 	fprintf(out, "penstock %s\n", PACKAGE_VERSION);
 	fprintf(out, "libevent:   %s\n", event_get_version());
+	fprintf(out, "libyaml:    %s\n", yaml_get_version_string());
 #ifdef PST_PYTHON_VERSION
 	fprintf(out, "Python:     %s (%s)\n", PST_PYTHON_VERSION, PST_PYTHON_EXECUTABLE);
 #else

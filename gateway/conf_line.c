@@ -71,17 +71,17 @@ missing_of_letter(int letter)
 	return NULL;
 }
 
-static int
-say_missing(char *why, const char *name, enum pst_conf_source source)
+static void
+say_missing(struct pst_conf *conf, const char *name, enum pst_conf_source source)
 {
-	return pst_conf_say(why,
+	pst_conf_mistake(conf,
 	    "%s--%s is not there yet: gunicorn has this option, this version of Penstock does not",
 	    pst_conf_source_name(source), name);
 }
 
 /* WORD begins with "--" and getopt_long() found no such option, or several. */
-static int
-say_unknown_long(char *why, const char *word, enum pst_conf_source source)
+static void
+say_unknown_long(struct pst_conf *conf, const char *word, enum pst_conf_source source)
 {
 	struct pst_nearest search;
 	char name[PST_NEAREST_NAME + 1];
@@ -93,71 +93,85 @@ say_unknown_long(char *why, const char *word, enum pst_conf_source source)
 	for (size_t i = 0; i < pst_options_missing_count; i++)
 		pst_nearest_offer(&search, pst_options_missing[i].name);
 	if (search.name)
-		return pst_conf_say(why, "%s--%s is no option; did you mean --%s?",
+		pst_conf_mistake(conf, "%s--%s is no option; did you mean --%s?",
 		    pst_conf_source_name(source), name, search.name);
-	return pst_conf_say(why, "%s--%s is no option; penstock --help lists them",
-	    pst_conf_source_name(source), name);
+	else
+		pst_conf_mistake(conf, "%s--%s is no option; penstock --help lists them",
+		    pst_conf_source_name(source), name);
 }
 
-static int
-say_bad_option(char *why, const char *word, enum pst_conf_source source)
+static void
+say_bad_option(struct pst_conf *conf, const char *word, enum pst_conf_source source)
 {
 	int id = optopt - LONG_BASE;
 
 	if (optopt >= LONG_BASE && id < PST_OPT_LINE_COUNT)
-		return pst_conf_say(why, "%s--%s takes no value", pst_conf_source_name(source),
+		pst_conf_mistake(conf, "%s--%s takes no value", pst_conf_source_name(source),
 		    pst_options[id].name);
-	if (optopt == 0)
-		return say_unknown_long(why, word, source);
-	return pst_conf_say(why, "%s-%c is no option; penstock --help lists them",
-	    pst_conf_source_name(source), optopt);
+	else if (optopt == 0)
+		say_unknown_long(conf, word, source);
+	else
+		pst_conf_mistake(conf, "%s-%c is no option; penstock --help lists them",
+		    pst_conf_source_name(source), optopt);
 }
 
-static int
-say_no_value(char *why, enum pst_conf_source source)
+static void
+say_no_value(struct pst_conf *conf, enum pst_conf_source source)
 {
 	int id = optopt >= LONG_BASE ? optopt - LONG_BASE : option_of_letter(optopt);
 
 	assert(id >= 0 && id < PST_OPT_LINE_COUNT);
-	return pst_conf_say(why, "%s--%s wants a value, as in --%s %s",
-	    pst_conf_source_name(source), pst_options[id].name, pst_options[id].name,
-	    pst_options[id].argument);
+	pst_conf_mistake(conf, "%s--%s wants a value, as in --%s %s", pst_conf_source_name(source),
+	    pst_options[id].name, pst_options[id].name, pst_options[id].argument);
 }
 
-/* C is what getopt_long() returned, WORD the word that it looked at. */
-static int
-take_option(struct pst_conf *conf, int c, const char *word, enum pst_conf_source source, char *why)
+/* C is what getopt_long() returned, WORD the word that it looked at. False if it is no option. */
+static bool
+take_option(struct pst_conf *conf, int c, const char *word, enum pst_conf_source source)
 {
+	char why[PST_CONF_WHY];
 	int id;
 
-	if (c == '?')
-		return say_bad_option(why, word, source);
-	if (c == ':')
-		return say_no_value(why, source);
-	if (c >= MISSING_BASE)
-		return say_missing(why, pst_options_missing[c - MISSING_BASE].name, source);
-	if (c < LONG_BASE && missing_of_letter(c))
-		return say_missing(why, missing_of_letter(c), source);
+	if (c == '?') {
+		say_bad_option(conf, word, source);
+		return false;
+	}
+	if (c == ':') {
+		say_no_value(conf, source);
+		return false;
+	}
+	if (c >= MISSING_BASE || (c < LONG_BASE && missing_of_letter(c))) {
+		say_missing(conf,
+		    c >= MISSING_BASE ? pst_options_missing[c - MISSING_BASE].name
+				      : missing_of_letter(c),
+		    source);
+		return false;
+	}
 	id = c >= LONG_BASE ? c - LONG_BASE : option_of_letter(c);
 	assert(id >= 0 && id < PST_OPT_LINE_COUNT);
-	return pst_conf_set(conf, (enum pst_option_id)id, optarg ? optarg : "1", source, why);
+	if (pst_conf_set(conf, (enum pst_option_id)id, optarg ? optarg : "1", source, why) < 0)
+		pst_conf_mistake(
+		    conf, "%s--%s %s", pst_conf_source_name(source), pst_options[id].name, why);
+	return true;
 }
 
-static int
-take_app(struct pst_conf *conf, int argc, char **argv, enum pst_conf_source source, char *why)
+static void
+take_app(struct pst_conf *conf, int argc, char **argv, enum pst_conf_source source)
 {
-	if (optind >= argc)
-		return 0;
+	char why[PST_CONF_WHY];
+
+	if (optind >= argc || !*argv[optind])
+		return;
 	if (argc - optind > 1)
-		return pst_conf_say(why,
+		pst_conf_mistake(conf,
 		    "%sone application is served, but after '%.100s' there is '%.100s'",
 		    pst_conf_source_name(source), argv[optind], argv[optind + 1]);
-	return pst_conf_set(conf, PST_OPT_APP, argv[optind], source, why);
+	else if (pst_conf_set(conf, PST_OPT_APP, argv[optind], source, why) < 0)
+		pst_conf_mistake(conf, "%sthe application %s", pst_conf_source_name(source), why);
 }
 
-int
-pst_conf_read_line(struct pst_conf *conf, int argc, char **argv, enum pst_conf_source source,
-    char why[PST_CONF_WHY])
+void
+pst_conf_read_line(struct pst_conf *conf, int argc, char **argv, enum pst_conf_source source)
 {
 	struct tables tables;
 	int c;
@@ -166,15 +180,12 @@ pst_conf_read_line(struct pst_conf *conf, int argc, char **argv, enum pst_conf_s
 	opterr = 0;
 	optind = 0;
 	for (;;) {
-		const char *word;
-
 		optopt = 0;
 		c = getopt_long(argc, argv, tables.letters, tables.longs, NULL);
 		if (c == -1)
 			break;
-		word = argv[optind > 0 ? optind - 1 : 0];
-		if (take_option(conf, c, word, source, why) < 0)
-			return -1;
+		if (!take_option(conf, c, argv[optind > 0 ? optind - 1 : 0], source))
+			return;
 	}
-	return take_app(conf, argc, argv, source, why);
+	take_app(conf, argc, argv, source);
 }

@@ -16,6 +16,7 @@ bin_PROGRAMS += %D%/penstock
 %C%_penstock_LDADD = \
 	%D%/ctl/libpst-ctl.la \
 	%D%/arbiter/libpst-arbiter.la \
+	%D%/front/libpst-front.la \
 	%D%/libpst-gateway.la \
 	protocol/libpst-protocol.la \
 	$(LIBEVENT_LIBS) $(CJSON_LIBS)

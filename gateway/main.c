@@ -120,8 +120,33 @@ run(struct pst_conf **read)
 		pst_generation_free(&generation);
 		return usage(why);
 	}
+	for (size_t i = 0; i < pst_conf_warning_count(conf); i++)
+		pst_log_warning("%s", pst_conf_warning_text(conf, i));
 	status = pst_arbiter_run(&generation, access_log);
 	pst_log_close(LOG_CLOSE_MS);
+	return status;
+}
+
+/* Every mistake on a line of its own, and the warnings. */
+static enum pst_exit
+complain(const struct pst_conf *conf)
+{
+	for (size_t i = 0; i < pst_conf_mistake_count(conf); i++)
+		fprintf(stderr, "penstock: %s\n", pst_conf_mistake_text(conf, i));
+	for (size_t i = 0; i < pst_conf_warning_count(conf); i++)
+		fprintf(stderr, "penstock: warning: %s\n", pst_conf_warning_text(conf, i));
+	return pst_conf_mistake_count(conf) ? PST_EXIT_USAGE : PST_EXIT_OK;
+}
+
+static enum pst_exit
+check(struct pst_conf *conf)
+{
+	enum pst_exit status;
+
+	pst_conf_probe(conf);
+	status = complain(conf);
+	if (status == PST_EXIT_OK)
+		printf("penstock: the configuration is right; no application was loaded\n");
 	return status;
 }
 
@@ -129,7 +154,6 @@ int
 main(int argc, char **argv)
 {
 	struct pst_conf *conf;
-	char why[PST_CONF_WHY];
 	enum pst_exit status = PST_EXIT_OK;
 
 	fill_standard_fds();
@@ -138,8 +162,10 @@ main(int argc, char **argv)
 	conf = pst_conf_new();
 	if (!conf)
 		return usage("out of memory");
-	switch (pst_conf_read(conf, argc, argv, why)) {
-	case PST_CONF_ERROR: status = usage(why); break;
+	switch (pst_conf_read(conf, argc, argv)) {
+	case PST_CONF_ERROR: status = complain(conf); break;
+	case PST_CONF_CHECK: status = check(conf); break;
+	case PST_CONF_PRINT: pst_conf_print(conf, stdout); break;
 	case PST_CONF_HELP: pst_conf_print_help(stdout); break;
 	case PST_CONF_VERSION: pst_conf_print_version(stdout); break;
 	case PST_CONF_RUN: status = run(&conf); break;

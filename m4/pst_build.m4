@@ -99,6 +99,7 @@ $PACKAGE_NAME $PACKAGE_VERSION
   compiler   $CC $CFLAGS
   options    $pst_options
   libevent   $pst_libevent
+  libyaml    $pst_yaml
   cJSON      $pst_cjson
   libfcgi    $pst_fastcgi
   check      $pst_check

@@ -21,6 +21,12 @@ PKG_CHECK_MODULES([LIBEVENT], [libevent_core >= 2.1],
 	[PST_MISSING([libevent 2.1 (libevent_core): apt install libevent-dev])])
 ])
 
+AC_DEFUN([PST_CHECK_YAML], [
+PKG_CHECK_MODULES([YAML], [yaml-0.1 >= 0.2],
+	[pst_yaml=`$PKG_CONFIG --modversion yaml-0.1`],
+	[PST_MISSING([libyaml 0.2 (yaml-0.1): apt install libyaml-dev])])
+])
+
 # "penstock ctl --json" is made with it.
 AC_DEFUN([PST_CHECK_CJSON], [
 PKG_CHECK_MODULES([CJSON], [libcjson >= 1.7],

@@ -15,9 +15,9 @@ check_LTLIBRARIES += %D%/fuzz/libpst-replay.la
 LDADD = \
 	%D%/fuzz/libpst-replay.la \
 	%D%/fuzz/libpst-fuzz.la \
-	gateway/front/libpst-front.la \
 	gateway/ctl/libpst-ctl.la \
 	gateway/arbiter/libpst-arbiter.la \
+	gateway/front/libpst-front.la \
 	gateway/libpst-gateway.la \
 	adapters/libpst-adapter.la \
 	protocol/libpst-protocol.la \

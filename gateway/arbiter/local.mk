@@ -7,15 +7,26 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	gateway/conf.h \
 	gateway/conf_check.c \
 	gateway/conf_check.h \
+	gateway/conf_file.c \
 	gateway/conf_help.c \
 	gateway/conf_internal.h \
 	gateway/conf_line.c \
+	gateway/conf_pools.c \
+	gateway/conf_print.c \
+	gateway/conf_probe.c \
 	gateway/conf_read.c \
 	gateway/conf_table.c \
+	gateway/conf_text.c \
+	gateway/conf_text.h \
+	gateway/conf_whole.c \
 	gateway/conf_words.c \
 	gateway/conf_words.h \
 	gateway/nearest.c \
 	gateway/nearest.h \
+	gateway/sentences.c \
+	gateway/sentences.h \
+	gateway/yaml.c \
+	gateway/yaml.h \
 	%D%/arbiter.c \
 	%D%/arbiter.h \
 	%D%/channel.c \
@@ -68,3 +79,4 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/turnover.h \
 	%D%/worker.c \
 	%D%/worker.h
+%C%_libpst_arbiter_la_LIBADD = $(YAML_LIBS)

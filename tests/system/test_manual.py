@@ -132,7 +132,7 @@ def test_version_tells_the_build() -> None:
         line.partition(":")[::2] for line in run("--version").stdout.splitlines() if ":" in line
     )
     assert set(told) == {
-        "libevent", "Python", "compiler", "CFLAGS", "options", "programs", "plugins"
+        "libevent", "libyaml", "Python", "compiler", "CFLAGS", "options", "programs", "plugins"
     }  # fmt: skip
     assert all(value.strip() for value in told.values())
     assert told["plugins"].strip().endswith("/penstock/plugins")

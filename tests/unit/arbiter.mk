@@ -3,6 +3,7 @@ unit_tests += \
 	%D%/test_address \
 	%D%/test_channel \
 	%D%/test_conf \
+	%D%/test_conf_file \
 	%D%/test_output \
 	%D%/test_slot \
 	%D%/test_spawn
