@@ -250,13 +250,13 @@ take_route(struct pst_text *text, const struct pst_yaml_node *node, const struct
 	const struct pst_yaml_node *host = route->host ? route->host->value : NULL;
 	const struct pst_conf *pool = pool_of(text, route, node);
 	struct pst_conf_route said = {.host = ""};
-	bool is_right = take_path(text, route, &said) & take_mount(text, route, &said);
+	bool is_path = take_path(text, route, &said), is_mount = take_mount(text, route, &said);
 
 	if (!route->path && !route->host) {
 		pst_text_mistake(text, node, "a route wants a path or a host");
 		return;
 	}
-	if (!is_right || !pool)
+	if (!is_path || !is_mount || !pool)
 		return;
 	said.pool = pst_conf_pool_name(pool);
 	if (!host || host->kind != PST_YAML_LIST) {
@@ -272,7 +272,7 @@ take_route(struct pst_text *text, const struct pst_yaml_node *node, const struct
 static void
 read_route(struct pst_text *text, const struct pst_yaml_node *node)
 {
-	struct route route = {NULL};
+	struct route route = {.path = NULL};
 	const struct {
 		const char *name;
 		const struct pst_yaml_node **to;
