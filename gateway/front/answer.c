@@ -108,6 +108,7 @@ send_interim(struct pst_answer *answer, struct pst_buf *out, const char *date)
 
 	if (err == 0)
 		err = pst_http_response_finish(&answer->http, out, date);
+	answer->interim = true;
 	return err == 0 ? 0 : fail_http(answer, err);
 }
 

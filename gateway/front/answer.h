@@ -36,6 +36,7 @@ struct pst_answer {
 	uint64_t in_file; /* bytes at the spool's front whose frame is open: send them from there */
 	bool to_head; /* the request is HEAD */
 	bool ended; /* the worker has written all of it */
+	bool interim; /* an interim response is in OUT, or was */
 	bool cut; /* it wrote more than its Content-Length, which is not sent */
 	const char *reason; /* after an error: a phrase for the log */
 };

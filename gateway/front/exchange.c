@@ -10,8 +10,6 @@
 #define BODY_MEMORY ((size_t)1 << 20)
 /* What its file may take; --limit-request-body and the budget are what is meant to limit it. */
 #define BODY_FILE ((uint64_t)1 << 40)
-/* Of 503 when the queue is full. */
-#define RETRY_AFTER 10
 
 #define TO(state) (1u << PST_EXCHANGE_##state)
 
@@ -113,9 +111,8 @@ pst_exchange_end(struct pst_exchange **exchange)
 		pst_loop_bury(x->context->loop, &x->burial);
 }
 
-/* We are willing to serve further requests on the connection. */
-static bool
-keeps_alive(const struct pst_exchange *x)
+bool
+pst_exchange_keeps_alive(const struct pst_exchange *x)
 {
 	return x->context->keep_alive && !x->context->draining;
 }
@@ -134,7 +131,7 @@ pst_exchange_refuse(
 	    .detail = detail,
 	    .retry_after = retry_after,
 	    .head = method->len == 4 && memcmp(method->data, "HEAD", 4) == 0,
-	    .keep_alive = read_whole && x->request.keep_alive && keeps_alive(x),
+	    .keep_alive = read_whole && x->request.keep_alive && pst_exchange_keeps_alive(x),
 	    .minor = x->request.minor,
 	};
 
@@ -162,11 +159,8 @@ static void
 submit(struct pst_exchange *x)
 {
 	pst_exchange_set_state(x, PST_EXCHANGE_QUEUED);
-	if (pst_pool_submit(x->pool, &x->job) == 0)
-		return;
-	pst_log_error("%.*s: the queue is full: answered 503", (int)x->request.line.len,
-	    x->request.line.data);
-	pst_exchange_refuse(x, 503, "too many requests are waiting", RETRY_AFTER);
+	if (pst_pool_submit(x->pool, &x->job) == -1)
+		pst_exchange_refuse(x, 503, "too many requests are waiting", PST_RETRY_AFTER);
 }
 
 static void
@@ -180,7 +174,7 @@ begin_body(struct pst_exchange *x, bool some_has_come)
 	}
 	x->job.body = pst_spool_new(&x->context->budget, PST_SPOOL_KEEP, BODY_MEMORY, BODY_FILE);
 	if (x->job.body == NULL) {
-		pst_exchange_refuse(x, 503, "out of memory", RETRY_AFTER);
+		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
 		return;
 	}
 	if (!x->request.expect_continue || some_has_come)
@@ -196,7 +190,7 @@ go(struct pst_exchange *x, bool more)
 	int routed = pst_exchange_route(x);
 
 	if (routed < 0) {
-		pst_exchange_refuse(x, 503, "out of memory", RETRY_AFTER);
+		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
 	} else if (routed == 0) {
 		pst_exchange_log_no_route(x);
 		pst_exchange_refuse(x, 404, NULL, 0);
@@ -212,7 +206,7 @@ on_head(struct pst_exchange *x, bool more)
 {
 	const struct pst_peer_address *peer = pst_client_peer(x->client);
 
-	pst_answer_init(&x->answer, &x->request, keeps_alive(x), &x->context->budget);
+	pst_answer_init(&x->answer, &x->request, pst_exchange_keeps_alive(x), &x->context->budget);
 	if (pst_forwarded_resolve(x->context->trust, peer, x->request.fields,
 		x->request.field_count, &x->from) != PST_FORWARDED_OK) {
 		pst_log_warning("%.*s: the trusted proxy %s sent %s: answered 400",
@@ -233,7 +227,7 @@ input_head(struct pst_exchange *x, const char *bytes, size_t n)
 	if (result == 1) {
 		on_head(x, used < n);
 	} else if (result == PST_ERR_NOMEM) {
-		pst_exchange_refuse(x, 503, "out of memory", RETRY_AFTER);
+		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
 	} else if (result < 0) {
 		pst_log_debug("a request was refused with %u: %s", x->request.refusal.status,
 		    x->request.refusal.reason);
@@ -262,7 +256,7 @@ refuse_body(struct pst_exchange *x, int spool_error)
 	pst_log_error("%.*s: its body cannot be stored (spool directory %s): %s: answered %u",
 	    (int)x->request.line.len, x->request.line.data, x->context->budget.directory, reason,
 	    status);
-	pst_exchange_refuse(x, status, NULL, status == 503 ? RETRY_AFTER : 0);
+	pst_exchange_refuse(x, status, NULL, status == 503 ? PST_RETRY_AFTER : 0);
 }
 
 static size_t

@@ -12,6 +12,8 @@
 #include "gateway/front/worker_lines.h"
 
 #define PST_WORKER_ID 32
+/* Seconds for a client that is sent 503. */
+#define PST_RETRY_AFTER 10
 
 struct pst_exchange {
 	enum pst_exchange_state state;
@@ -33,6 +35,7 @@ struct pst_exchange {
 	struct pst_answer answer; /* the worker's */
 	struct pst_worker_lines lines;
 	bool refused_once; /* by a worker that ran nothing: the next one is the last */
+	bool retried; /* after its worker was lost: the next one is the last */
 	char worker[PST_WORKER_ID]; /* who got the job; "" before */
 
 	unsigned refused; /* the status of our own answer; 0: it is the worker's */
@@ -49,6 +52,9 @@ extern const struct pst_job_callbacks pst_exchange_job_callbacks;
 
 /* The one place where the state changes. */
 void pst_exchange_set_state(struct pst_exchange *exchange, enum pst_exchange_state state);
+
+/* We are willing to serve further requests on the client's connection. */
+bool pst_exchange_keeps_alive(const struct pst_exchange *exchange);
 
 /* Answer with STATUS ourselves; nothing of another answer has begun. DETAIL: for the client. */
 void pst_exchange_refuse(

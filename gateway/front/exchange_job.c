@@ -162,13 +162,11 @@ on_error(struct pst_job *job, const void *bytes, size_t n)
 }
 
 static void
-on_late(struct pst_job *job, uint64_t after_ms)
+on_late(struct pst_job *job, const char *reason)
 {
 	struct pst_exchange *x = exchange_of(job);
-	char name[256], reason[128];
+	char name[256];
 
-	snprintf(reason, sizeof(reason), "nothing came from it for %" PRIu64 " s (--timeout)",
-	    after_ms / 1000);
 	if (wants_output(x)) {
 		pst_exchange_fail(x, 504, reason);
 		return;
@@ -177,6 +175,13 @@ on_late(struct pst_job *job, uint64_t after_ms)
 	pst_log_warning("worker %s: %s: nobody waits for its answer any more, but it does not end "
 			"the request: %s",
 	    x->worker, name, reason);
+}
+
+static void
+on_expired(struct pst_job *job)
+{
+	pst_exchange_refuse(
+	    exchange_of(job), 503, "no worker was free for too long", PST_RETRY_AFTER);
 }
 
 /* END_REQUEST came. Without the end of STDOUT before it the answer is whole only if the application
@@ -212,6 +217,53 @@ is_given_again(struct pst_exchange *x, const char *reason)
 	return true;
 }
 
+/* RFC 9110, 9.2.2: to run it twice is meant to have the effect of running it once. */
+static bool
+is_idempotent(struct pst_http_text method)
+{
+	static const char *const names[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (method.len == strlen(names[i]) &&
+		    memcmp(method.data, names[i], method.len) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Its worker was lost, and may have run it. With --retry another one runs it again, once, if the
+ * client has seen nothing of an answer. */
+static bool
+is_run_again(struct pst_exchange *x, const char *reason)
+{
+	char name[256];
+
+	if (pst_pool_settings(x->pool)->retry != PST_RETRY_IDEMPOTENT || x->retried ||
+	    x->state != PST_EXCHANGE_RUNNING || x->answer.interim ||
+	    !is_idempotent(x->request.method))
+		return false;
+	x->retried = true;
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_warning("worker %s: %s: %s: it is run again by the next free worker (--retry)",
+	    x->worker, name, reason);
+	pst_answer_free(&x->answer);
+	pst_answer_init(&x->answer, &x->request, pst_exchange_keeps_alive(x), &x->context->budget);
+	pst_pool_resubmit(x->pool, &x->job);
+	return true;
+}
+
+/* It did not even come to a worker, for REASON: memory is short. */
+static void
+turn_away(struct pst_exchange *x, const char *reason)
+{
+	char name[256];
+
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_error("pool %s: %s: it could not be given to a worker: %s: answered 503",
+	    pst_pool_name(x->pool), name, reason);
+	pst_exchange_refuse(x, 503, reason, PST_RETRY_AFTER);
+}
+
 static void
 on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason)
 {
@@ -225,8 +277,12 @@ on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const ch
 	}
 	if (end == PST_JOB_REFUSED && is_given_again(x, reason))
 		return;
+	if (end == PST_JOB_LOST && is_run_again(x, reason))
+		return;
 	if (end == PST_JOB_COMPLETE)
 		on_complete(x, app_status);
+	else if (x->state == PST_EXCHANGE_QUEUED)
+		turn_away(x, reason);
 	else if (wants_output(x))
 		pst_exchange_fail(x, 502, reason);
 	if (x->state == PST_EXCHANGE_ENDED && x->burial.list == NULL)
@@ -244,6 +300,7 @@ const struct pst_job_callbacks pst_exchange_job_callbacks = {
     .output = on_output,
     .error = on_error,
     .late = on_late,
+    .expired = on_expired,
     .over = on_over,
     .name = on_name,
 };

@@ -43,6 +43,7 @@ enum pst_job_end {
 };
 
 struct pst_job;
+struct pst_queue;
 struct pst_upstream;
 
 struct pst_job_callbacks {
@@ -57,8 +58,12 @@ struct pst_job_callbacks {
 	void (*output)(struct pst_job *job, const void *bytes, size_t n);
 	/* Bytes of STDERR. */
 	void (*error)(struct pst_job *job, const void *bytes, size_t n);
-	/* The deadline passed: the job was aborted. over() is still to come. */
-	void (*late)(struct pst_job *job, uint64_t after_ms);
+	/* A deadline passed, REASON is a phrase for the log: the job was aborted. over() is still
+	 * to come. */
+	void (*late)(struct pst_job *job, const char *reason);
+	/* It waited in the queue for too long, which was logged. The job is IDLE, over() does not
+	 * come. */
+	void (*expired)(struct pst_job *job);
 	/* The last callback. REASON is a phrase for the log. The job is IDLE and may be freed after
 	 * the turn, or given to the pool again. */
 	void (*over)(
@@ -78,10 +83,13 @@ struct pst_job {
 	bool roomy; /* the owner's: output() can take PST_JOB_WINDOW bytes beyond a pause */
 	uint64_t given_at; /* pst_loop_now(), when a worker last got it */
 
-	/* Private to pool.c and upstream.c. */
+	/* Private to queue.c and upstream.c. */
 	TAILQ_ENTRY(pst_job) link;
+	struct pst_queue *queue; /* where it waits */
+	uint64_t queued_at; /* pst_loop_now() */
 	struct pst_upstream *upstream; /* who carries it */
 	struct pst_deadline deadline;
+	struct pst_deadline limit; /* --request-timeout */
 	uint16_t id;
 	uint8_t untaken; /* connections that were closed before the job was read from them */
 	pst_page_ticket ticket; /* by which the worker claims it; 0: it has no page */

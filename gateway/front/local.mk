@@ -84,10 +84,14 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/main.c \
 	%D%/pool.c \
 	%D%/pool.h \
+	%D%/queue.c \
+	%D%/queue.h \
 	%D%/runtime_dir.c \
 	%D%/runtime_dir.h \
 	%D%/settings.c \
 	%D%/settings.h \
+	%D%/tally.c \
+	%D%/tally.h \
 	%D%/upstream.c \
 	%D%/upstream.h \
 	%D%/upstream_internal.h \

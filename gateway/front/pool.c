@@ -1,6 +1,7 @@
 #include "gateway/front/pool.h"
 
 #include "gateway/front/container.h"
+#include "gateway/front/queue.h"
 #include "gateway/front/upstream.h"
 #include "gateway/log.h"
 
@@ -53,8 +54,7 @@ TAILQ_HEAD(slot_list, slot);
 
 struct pst_pool {
 	struct pst_loop *loop;
-	struct pst_job_list queue;
-	size_t queued;
+	struct pst_queue queue;
 	struct slot_list usable; /* may be given a job now; the least recently used first */
 	struct slot_list others;
 	struct pst_task dispatch;
@@ -98,7 +98,7 @@ set_state(struct slot *slot, enum slot_state state, unsigned load)
 	slot->load = load;
 	slot->list = is_usable(slot) ? &pool->usable : &pool->others;
 	TAILQ_INSERT_TAIL(slot->list, slot, link);
-	if (!TAILQ_EMPTY(&pool->queue) && !TAILQ_EMPTY(&pool->usable))
+	if (!pst_queue_is_empty(&pool->queue) && !TAILQ_EMPTY(&pool->usable))
 		pst_loop_defer(pool->loop, &pool->dispatch);
 }
 
@@ -169,8 +169,7 @@ on_unseen(void *arg, struct pst_job *job)
 	struct pst_pool *pool = slot->pool;
 
 	slot->load--;
-	TAILQ_INSERT_HEAD(&pool->queue, job, link);
-	pool->queued++;
+	pst_queue_put_first(&pool->queue, job);
 	pst_loop_defer(pool->loop, &pool->dispatch);
 }
 
@@ -229,12 +228,11 @@ static void
 on_dispatch(void *arg)
 {
 	struct pst_pool *pool = arg;
-	struct pst_job *job;
 	struct slot *slot;
 
-	while ((job = TAILQ_FIRST(&pool->queue)) != NULL && (slot = choose(pool)) != NULL) {
-		TAILQ_REMOVE(&pool->queue, job, link);
-		pool->queued--;
+	while (!pst_queue_is_empty(&pool->queue) && (slot = choose(pool)) != NULL) {
+		struct pst_job *job = pst_queue_take(&pool->queue);
+
 		set_state(slot, BUSY, slot->load + 1);
 		pst_upstream_give(slot->upstream, job);
 	}
@@ -340,14 +338,23 @@ pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
 
 /* --- the queue --- */
 
+/* How many more jobs can be given now. */
+static size_t
+room(const struct pst_pool *pool)
+{
+	const struct slot *slot;
+	size_t sum = 0;
+
+	TAILQ_FOREACH (slot, &pool->usable, link)
+		sum += slot->capacity - slot->load;
+	return sum;
+}
+
 int
 pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
 {
-	if (pool->queued >= pool->settings->queue_limit)
+	if (pst_queue_put(&pool->queue, job, room(pool)) == -1)
 		return -1;
-	pst_job_set_state(job, PST_JOB_QUEUED);
-	TAILQ_INSERT_TAIL(&pool->queue, job, link);
-	pool->queued++;
 	if (!TAILQ_EMPTY(&pool->usable))
 		pst_loop_defer(pool->loop, &pool->dispatch);
 	return 0;
@@ -356,28 +363,23 @@ pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
 void
 pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job)
 {
-	pst_job_set_state(job, PST_JOB_QUEUED);
-	TAILQ_INSERT_HEAD(&pool->queue, job, link);
-	pool->queued++;
+	pst_queue_put_first(&pool->queue, job);
 	pst_loop_defer(pool->loop, &pool->dispatch);
 }
 
 void
 pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job)
 {
-	if (job->state == PST_JOB_QUEUED) {
-		TAILQ_REMOVE(&pool->queue, job, link);
-		pool->queued--;
-		pst_job_set_state(job, PST_JOB_IDLE);
-	} else if (job->state != PST_JOB_IDLE) {
+	if (job->state == PST_JOB_QUEUED)
+		pst_queue_remove(&pool->queue, job);
+	else if (job->state != PST_JOB_IDLE)
 		pst_upstream_abort(job);
-	}
 }
 
 size_t
 pst_pool_queued(const struct pst_pool *pool)
 {
-	return pool->queued;
+	return pool->queue.count;
 }
 
 const char *
@@ -437,7 +439,7 @@ pst_pool_status(const struct pst_pool *pool, struct pst_buf *out)
 	int result;
 
 	pst_status_begin(&line, out, "pool", pool->name);
-	pst_status_number(&line, "queued", pool->queued);
+	pst_status_number(&line, "queued", pool->queue.count);
 	pst_figures_put(&pool->figures, &line);
 	result = pst_status_end(&line);
 	TAILQ_FOREACH (slot, &pool->usable, link)
@@ -458,7 +460,13 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 
 	if (pool == NULL)
 		return NULL;
-	if (pst_upstream_deadlines_init(&pool->deadlines, loop, settings->timeout) == -1) {
+	if (pst_queue_init(&pool->queue, loop, name, settings) == -1) {
+		free(pool);
+		return NULL;
+	}
+	if (pst_upstream_deadlines_init(
+		&pool->deadlines, loop, settings->timeout, settings->request_timeout) == -1) {
+		pst_queue_free(&pool->queue);
 		free(pool);
 		return NULL;
 	}
@@ -468,7 +476,6 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 	pool->settings = settings;
 	pool->events = events;
 	pool->arg = arg;
-	TAILQ_INIT(&pool->queue);
 	TAILQ_INIT(&pool->usable);
 	TAILQ_INIT(&pool->others);
 	pst_task_init(&pool->dispatch, on_dispatch, pool);
@@ -493,10 +500,11 @@ pst_pool_free(struct pst_pool *pool)
 {
 	if (pool == NULL)
 		return;
-	assert(TAILQ_EMPTY(&pool->queue));
+	assert(pst_queue_is_empty(&pool->queue));
 	free_slots(&pool->usable);
 	free_slots(&pool->others);
 	pst_task_cancel(&pool->dispatch);
 	pst_upstream_deadlines_free(&pool->deadlines);
+	pst_queue_free(&pool->queue);
 	free(pool);
 }

@@ -47,7 +47,7 @@ void pst_pool_slot_down(struct pst_pool *pool, const char *worker);
  */
 void pst_pool_slot_drain(struct pst_pool *pool, const char *worker);
 
-/* Queue an IDLE job: 0, or -1 when the queue is full. */
+/* Queue an IDLE job: 0, or -1 when the queue is full, which is logged. */
 int pst_pool_submit(struct pst_pool *pool, struct pst_job *job);
 /* Queue one again that has waited before: at the head, and however many are waiting. */
 void pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job);

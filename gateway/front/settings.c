@@ -243,6 +243,7 @@ pst_pool_settings_init(struct pst_pool_settings *settings)
 {
 	*settings = (struct pst_pool_settings){
 	    .timeout = 30000,
+	    .queue_timeout = 60000,
 	    .queue_limit = 2048,
 	    .root_path = strdup(""),
 	};

@@ -240,14 +240,16 @@ handshake_passed(struct pst_deadline *deadline)
 /* --- life --- */
 
 int
-pst_upstream_deadlines_init(
-    struct pst_upstream_deadlines *deadlines, struct pst_loop *loop, uint64_t timeout)
+pst_upstream_deadlines_init(struct pst_upstream_deadlines *deadlines, struct pst_loop *loop,
+    uint64_t timeout, uint64_t request_timeout)
 {
 	memset(deadlines, 0, sizeof(*deadlines));
 	if (pst_deadline_list_init(&deadlines->handshake, loop, HANDSHAKE_MS, handshake_passed) ==
 		0 &&
 	    pst_deadline_list_init(
 		&deadlines->timeout, loop, timeout, pst_upstream_timeout_passed) == 0 &&
+	    pst_deadline_list_init(
+		&deadlines->request, loop, request_timeout, pst_upstream_request_passed) == 0 &&
 	    pst_deadline_list_init(&deadlines->grace, loop, GRACE_MS, pst_upstream_grace_passed) ==
 		0 &&
 	    pst_deadline_list_init(
@@ -262,6 +264,7 @@ pst_upstream_deadlines_free(struct pst_upstream_deadlines *deadlines)
 {
 	pst_deadline_list_free(&deadlines->handshake);
 	pst_deadline_list_free(&deadlines->timeout);
+	pst_deadline_list_free(&deadlines->request);
 	pst_deadline_list_free(&deadlines->grace);
 	pst_deadline_list_free(&deadlines->connect);
 }

@@ -21,13 +21,14 @@
 struct pst_upstream_deadlines {
 	struct pst_deadline_list handshake;
 	struct pst_deadline_list timeout; /* for the next piece that the application produces */
+	struct pst_deadline_list request; /* for all of it */
 	struct pst_deadline_list grace; /* from ABORT to the worker's end */
 	struct pst_deadline_list connect; /* to a foreign server */
 };
 
-/* 0, or -1 when memory is short. TIMEOUT is in milliseconds, 0: none. */
-int pst_upstream_deadlines_init(
-    struct pst_upstream_deadlines *deadlines, struct pst_loop *loop, uint64_t timeout);
+/* 0, or -1 when memory is short. TIMEOUT and REQUEST_TIMEOUT are in milliseconds, 0: none. */
+int pst_upstream_deadlines_init(struct pst_upstream_deadlines *deadlines, struct pst_loop *loop,
+    uint64_t timeout, uint64_t request_timeout);
 void pst_upstream_deadlines_free(struct pst_upstream_deadlines *deadlines);
 
 /* Called from the loop, or from within a function of this file. */

@@ -91,6 +91,7 @@ void pst_upstream_on_data(
 void pst_upstream_on_credit(void *arg, uint16_t id);
 void pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
 void pst_upstream_timeout_passed(struct pst_deadline *deadline);
+void pst_upstream_request_passed(struct pst_deadline *deadline);
 void pst_upstream_grace_passed(struct pst_deadline *deadline);
 
 /* --- foreign.c --- */

@@ -4,6 +4,8 @@
 #include "gateway/log.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 /* Bytes of bodies that are queued in a session before more are taken from the spool. */
 #define BODY_AHEAD 65536
@@ -157,6 +159,7 @@ static void
 detach(struct pst_upstream *up, struct pst_job *job)
 {
 	pst_deadline_cancel(&job->deadline);
+	pst_deadline_cancel(&job->limit);
 	if (job->paused && !pst_session_extends(up->session))
 		up->paused--;
 	job->paused = false;
@@ -202,17 +205,40 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 	}
 }
 
+/* JOB took too long for REASON: it is aborted, and has a grace to end. */
+static void
+pass(struct pst_job *job, const char *reason)
+{
+	struct pst_upstream *up = job->upstream;
+
+	job->callbacks->late(job, reason);
+	up->callbacks->late(up->arg);
+	if (job->state != PST_JOB_ABORTED)
+		pst_upstream_abort(job);
+	pst_deadline_cancel(&job->limit);
+	pst_deadline_arm(&job->deadline, &up->deadlines->grace);
+}
+
 void
 pst_upstream_timeout_passed(struct pst_deadline *deadline)
 {
 	struct pst_job *job = PST_CONTAINER(deadline, struct pst_job, deadline);
-	struct pst_upstream *up = job->upstream;
+	char reason[96];
 
-	job->callbacks->late(job, up->deadlines->timeout.after);
-	up->callbacks->late(up->arg);
-	if (job->state != PST_JOB_ABORTED)
-		pst_upstream_abort(job);
-	pst_deadline_arm(deadline, &up->deadlines->grace);
+	snprintf(reason, sizeof(reason), "nothing came from it for %" PRIu64 " s (--timeout)",
+	    job->upstream->deadlines->timeout.after / 1000);
+	pass(job, reason);
+}
+
+void
+pst_upstream_request_passed(struct pst_deadline *deadline)
+{
+	struct pst_job *job = PST_CONTAINER(deadline, struct pst_job, limit);
+	char reason[96];
+
+	snprintf(reason, sizeof(reason), "it took longer than %" PRIu64 " s (--request-timeout)",
+	    job->upstream->deadlines->request.after / 1000);
+	pass(job, reason);
 }
 
 void
@@ -277,6 +303,7 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 		pst_spool_rewind(job->body);
 	TAILQ_INSERT_TAIL(&up->jobs, job, link);
 	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	pst_deadline_arm(&job->limit, &up->deadlines->request);
 	up->kind->give(up, job);
 }
 

@@ -1,0 +1,46 @@
+/*
+ * The queue of a pool: jobs that wait for a worker, the oldest first. It has a limit, and so has
+ * the time that each may wait; who meets one of them is logged here, at most a line a second for
+ * each.
+ */
+#ifndef PST_FRONT_QUEUE_H
+#define PST_FRONT_QUEUE_H
+
+#include "gateway/front/job.h"
+#include "gateway/front/settings.h"
+#include "gateway/front/tally.h"
+
+struct pst_queue {
+	struct pst_job_list jobs;
+	size_t count;
+	struct pst_deadline_list waits;
+	struct pst_tally full, expired;
+	const char *pool; /* its name, for the log */
+	const struct pst_pool_settings *settings;
+};
+
+/* 0, or -1 when memory is short. POOL and SETTINGS must outlive the queue. */
+int pst_queue_init(struct pst_queue *queue, struct pst_loop *loop, const char *pool,
+    const struct pst_pool_settings *settings);
+/* It is empty. A queue of zero bytes is allowed. */
+void pst_queue_free(struct pst_queue *queue);
+
+/* Queue JOB at the end: 0, or -1 when the queue is full, which is logged. ROOM: so many will be
+ * taken in this turn, and do not wait. */
+int pst_queue_put(struct pst_queue *queue, struct pst_job *job, size_t room);
+/* Queue one that has waited before, or is QUEUED and in no queue: at the head, and however many are
+ * waiting. */
+void pst_queue_put_first(struct pst_queue *queue, struct pst_job *job);
+
+/* The first job, which stays QUEUED but is in no queue any more; NULL when there is none. */
+struct pst_job *pst_queue_take(struct pst_queue *queue);
+/* JOB, which is queued, is IDLE. */
+void pst_queue_remove(struct pst_queue *queue, struct pst_job *job);
+
+static inline bool
+pst_queue_is_empty(const struct pst_queue *queue)
+{
+	return queue->count == 0;
+}
+
+#endif
