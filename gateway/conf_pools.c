@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOLS_MOST 256
+#define POOLS_MOST 64
 #define HOST_MOST  253
 
 /* ---- pools ---- */
