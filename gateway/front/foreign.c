@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <linux/sockios.h>
@@ -31,7 +30,7 @@ enum phase {
 struct foreign {
 	struct pst_upstream up;
 	enum phase phase;
-	struct pst_foreign_address address;
+	struct pst_remote_address address;
 	struct event *progress; /* while CONNECTING and OFFERED, edge-triggered */
 	struct pst_task hang_up;
 };
@@ -336,23 +335,9 @@ free_foreign(struct pst_upstream *up)
 	free(f);
 }
 
-int
-pst_foreign_address_unix(struct pst_foreign_address *address, const char *path)
-{
-	struct sockaddr_un *un = (struct sockaddr_un *)&address->socket;
-
-	memset(address, 0, sizeof(*address));
-	if (strlen(path) >= sizeof(un->sun_path))
-		return -1;
-	un->sun_family = AF_UNIX;
-	memcpy(un->sun_path, path, strlen(path));
-	address->length = sizeof(*un);
-	return 0;
-}
-
 struct pst_upstream *
 pst_foreign_new(struct pst_loop *loop, struct pst_upstream_deadlines *deadlines, const char *worker,
-    const struct pst_foreign_address *address, const struct pst_upstream_callbacks *callbacks,
+    const struct pst_remote_address *address, const struct pst_upstream_callbacks *callbacks,
     void *arg)
 {
 	static const struct pst_upstream_kind kind = {

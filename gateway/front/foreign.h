@@ -19,25 +19,13 @@
 #ifndef PST_FRONT_FOREIGN_H
 #define PST_FRONT_FOREIGN_H
 
+#include "gateway/front/remote.h"
 #include "gateway/front/upstream.h"
-
-#include <sys/socket.h>
-
-/* How long connecting may take. */
-#define PST_FOREIGN_CONNECT_MS 5000
-
-struct pst_foreign_address {
-	struct sockaddr_storage socket;
-	socklen_t length;
-};
-
-/* The unix socket at PATH: 0, or -1 when PATH is too long. */
-int pst_foreign_address_unix(struct pst_foreign_address *address, const char *path);
 
 /* NULL when memory is short. As pst_upstream_new(); nothing is connected before a job is given. */
 struct pst_upstream *pst_foreign_new(struct pst_loop *loop,
     struct pst_upstream_deadlines *deadlines, const char *worker,
-    const struct pst_foreign_address *address, const struct pst_upstream_callbacks *callbacks,
+    const struct pst_remote_address *address, const struct pst_upstream_callbacks *callbacks,
     void *arg);
 
 #endif

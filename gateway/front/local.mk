@@ -40,6 +40,11 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/peer_address.h \
 	%D%/route.c \
 	%D%/route.h \
+
+	%D%/remote.c \
+	%D%/remote.h \
+	%D%/script.c \
+	%D%/script.h \
 	%D%/spool.c \
 	%D%/spool.h \
 	%D%/trust.c \

@@ -1,7 +1,7 @@
 #include "gateway/front/upstream_internal.h"
 
 #include "gateway/front/container.h"
-#include "gateway/front/foreign.h"
+#include "gateway/front/remote.h"
 #include "protocol/page_map.h"
 
 #include <assert.h>
@@ -253,7 +253,7 @@ pst_upstream_deadlines_init(struct pst_upstream_deadlines *deadlines, struct pst
 	    pst_deadline_list_init(&deadlines->grace, loop, GRACE_MS, pst_upstream_grace_passed) ==
 		0 &&
 	    pst_deadline_list_init(
-		&deadlines->connect, loop, PST_FOREIGN_CONNECT_MS, pst_foreign_connect_passed) == 0)
+		&deadlines->connect, loop, PST_REMOTE_TRY, pst_foreign_connect_passed) == 0)
 		return 0;
 	pst_upstream_deadlines_free(deadlines);
 	return -1;

@@ -23,3 +23,9 @@ unit_tests += %D%/test_forwarded
 unit_tests += %D%/test_path %D%/test_route
 %C%_test_route_SOURCES = %D%/test_route.c $(cgi_failmalloc)
 %C%_test_route_LDFLAGS = $(failmalloc_wrap)
+
+unit_tests += %D%/test_script
+%C%_test_script_SOURCES = %D%/test_script.c $(cgi_failmalloc)
+%C%_test_script_LDFLAGS = $(failmalloc_wrap)
+
+unit_tests += %D%/test_remote
