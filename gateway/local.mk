@@ -1,6 +1,8 @@
-# What the arbiter and the gateway process share: settings, the error log.
+# What the arbiter and the gateway process share: addresses, the error log.
 noinst_LTLIBRARIES += %D%/libpst-gateway.la
 %C%_libpst_gateway_la_SOURCES = \
+	%D%/address.c \
+	%D%/address.h \
 	%D%/escape.c \
 	%D%/escape.h \
 	%D%/log.c \

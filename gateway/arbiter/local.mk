@@ -1,8 +1,6 @@
 # The arbiter without its main(), so that unit tests can link it.
 noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 %C%_libpst_arbiter_la_SOURCES = \
-	gateway/address.c \
-	gateway/address.h \
 	gateway/conf.c \
 	gateway/conf.h \
 	gateway/conf_check.c \

@@ -119,20 +119,45 @@ path_info(struct pst_http_text path, struct pst_http_text script_name)
 }
 
 static int
-emit_line(const struct emitter *to, const struct pst_http_request *request,
+emit_script(const struct emitter *to, const struct pst_script *script)
+{
+	int err;
+
+	if ((err = emit_text(to, "SCRIPT_NAME", script->name)) ||
+	    (err = emit_text(to, "PATH_INFO", script->info)) ||
+	    (err = emit_text(to, "SCRIPT_FILENAME", script->filename)) ||
+	    (err = emit_text(to, "DOCUMENT_ROOT", script->root)) ||
+	    (err = emit_text(to, "DOCUMENT_URI", script->uri)) ||
+	    (script->info.len > 0 && (err = emit_text(to, "PATH_TRANSLATED", script->translated))))
+		return err;
+	return emit_string(to, "REDIRECT_STATUS", "200");
+}
+
+static int
+emit_path(const struct emitter *to, const struct pst_http_request *request,
     const struct pst_cgi_facts *facts)
 {
 	struct pst_http_text path = facts->path_info;
 	int err;
 
+	if (facts->script != NULL)
+		return emit_script(to, facts->script);
 	if (path.data == NULL)
 		path = path_info(request->target.path, facts->script_name);
+	err = emit_text(to, "SCRIPT_NAME", facts->script_name);
+	return err ? err : emit_text(to, "PATH_INFO", path);
+}
+
+static int
+emit_line(const struct emitter *to, const struct pst_http_request *request,
+    const struct pst_cgi_facts *facts)
+{
+	int err;
 
 	/* REQUEST_URI of an absolute-form target is the target as sent, as nginx has it. */
 	if ((err = emit_text(to, "REQUEST_METHOD", request->method)) ||
 	    (err = emit_text(to, "REQUEST_URI", request->target.raw)) ||
-	    (err = emit_text(to, "SCRIPT_NAME", facts->script_name)) ||
-	    (err = emit_text(to, "PATH_INFO", path)) ||
+	    (err = emit_path(to, request, facts)) ||
 	    (err = emit_text(to, "QUERY_STRING", request->target.query)))
 		return err;
 	return emit_string(to, "SERVER_PROTOCOL", request->minor ? "HTTP/1.1" : "HTTP/1.0");

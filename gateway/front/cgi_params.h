@@ -5,6 +5,8 @@
  * Always: GATEWAY_INTERFACE SERVER_SOFTWARE SERVER_PROTOCOL SERVER_NAME SERVER_PORT SERVER_ADDR
  * REMOTE_ADDR REMOTE_PORT REQUEST_METHOD REQUEST_URI REQUEST_SCHEME SCRIPT_NAME PATH_INFO
  * QUERY_STRING (all present even when empty). When so: HTTPS=on, CONTENT_TYPE, CONTENT_LENGTH.
+ * For a script: SCRIPT_FILENAME, DOCUMENT_ROOT, DOCUMENT_URI, REDIRECT_STATUS=200 (without which
+ * php-cgi serves nobody), and with a PATH_INFO PATH_TRANSLATED.
  * Then a HTTP_NAME for each field name: upper case, "-" as "_"; the values of fields of one name
  * are joined with ", " (Cookie: "; ") where the first stood. Never: Proxy (HTTP_PROXY steers
  * clients), Content-Length, Content-Type, and fields of the hop (Connection and what it names,
@@ -17,6 +19,7 @@
 
 #include "gateway/front/http_request.h"
 #include "gateway/front/peer_address.h"
+#include "gateway/front/script.h"
 #include "protocol/error.h"
 
 #include <stdint.h>
@@ -35,6 +38,7 @@ struct pst_cgi_facts {
 	const char *client; /* REMOTE_ADDR; "" for unix peers */
 	uint16_t client_port; /* 0: REMOTE_PORT is "" */
 	const struct pst_peer_address *local; /* the listener's end: SERVER_ADDR */
+	const struct pst_script *script; /* in place of script_name and path_info; NULL: none */
 };
 
 /* One parameter; the bytes are valid during the call. Nonzero stops and is returned. */

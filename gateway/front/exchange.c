@@ -62,6 +62,7 @@ bury(void *arg)
 	pst_http_request_free(&x->request);
 	free(x->normal_path);
 	free(x->full_script_name);
+	pst_script_free(&x->script);
 	free(x);
 }
 

@@ -9,9 +9,10 @@
 #include "gateway/front/front_pools.h"
 #include "gateway/front/http_body.h"
 #include "gateway/front/http_request.h"
+#include "gateway/front/script.h"
 #include "gateway/front/worker_lines.h"
 
-#define PST_WORKER_ID 32
+#define PST_WORKER_ID 64
 /* Seconds for a client that is sent 503. */
 #define PST_RETRY_AFTER 10
 
@@ -30,6 +31,7 @@ struct pst_exchange {
 	struct pst_http_text path_info; /* data NULL: see struct pst_cgi_facts */
 	char *normal_path; /* memory for the above, where that of others will not do */
 	char *full_script_name;
+	struct pst_script script; /* of a pool that has a root; else all zero */
 
 	struct pst_job job;
 	struct pst_answer answer; /* the worker's */
@@ -68,13 +70,13 @@ void pst_exchange_fail(struct pst_exchange *exchange, unsigned status, const cha
  * kept until the client takes it. */
 void pst_exchange_reject(struct pst_exchange *exchange, int err);
 
-/* Which pool serves the request, whose head is complete: 1, 0 when there is none, or
- * PST_ERR_NOMEM. */
+/* Which pool serves the request, whose head is complete, and which script: 1, 0 when there is
+ * none, or PST_ERR_NOMEM. */
 int pst_exchange_route(struct pst_exchange *exchange);
 /* Take HOST[:PORT] apart: the port, 0 when there is none. */
 uint16_t pst_exchange_split_host(struct pst_http_text host, struct pst_http_text *name);
 
-/* One info line: there is no route for the request. */
+/* One info line: there is no route, or no script, for the request. */
 void pst_exchange_log_no_route(const struct pst_exchange *exchange);
 
 /* The status that tells the client why a body was not stored. */

@@ -281,6 +281,17 @@ turn_away(struct pst_exchange *x, const char *reason)
 	pst_exchange_refuse(x, 503, reason, PST_RETRY_AFTER);
 }
 
+/* One line for each would be one for each request as long as the server is down. */
+static void
+refuse_unreachable(struct pst_exchange *x, const char *reason)
+{
+	char name[256];
+
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_debug("pool %s: %s: %s: answered 502", pst_pool_name(x->pool), name, reason);
+	pst_exchange_refuse(x, 502, NULL, 0);
+}
+
 static void
 on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason)
 {
@@ -298,6 +309,8 @@ on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const ch
 		return;
 	if (end == PST_JOB_COMPLETE)
 		on_complete(x, app_status);
+	else if (end == PST_JOB_UNREACHABLE)
+		refuse_unreachable(x, reason);
 	else if (x->state == PST_EXCHANGE_QUEUED)
 		turn_away(x, reason);
 	else if (wants_output(x))

@@ -54,6 +54,11 @@ pst_exchange_log_no_route(const struct pst_exchange *x)
 	char name[256];
 
 	pst_exchange_name(x, name, sizeof(name));
+	if (x->pool != NULL) {
+		pst_log_info("client %s: %s: pool %s has no script for it: answered 404",
+		    client_of(x), name, pst_pool_name(x->pool));
+		return;
+	}
 	pst_log_info("client %s: %s: no route leads there (host \"%.*s\"): answered 404",
 	    client_of(x), name, shown(host.len), host.data);
 }
@@ -80,6 +85,7 @@ pst_exchange_params(struct pst_exchange *x,
 	    .body_length = x->job.body == NULL ? -1 : (int64_t)pst_spool_total(x->job.body),
 	    .script_name = x->script_name,
 	    .path_info = x->path_info,
+	    .script = x->script.memory != NULL ? &x->script : NULL,
 	    .scheme = x->from.scheme != NULL ? x->from.scheme : "http",
 	    .client = x->from.client,
 	    .client_port = x->from.client_port,

@@ -92,6 +92,29 @@ mount(struct pst_exchange *x, struct pst_http_text normal, struct pst_http_text 
 	return 0;
 }
 
+/* The script for PATH, which is normal and below what is known of SCRIPT_NAME. */
+static int
+find_script(
+    struct pst_exchange *x, const struct pst_pool_settings *settings, struct pst_http_text path)
+{
+	const struct pst_script_rules rules = {
+	    .root = settings->root,
+	    .index = settings->index,
+	    .suffix = settings->script_suffix,
+	};
+
+	return pst_script_find(&x->script, &rules, x->script_name, path);
+}
+
+/* PATH without PREFIX, if it begins with that. */
+static struct pst_http_text
+strip(struct pst_http_text path, struct pst_http_text prefix)
+{
+	if (!begins_with(path, prefix))
+		return path;
+	return (struct pst_http_text){path.data + prefix.len, path.len - prefix.len};
+}
+
 int
 pst_exchange_route(struct pst_exchange *x)
 {
@@ -111,8 +134,11 @@ pst_exchange_route(struct pst_exchange *x)
 	root = (struct pst_http_text){to->settings.root_path, strlen(to->settings.root_path)};
 	if (!route->mount || prefix.len == 0) {
 		x->script_name = root;
-		return 1;
+		prefix = root;
+	} else {
+		err = mount(x, normal, prefix, root);
 	}
-	err = mount(x, normal, prefix, root);
-	return err == 0 ? 1 : err;
+	if (err != 0 || to->settings.root == NULL)
+		return err == 0 ? 1 : err;
+	return find_script(x, &to->settings, strip(normal, prefix));
 }

@@ -178,11 +178,14 @@ was_read(const struct foreign *f)
 	return ioctl(f->up.fd, SIOCOUTQ, &unread) == -1 || unread <= 1;
 }
 
-static void
-on_offered(struct foreign *f)
+/* The peer will write nothing more; then it is not going to read either. */
+static bool
+has_ended(const struct foreign *f)
 {
-	if (was_read(f))
-		open_connection(f);
+	char byte;
+	ssize_t n = recv(f->up.fd, &byte, 1, MSG_PEEK);
+
+	return n == 0 || (n == -1 && errno != EAGAIN && errno != EINTR);
 }
 
 static void
@@ -200,7 +203,8 @@ offer(struct foreign *f)
 		if (n > 0)
 			pst_session_sent(up->session, (size_t)n);
 	}
-	on_offered(f);
+	if (was_read(f))
+		open_connection(f);
 }
 
 static void
@@ -223,9 +227,11 @@ on_progress(evutil_socket_t fd, short what, void *arg)
 	int err = 0;
 	socklen_t length = sizeof(err);
 
-	(void)what;
 	if (f->phase == OFFERED) {
-		on_offered(f);
+		if (was_read(f))
+			open_connection(f);
+		else if (what & EV_READ && has_ended(f))
+			end_connection(&f->up, "it closed the connection without reading from it");
 		return;
 	}
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &length) == -1)

@@ -243,8 +243,8 @@ complete_routes(struct pst_front *front)
 	return reason == NULL;
 }
 
-void
-pst_front_start(struct pst_front *front)
+static bool
+start_pools(struct pst_front *front)
 {
 	static const struct pst_pool_events events = {
 	    .usable = on_slot_usable,
@@ -253,6 +253,23 @@ pst_front_start(struct pst_front *front)
 	    .late = on_slot_late,
 	    .broken = on_slot_broken,
 	};
+	const struct pst_front_pool *wrong;
+	const char *reason =
+	    pst_front_pools_start(&front->pools, front->loop, &events, front, &wrong);
+	char text[512];
+
+	if (reason == NULL)
+		return true;
+	snprintf(text, sizeof(text), "pool %s%s%.200s: %s", wrong->name,
+	    wrong->kind == PST_POOL_REMOTE && wrong->settings.fastcgi != NULL ? ": fastcgi " : "",
+	    wrong->settings.fastcgi != NULL ? wrong->settings.fastcgi : "", reason);
+	pst_front_refuse(front, text);
+	return false;
+}
+
+void
+pst_front_start(struct pst_front *front)
+{
 	struct pst_exchange_context *context = &front->context;
 
 	if (!complete_routes(front) || !compile_settings(front) || !open_spool(front))
@@ -260,8 +277,9 @@ pst_front_start(struct pst_front *front)
 	context->limits = front->settings.limits;
 	context->keep_alive = front->settings.keep_alive > 0;
 	context->routes = &front->routes;
-	if (pst_front_pools_start(&front->pools, front->loop, &events, front) == -1 ||
-	    start_clients(front) == -1) {
+	if (!start_pools(front))
+		return;
+	if (start_clients(front) == -1) {
 		pst_front_give_up(front, "out of memory");
 		return;
 	}

@@ -77,18 +77,38 @@ pst_front_pools_find(const struct pst_front_pools *pools, const char *name)
 	return NULL;
 }
 
-int
+static const char *
+connect_remote(struct pst_front_pool *one)
+{
+	const char *reason;
+
+	if (one->settings.fastcgi == NULL)
+		return "it was not told where its server listens (fastcgi)";
+	one->remote.pool = one->name;
+	one->remote.where = one->settings.fastcgi;
+	reason = pst_remote_resolve(&one->remote.address, one->remote.where);
+	if (reason == NULL && pst_pool_connect(one->pool, &one->remote) == -1)
+		reason = "out of memory";
+	return reason;
+}
+
+const char *
 pst_front_pools_start(struct pst_front_pools *pools, struct pst_loop *loop,
-    const struct pst_pool_events *events, void *arg)
+    const struct pst_pool_events *events, void *arg, const struct pst_front_pool **wrong)
 {
 	struct pst_front_pool *one;
 
 	TAILQ_FOREACH (one, pools, link) {
+		const char *reason = "out of memory";
+
+		*wrong = one;
 		one->pool = pst_pool_new(loop, one->name, one->kind, &one->settings, events, arg);
-		if (one->pool == NULL)
-			return -1;
+		if (one->pool != NULL)
+			reason = one->kind == PST_POOL_REMOTE ? connect_remote(one) : NULL;
+		if (reason != NULL)
+			return reason;
 	}
-	return 0;
+	return NULL;
 }
 
 void

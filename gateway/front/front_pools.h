@@ -15,6 +15,7 @@ struct pst_front_pool {
 	char name[PST_POOL_NAME];
 	enum pst_pool_kind kind;
 	struct pst_pool_settings settings;
+	struct pst_remote remote; /* of a remote pool */
 	struct pst_pool *pool; /* NULL before pst_front_pools_start() */
 };
 
@@ -26,9 +27,12 @@ const char *pst_front_pools_add(struct pst_front_pools *pools, const char *name,
 /* NULL: there is none of that name. */
 struct pst_front_pool *pst_front_pools_find(const struct pst_front_pools *pools, const char *name);
 
-/* All settings are known: 0, or -1 when memory is short. EVENTS must outlive the pools. */
-int pst_front_pools_start(struct pst_front_pools *pools, struct pst_loop *loop,
-    const struct pst_pool_events *events, void *arg);
+/*
+ * All settings are known: NULL, or a phrase that says why not, and *WRONG is the pool for which it
+ * does. Servers of remote pools are looked up. EVENTS must outlive the pools.
+ */
+const char *pst_front_pools_start(struct pst_front_pools *pools, struct pst_loop *loop,
+    const struct pst_pool_events *events, void *arg, const struct pst_front_pool **wrong);
 
 /* No job is left in any. */
 void pst_front_pools_free(struct pst_front_pools *pools);

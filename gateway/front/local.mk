@@ -38,11 +38,10 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/path.h \
 	%D%/peer_address.c \
 	%D%/peer_address.h \
-	%D%/route.c \
-	%D%/route.h \
-
 	%D%/remote.c \
 	%D%/remote.h \
+	%D%/route.c \
+	%D%/route.h \
 	%D%/script.c \
 	%D%/script.h \
 	%D%/spool.c \

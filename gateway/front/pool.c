@@ -1,6 +1,7 @@
 #include "gateway/front/pool.h"
 
 #include "gateway/front/container.h"
+#include "gateway/front/foreign.h"
 #include "gateway/front/queue.h"
 #include "gateway/front/upstream.h"
 #include "gateway/log.h"
@@ -63,6 +64,8 @@ struct pst_pool {
 	enum pst_pool_kind kind;
 	const struct pst_pool_settings *settings;
 	struct pst_figures figures;
+	struct pst_remote *remote; /* NULL: it is no remote pool */
+	struct event *again; /* when a full remote is tried again */
 	const struct pst_pool_events *events;
 	void *arg; /* of the events */
 };
@@ -147,13 +150,12 @@ wear(struct slot *slot)
 		pool->events->worn(pool->arg, pst_upstream_worker(slot->upstream), slot->served);
 }
 
+/* It has one job less. */
 static void
-on_over(void *arg)
+unload(struct slot *slot)
 {
-	struct slot *slot = arg;
 	unsigned load = slot->load - 1;
 
-	wear(slot);
 	if (slot->state == BUSY || slot->state == DRAINING)
 		set_state(slot, load == 0 ? IDLE : slot->state, load);
 	else if (slot->state == RETIRING)
@@ -163,12 +165,19 @@ on_over(void *arg)
 }
 
 static void
+on_over(void *arg)
+{
+	wear(arg);
+	unload(arg);
+}
+
+static void
 on_unseen(void *arg, struct pst_job *job)
 {
 	struct slot *slot = arg;
 	struct pst_pool *pool = slot->pool;
 
-	slot->load--;
+	unload(slot);
 	pst_queue_put_first(&pool->queue, job);
 	pst_loop_defer(pool->loop, &pool->dispatch);
 }
@@ -208,6 +217,42 @@ on_lost(void *arg, const char *reason)
 	pst_loop_bury(slot->pool->loop, &slot->burial);
 }
 
+static void
+on_reached(void *arg)
+{
+	struct slot *slot = arg;
+
+	if (slot->pool->remote != NULL)
+		pst_remote_reached(slot->pool->remote, pst_loop_now());
+}
+
+static void
+on_unreachable(void *arg, bool full, const char *reason)
+{
+	struct slot *slot = arg;
+	struct pst_pool *pool = slot->pool;
+	char text[128];
+
+	if (pool->remote != NULL) {
+		pst_remote_failed(pool->remote, pst_loop_now(), full, reason);
+		pst_loop_defer(pool->loop, &pool->dispatch);
+		return;
+	}
+	snprintf(text, sizeof(text), "cannot connect to it: %s", reason);
+	on_lost(slot, text);
+}
+
+static const struct pst_upstream_callbacks callbacks = {
+    .open = on_open,
+    .over = on_over,
+    .unseen = on_unseen,
+    .late = on_late,
+    .stuck = on_stuck,
+    .reached = on_reached,
+    .unreachable = on_unreachable,
+    .lost = on_lost,
+};
+
 /* The least loaded of those that may be given a job; of equals the least recently used. */
 static struct slot *
 choose(struct pst_pool *pool)
@@ -224,13 +269,68 @@ choose(struct pst_pool *pool)
 	return best;
 }
 
+/* The server is down, so nobody will serve what waits. */
+static void
+refuse_all(struct pst_pool *pool)
+{
+	struct pst_job *job;
+
+	while ((job = pst_queue_take(&pool->queue)) != NULL) {
+		pst_remote_refused(pool->remote);
+		pst_job_set_state(job, PST_JOB_IDLE);
+		job->callbacks->over(
+		    job, PST_JOB_UNREACHABLE, 0, "its FastCGI server cannot be reached");
+	}
+}
+
+static void
+try_again_later(struct pst_pool *pool, uint64_t now)
+{
+	uint64_t ms = pst_remote_again(pool->remote, now);
+	struct timeval wait = {
+	    .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+	event_add(pool->again, &wait);
+}
+
+/* The slot for the next job; NULL when it has to wait. */
+static struct slot *
+choose_reachable(struct pst_pool *pool)
+{
+	struct slot *slot = choose(pool);
+	uint64_t now;
+
+	if (pool->remote == NULL)
+		return slot;
+	now = pst_loop_now();
+	switch (pst_remote_advise(pool->remote, now, slot != NULL)) {
+	case PST_REMOTE_TRY_IT: return slot;
+	case PST_REMOTE_REFUSE: refuse_all(pool); break;
+	case PST_REMOTE_LET_WAIT:
+		if (slot != NULL)
+			try_again_later(pool, now);
+		break;
+	}
+	return NULL;
+}
+
+static void
+on_again(evutil_socket_t fd, short what, void *arg)
+{
+	struct pst_pool *pool = arg;
+
+	(void)fd;
+	(void)what;
+	pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
 static void
 on_dispatch(void *arg)
 {
 	struct pst_pool *pool = arg;
 	struct slot *slot;
 
-	while (!pst_queue_is_empty(&pool->queue) && (slot = choose(pool)) != NULL) {
+	while (!pst_queue_is_empty(&pool->queue) && (slot = choose_reachable(pool)) != NULL) {
 		struct pst_job *job = pst_queue_take(&pool->queue);
 
 		set_state(slot, BUSY, slot->load + 1);
@@ -267,43 +367,94 @@ choose_wear(const struct pst_pool_settings *settings)
 	return settings->max_requests + random % (settings->max_requests_jitter + 1);
 }
 
+static struct slot *
+new_slot(struct pst_pool *pool)
+{
+	struct slot *slot = calloc(1, sizeof(*slot));
+
+	if (slot == NULL)
+		return NULL;
+	slot->pool = pool;
+	slot->state = STARTING;
+	slot->list = &pool->others;
+	slot->wears_at = choose_wear(pool->settings);
+	pst_task_init(&slot->burial, bury, slot);
+	return slot;
+}
+
+/* The upstream to WORKER, for SLOT; NULL with *WHY set. */
+static struct pst_upstream *
+connect_worker(struct slot *slot, const char *worker, const char *path, const char **why)
+{
+	struct pst_pool *pool = slot->pool;
+	struct pst_remote_address address;
+	struct pst_upstream *upstream;
+
+	if (pool->kind == PST_POOL_APP) {
+		upstream =
+		    pst_upstream_new(pool->loop, &pool->deadlines, worker, path, &callbacks, slot);
+	} else {
+		*why = pst_remote_unix(&address, path);
+		if (*why != NULL)
+			return NULL;
+		upstream = pst_foreign_new(
+		    pool->loop, &pool->deadlines, worker, &address, &callbacks, slot);
+	}
+	*why = strerror(errno);
+	return upstream;
+}
+
 void
 pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path, int page)
 {
-	static const struct pst_upstream_callbacks callbacks = {
-	    .open = on_open,
-	    .over = on_over,
-	    .unseen = on_unseen,
-	    .late = on_late,
-	    .stuck = on_stuck,
-	    .lost = on_lost,
-	};
+	const char *why = "out of memory";
 	struct slot *slot;
 
 	if (find(pool, worker) != NULL) {
 		pst_log_error("worker %s was announced twice: the second is ignored", worker);
 		return;
 	}
-	slot = calloc(1, sizeof(*slot));
+	slot = new_slot(pool);
 	if (slot != NULL)
-		slot->upstream =
-		    pst_upstream_new(pool->loop, &pool->deadlines, worker, path, &callbacks, slot);
+		slot->upstream = connect_worker(slot, worker, path, &why);
 	if (slot == NULL || slot->upstream == NULL) {
 		char reason[128];
 
-		snprintf(reason, sizeof(reason), "cannot connect to it: %s", strerror(errno));
+		snprintf(reason, sizeof(reason), "cannot connect to it: %s", why);
 		free(slot);
 		pool->events->broken(pool->arg, worker, reason);
 		return;
 	}
 	if (page != -1)
 		pst_upstream_share(slot->upstream, page);
-	slot->pool = pool;
-	slot->state = STARTING;
-	slot->list = &pool->others;
-	slot->wears_at = choose_wear(pool->settings);
-	pst_task_init(&slot->burial, bury, slot);
 	TAILQ_INSERT_TAIL(slot->list, slot, link);
+	/* A foreign program is not asked what it can do. */
+	if (pool->kind == PST_POOL_PROGRAM)
+		on_open(slot, 1);
+}
+
+int
+pst_pool_connect(struct pst_pool *pool, struct pst_remote *remote)
+{
+	pool->remote = remote;
+	pool->again = event_new(pst_loop_base(pool->loop), -1, 0, on_again, pool);
+	if (pool->again == NULL)
+		return -1;
+	for (uint64_t i = 0; i < pool->settings->connections; i++) {
+		struct slot *slot = new_slot(pool);
+
+		if (slot == NULL)
+			return -1;
+		TAILQ_INSERT_TAIL(slot->list, slot, link);
+		slot->wears_at = 0;
+		slot->capacity = 1;
+		slot->upstream = pst_foreign_new(
+		    pool->loop, &pool->deadlines, pool->name, &remote->address, &callbacks, slot);
+		if (slot->upstream == NULL)
+			return -1;
+		set_state(slot, IDLE, 0);
+	}
+	return 0;
 }
 
 void
@@ -355,7 +506,7 @@ pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
 {
 	if (pst_queue_put(&pool->queue, job, room(pool)) == -1)
 		return -1;
-	if (!TAILQ_EMPTY(&pool->usable))
+	if (!TAILQ_EMPTY(&pool->usable) || pool->remote != NULL)
 		pst_loop_defer(pool->loop, &pool->dispatch);
 	return 0;
 }
@@ -503,6 +654,8 @@ pst_pool_free(struct pst_pool *pool)
 	assert(pst_queue_is_empty(&pool->queue));
 	free_slots(&pool->usable);
 	free_slots(&pool->others);
+	if (pool->again != NULL)
+		event_free(pool->again);
 	pst_task_cancel(&pool->dispatch);
 	pst_upstream_deadlines_free(&pool->deadlines);
 	pst_queue_free(&pool->queue);

@@ -8,6 +8,7 @@
 #include "gateway/front/figures.h"
 #include "gateway/front/job.h"
 #include "gateway/front/loop.h"
+#include "gateway/front/remote.h"
 #include "gateway/front/settings.h"
 
 /* What the arbiter is to be told; see "Control lines" in docs/architecture.md. */
@@ -33,6 +34,12 @@ struct pst_pool *pst_pool_new(struct pst_loop *loop, const char *name, enum pst_
     const struct pst_pool_settings *settings, const struct pst_pool_events *events, void *arg);
 /* No job is left in it. NULL is allowed. */
 void pst_pool_free(struct pst_pool *pool);
+
+/*
+ * Make the slots of a remote pool: as many as it may have connections, each usable at once. 0, or
+ * -1 when memory is short. REMOTE must outlive the pool.
+ */
+int pst_pool_connect(struct pst_pool *pool, struct pst_remote *remote);
 
 /*
  * Worker WORKER listens at PATH; PAGE is the descriptor of its page and stays the caller's, -1: it

@@ -74,7 +74,7 @@ set_state(struct pst_remote *remote, enum pst_remote_state state, uint64_t now)
 }
 
 enum pst_remote_advice
-pst_remote_advise(struct pst_remote *remote, uint64_t now)
+pst_remote_advise(struct pst_remote *remote, uint64_t now, bool free)
 {
 	switch (remote->state) {
 	case PST_REMOTE_UP: break;
@@ -83,13 +83,13 @@ pst_remote_advise(struct pst_remote *remote, uint64_t now)
 			return PST_REMOTE_LET_WAIT;
 		break;
 	case PST_REMOTE_DOWN:
-		if (now < remote->again_at)
+		if (!free || now < remote->again_at)
 			return PST_REMOTE_REFUSE;
 		/* Others are refused meanwhile. */
 		remote->again_at = now + PST_REMOTE_TRY;
 		break;
 	}
-	return PST_REMOTE_TRY_IT;
+	return free ? PST_REMOTE_TRY_IT : PST_REMOTE_LET_WAIT;
 }
 
 uint64_t

@@ -59,12 +59,13 @@ const char *pst_remote_unix(struct pst_remote_address *address, const char *path
 
 enum pst_remote_advice {
 	PST_REMOTE_TRY_IT,
-	PST_REMOTE_LET_WAIT, /* until pst_remote_again() */
+	PST_REMOTE_LET_WAIT, /* for a free connection; while FULL until pst_remote_again() */
 	PST_REMOTE_REFUSE, /* and count it with pst_remote_refused() */
 };
 
-/* What to do with the next request. PST_REMOTE_TRY_IT is to be followed by a try. */
-enum pst_remote_advice pst_remote_advise(struct pst_remote *remote, uint64_t now);
+/* What to do with the next request, for which a connection is FREE or not. PST_REMOTE_TRY_IT is to
+ * be followed by a try. */
+enum pst_remote_advice pst_remote_advise(struct pst_remote *remote, uint64_t now, bool free);
 /* Milliseconds until FULL is tried again, at least 1. */
 uint64_t pst_remote_again(const struct pst_remote *remote, uint64_t now);
 void pst_remote_refused(struct pst_remote *remote);

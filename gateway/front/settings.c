@@ -1,6 +1,7 @@
 #include "gateway/front/settings.h"
 
 #include "gateway/front/access_log.h"
+#include "gateway/front/script.h"
 #include "gateway/front/trust.h"
 
 #include <errno.h>
@@ -14,6 +15,8 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const char *const out_of_memory = "out of memory";
+#define CONNECTIONS_MAX 65535
+
 static const char *const not_a_number = "not a number, or too large";
 
 /* A number of digits only, at most MAX: 0, or -1. */
@@ -61,6 +64,17 @@ static const char *
 set_bytes(void *to, const char *value)
 {
 	return parse_number(value, INT64_MAX, to) == -1 ? not_a_number : NULL;
+}
+
+static const char *
+set_connections(void *to, const char *value)
+{
+	uint64_t number;
+
+	if (parse_number(value, CONNECTIONS_MAX, &number) == -1 || number == 0)
+		return "not a number from 1 to 65535";
+	*(uint64_t *)to = number;
+	return NULL;
 }
 
 static const char *
@@ -183,6 +197,11 @@ static const struct setting of_pool[] = {
     {"limit_request_body", AT(limit_request_body), set_bytes},
     {"retry", AT(retry), set_retry},
     {"root_path", AT(root_path), set_root_path},
+    {"fastcgi", AT(fastcgi), set_text},
+    {"connections", AT(connections), set_connections},
+    {"root", AT(root), set_text},
+    {"index", AT(index), set_text},
+    {"script_suffix", AT(script_suffix), set_text},
 #undef AT
 };
 
@@ -246,12 +265,22 @@ pst_pool_settings_init(struct pst_pool_settings *settings)
 	    .queue_timeout = 60000,
 	    .queue_limit = 2048,
 	    .root_path = strdup(""),
+	    .connections = 5,
+	    .index = strdup(PST_SCRIPT_INDEX),
+	    .script_suffix = strdup(PST_SCRIPT_SUFFIX),
 	};
-	return settings->root_path == NULL ? -1 : 0;
+	return settings->root_path == NULL || settings->index == NULL ||
+		       settings->script_suffix == NULL
+		   ? -1
+		   : 0;
 }
 
 void
 pst_pool_settings_free(struct pst_pool_settings *settings)
 {
 	free(settings->root_path);
+	free(settings->fastcgi);
+	free(settings->root);
+	free(settings->index);
+	free(settings->script_suffix);
 }

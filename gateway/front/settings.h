@@ -42,6 +42,11 @@ struct pst_pool_settings {
 	uint64_t limit_request_body; /* bytes; 0: no limit */
 	enum pst_retry retry;
 	char *root_path; /* "" or "/app" */
+	char *fastcgi; /* where the server of a remote pool listens; NULL: not told */
+	uint64_t connections; /* to that server at once */
+	char *root; /* directory of a foreign pool's scripts; NULL: it has none */
+	char *index; /* see script.h, as the next one */
+	char *script_suffix;
 };
 
 /* The defaults: 0, or -1 when memory is short; it may be freed even so. */

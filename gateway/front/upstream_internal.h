@@ -44,7 +44,7 @@ struct pst_upstream {
 	struct pst_page page; /* shared with the worker */
 	bool spoilt; /* somebody has written over the page, which was logged */
 	char reason[160]; /* why it was lost */
-	char worker[32];
+	char worker[64];
 	const struct pst_upstream_callbacks *callbacks;
 	void *arg;
 };

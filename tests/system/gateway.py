@@ -133,7 +133,7 @@ class Worker:
 
 class Gateway:
     """A gateway process with its control channel in the test's hand. POOLS has settings of each
-    pool, SETTINGS are the gateway's and those of all pools; ROUTES are ROUTE lines without that
+    pool, with `kind` if it is not app; SETTINGS are the gateway's and those of all pools; ROUTES are ROUTE lines without that
     word, `%` for any host: `% /blog/ blog mount`."""
 
     def __init__(
@@ -147,9 +147,10 @@ class Gateway:
         self.begin(directory, nofile)
         self.pools = dict(pools or {"default": {}})
         for pool, own in self.pools.items():
-            self.tell(f"POOL {pool} app")
+            own = dict(own)
+            self.tell(f"POOL {pool} {own.pop('kind', 'app')}")
             common = {name: value for name, value in settings.items() if name in POOL_SETTINGS}
-            for name, value in (common | dict(own)).items():
+            for name, value in (common | own).items():
                 self.tell(f"SET {name} {value} {pool}")
         for name, value in ({"log_level": "debug"} | settings).items():
             if name not in POOL_SETTINGS:

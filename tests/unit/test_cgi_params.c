@@ -17,7 +17,7 @@ static struct pst_peer_address unix_end = {.local = true};
 #define FACTS(length, script, scheme, host, port)                                                  \
 	{                                                                                          \
 		length, HOST(script), NO_HOST, scheme, host, NO_HOST, port, "192.0.2.7", 5555,     \
-		    &local                                                                         \
+		    &local, NULL                                                                   \
 	}
 #define NO_HOST                                                                                    \
 	{                                                                                          \
@@ -27,9 +27,19 @@ static struct pst_peer_address unix_end = {.local = true};
 	{                                                                                          \
 		(literal), sizeof(literal) - 1                                                     \
 	}
+#define SCRIPT(script)                                                                             \
+	{                                                                                          \
+		-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "192.0.2.7", 5555, &local,      \
+		    &script                                                                        \
+	}
 #define PLAIN          FACTS(-1, "", "http", NO_HOST, 0)
 #define LENGTH(length) FACTS(length, "", "http", NO_HOST, 0)
 #define BELOW(script)  FACTS(-1, script, "http", NO_HOST, 0)
+
+static const struct pst_script info = {HOST("/srv/a.php"), HOST("/a.php"), HOST("/b"),
+    HOST("/srv/b"), HOST("/a.php/b"), HOST("/srv"), NULL};
+static const struct pst_script alone = {
+    HOST("/srv/a.php"), HOST("/a.php"), HOST(""), HOST(""), HOST("/a.php"), HOST("/srv"), NULL};
 
 struct params_case {
 	const char *name;
@@ -83,24 +93,24 @@ static const struct params_case cases[] = {
     {"a root path itself", "GET /app HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
 	"SCRIPT_NAME=/app\nPATH_INFO=\n"},
     {"a mounted application", "GET /app//x HTTP/1.1\r\nHost: h\r\n\r\n",
-	{-1, HOST("/site/app"), HOST("//x"), "http", NO_HOST, NO_HOST, 0, "192.0.2.7", 5555,
-	    &local},
+	{-1, HOST("/site/app"), HOST("//x"), "http", NO_HOST, NO_HOST, 0, "192.0.2.7", 5555, &local,
+	    NULL},
 	"SCRIPT_NAME=/site/app\nPATH_INFO=//x\nREQUEST_URI=/app//x\n"},
     {"not below the root path", "GET /apple HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
 	"PATH_INFO=/apple\n"},
     {"a unix peer", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end},
+	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end, NULL},
 	"REMOTE_ADDR=\nREMOTE_PORT=\nSERVER_ADDR=\nSERVER_NAME=localhost\nSERVER_PORT=80\n"},
     {"no host on IPv6", "GET / HTTP/1.0\r\n\r\n",
-	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6},
+	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6, NULL},
 	"SERVER_NAME=[::1]\nSERVER_PORT=8000\nSERVER_ADDR=::1\n!HTTP_HOST\n"},
     {"a proxy's host for Host's", "GET / HTTP/1.1\r\nhOST: inside\r\nX-Host: h\r\n\r\n",
 	{-1, NO_HOST, NO_HOST, "https", HOST("shop.example"), HOST("shop.example:8443"), 8443,
-	    "::1", 7, &local},
+	    "::1", 7, &local, NULL},
 	"SERVER_NAME=shop.example\nSERVER_PORT=8443\nHTTP_HOST=shop.example:8443\nHTTP_X_HOST=h\n"},
     {"a proxy's host without a Host", "GET / HTTP/1.0\r\n\r\n",
 	{-1, NO_HOST, NO_HOST, "http", HOST("shop.example"), HOST("shop.example"), 0, "::1", 7,
-	    &local},
+	    &local, NULL},
 	"SERVER_NAME=shop.example\nSERVER_PORT=80\nHTTP_HOST=shop.example\n"},
     {"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN, "REQUEST_URI=*\nPATH_INFO=*\n"},
     {"absolute form", "GET http://example.com/x?y HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN,
@@ -108,6 +118,11 @@ static const struct params_case cases[] = {
 	"HTTP_HOST=example.com\n"},
     {"bytes above 0x7f", "GET /%ff HTTP/1.1\r\nHost: h\r\nX: \xe9\r\n\r\n", PLAIN,
 	"PATH_INFO=/\xff\nHTTP_X=\xe9\n"},
+    {"a script", "GET /a.php/b HTTP/1.1\r\nHost: h\r\n\r\n", SCRIPT(info),
+	"SCRIPT_NAME=/a.php\nPATH_INFO=/b\nSCRIPT_FILENAME=/srv/a.php\nDOCUMENT_ROOT=/srv\n"
+	"DOCUMENT_URI=/a.php/b\nPATH_TRANSLATED=/srv/b\nREDIRECT_STATUS=200\n"},
+    {"a script alone", "GET /a.php HTTP/1.1\r\nHost: h\r\n\r\n", SCRIPT(alone),
+	"SCRIPT_NAME=/a.php\nPATH_INFO=\nSCRIPT_FILENAME=/srv/a.php\n!PATH_TRANSLATED\n"},
 };
 
 /* --- collecting --- */

@@ -22,7 +22,7 @@ set_up(void)
 static void
 assert_advice(uint64_t now, enum pst_remote_advice advice)
 {
-	ck_assert_int_eq(pst_remote_advise(&remote, now), advice);
+	ck_assert_int_eq(pst_remote_advise(&remote, now, true), advice);
 }
 
 START_TEST(test_it_is_up_until_it_fails)
@@ -95,6 +95,15 @@ START_TEST(test_a_full_one_is_not_down)
 }
 END_TEST
 
+START_TEST(test_no_connection_is_free)
+{
+	ck_assert_int_eq(pst_remote_advise(&remote, 1000, false), PST_REMOTE_LET_WAIT);
+	pst_remote_failed(&remote, 1000, false, "gone");
+	ck_assert_int_eq(pst_remote_advise(&remote, 9000, false), PST_REMOTE_REFUSE);
+	assert_advice(9000, PST_REMOTE_TRY_IT);
+}
+END_TEST
+
 START_TEST(test_addresses)
 {
 	struct pst_remote_address address;
@@ -128,6 +137,7 @@ main(void)
 	tcase_add_test(tcase, test_a_new_failure_waits_as_the_first);
 	tcase_add_test(tcase, test_a_full_one_lets_wait);
 	tcase_add_test(tcase, test_a_full_one_is_not_down);
+	tcase_add_test(tcase, test_no_connection_is_free);
 	tcase_add_test(tcase, test_addresses);
 	return run_case("remote", tcase);
 }
