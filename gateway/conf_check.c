@@ -198,9 +198,13 @@ pst_check_retry(const char *value, char why[PST_CONF_WHY])
 int
 pst_check_root_path(const char *value, char why[PST_CONF_WHY])
 {
-	if (!*value || *value == '/')
+	size_t n = strlen(value);
+
+	if (n == 0 || (value[0] == '/' && value[n - 1] != '/'))
 		return 0;
-	snprintf(why, PST_CONF_WHY, "wants a path that begins with a slash, as /shop, not '%.200s'",
+	snprintf(why, PST_CONF_WHY,
+	    "wants a path that begins with a slash and does not end with one, as /shop, not "
+	    "'%.200s'",
 	    value);
 	return -1;
 }

@@ -2,6 +2,7 @@
  * penstock: reads the command line, opens the logs and becomes the arbiter.
  */
 #include "gateway/arbiter/arbiter.h"
+#include "gateway/arbiter/daemon.h"
 #include "gateway/arbiter/logfile.h"
 #include "gateway/conf.h"
 #include "gateway/ctl/ctl.h"
@@ -97,13 +98,46 @@ open_error_log(const struct pst_conf *conf, char *why)
 	return -1;
 }
 
+/* Serve GENERATION, whose settings are CONF: what follows is the daemon's when there is one. */
+static enum pst_exit
+serve(struct pst_generation **generation, const struct pst_conf *conf, int access_log, int *daemon)
+{
+	enum pst_exit status;
+	char why[PST_CONF_WHY];
+
+	if (open_error_log(conf, why) < 0) {
+		pst_generation_free(generation);
+		return usage(why);
+	}
+	for (size_t i = 0; i < pst_conf_warning_count(conf); i++)
+		pst_log_warning("%s", pst_conf_warning_text(conf, i));
+	status = pst_arbiter_run(generation, access_log, daemon);
+	pst_log_close(LOG_CLOSE_MS);
+	return status;
+}
+
+/* -D: become a daemon. -1 after WHY was filled. */
+static int
+begin_daemon(const struct pst_conf *conf, int *daemon, char *why)
+{
+	bool has_log = pst_logfile_is_file(conf, PST_OPT_ERROR_LOGFILE);
+
+	if (!pst_conf_text(conf, PST_OPT_DAEMON))
+		return 0;
+	*daemon = pst_daemon_begin(has_log ? pst_conf_text(conf, PST_OPT_ERROR_LOGFILE) : NULL);
+	if (*daemon >= 0)
+		return 0;
+	snprintf(why, PST_CONF_WHY, "--daemon: %s", strerror(errno));
+	return -1;
+}
+
 static enum pst_exit
 run(struct pst_conf **read)
 {
 	const struct pst_conf *conf = *read;
 	struct pst_generation *generation;
 	char why[PST_CONF_WHY];
-	int access_log = -1;
+	int access_log = -1, daemon = -1;
 	enum pst_exit status;
 
 	pst_arbiter_block_signals();
@@ -116,14 +150,12 @@ run(struct pst_conf **read)
 			return usage(why);
 	}
 	generation = pst_generation_new(read, why);
-	if (!generation || open_error_log(conf, why) < 0) {
+	if (!generation || begin_daemon(conf, &daemon, why) < 0) {
 		pst_generation_free(&generation);
 		return usage(why);
 	}
-	for (size_t i = 0; i < pst_conf_warning_count(conf); i++)
-		pst_log_warning("%s", pst_conf_warning_text(conf, i));
-	status = pst_arbiter_run(&generation, access_log);
-	pst_log_close(LOG_CLOSE_MS);
+	status = serve(&generation, conf, access_log, &daemon);
+	pst_daemon_tell(&daemon, (int)status);
 	return status;
 }
 

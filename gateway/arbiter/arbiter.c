@@ -123,6 +123,24 @@ on_scale(struct pst_arbiter *arbiter, int number, unsigned sender)
 		pst_crew_less(TAILQ_FIRST(&arbiter->crews));
 }
 
+/* A terminal says so, too, when its window changes. */
+static void
+on_winch(struct pst_arbiter *arbiter, unsigned sender)
+{
+	struct pst_crew *crew;
+
+	if (!pst_conf_text(arbiter->generation->conf, PST_OPT_DAEMON) ||
+	    arbiter->phase != PST_PHASE_SERVING) {
+		pst_log_debug("SIGWINCH from pid %u is ignored", sender);
+		return;
+	}
+	pst_log_info("SIGWINCH from pid %u: all workers finish what they have and leave; requests "
+		     "wait until HUP starts workers again, or TTIN one",
+	    sender);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		pst_crew_rest(crew);
+}
+
 static void
 on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 {
@@ -145,6 +163,7 @@ on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 		break;
 	case SIGTTIN:
 	case SIGTTOU: on_scale(arbiter, number, info->ssi_pid); break;
+	case SIGWINCH: on_winch(arbiter, info->ssi_pid); break;
 	default:
 		pst_log_warning("SIG%s from pid %u is ignored: this version of Penstock has no "
 				"use for it yet",
@@ -245,7 +264,7 @@ open_machinery(struct pst_arbiter *arbiter)
 		goto failed;
 	arbiter->outputs.base = arbiter->base;
 	arbiter->outputs.priority = PRIORITY_OUTPUT;
-	if (open_signals(arbiter) < 0 || make_children(arbiter) < 0)
+	if (open_signals(arbiter) < 0 || make_children(arbiter) < 0 || pst_weigh_open(arbiter) < 0)
 		goto failed;
 	return 0;
 
@@ -259,7 +278,8 @@ close_machinery(struct pst_arbiter *arbiter)
 {
 	while (!TAILQ_EMPTY(&arbiter->crews))
 		pst_crew_free(TAILQ_FIRST(&arbiter->crews));
-	pst_child_close(&arbiter->gate.child);
+	pst_gate_close(&arbiter->gate);
+	pst_weigh_close(arbiter);
 	if (arbiter->sweep)
 		event_free(arbiter->sweep);
 	pst_outputs_close(&arbiter->outputs);
@@ -343,17 +363,19 @@ run_with_listeners(struct pst_arbiter *arbiter)
 }
 
 enum pst_exit
-pst_arbiter_run(struct pst_generation **generation, int access_log)
+pst_arbiter_run(struct pst_generation **generation, int access_log, int *daemon)
 {
 	struct pst_arbiter arbiter = {
 	    .generation = *generation,
 	    .access_log = access_log,
 	    .null = -1,
+	    .daemon = *daemon,
 	};
 
 	*generation = NULL;
 	TAILQ_INIT(&arbiter.crews);
 	run_with_listeners(&arbiter);
 	pst_generation_free(&arbiter.generation);
+	*daemon = arbiter.daemon;
 	return arbiter.status;
 }

@@ -20,8 +20,8 @@ void pst_arbiter_block_signals(void);
 /*
  * Serve *GENERATION, which is freed and set to NULL, until a signal or a failure ends it: the exit
  * status. The log is open and signals are blocked. ACCESS_LOG is a descriptor, or -1 for none; it
- * stays the caller's.
+ * stays the caller's. *DAEMON is of pst_daemon_begin(), or -1: told and set to -1 when it serves.
  */
-enum pst_exit pst_arbiter_run(struct pst_generation **generation, int access_log);
+enum pst_exit pst_arbiter_run(struct pst_generation **generation, int access_log, int *daemon);
 
 #endif

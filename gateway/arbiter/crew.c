@@ -161,3 +161,24 @@ pst_crew_less(struct pst_crew *crew)
 	pst_worker_leave(last);
 	pst_turnover_next(crew);
 }
+
+void
+pst_crew_rest(struct pst_crew *crew)
+{
+	struct pst_worker *worker;
+
+	TAILQ_FOREACH (worker, &crew->workers, link)
+		if (worker->role == PST_WORKER_HEIR || worker->role == PST_WORKER_HOLDER)
+			pst_worker_leave(worker);
+}
+
+void
+pst_crew_rouse(struct pst_crew *crew)
+{
+	unsigned long count = pst_conf_number(crew->scope->conf, PST_OPT_WORKERS);
+
+	if (pst_crew_size(crew) > 0)
+		return;
+	for (unsigned long i = 0; i < count; i++)
+		pst_crew_more(crew);
+}

@@ -18,6 +18,7 @@ struct pst_crew {
 	char prefix[PST_CREW_PREFIX]; /* of its workers' ids: "web.", or "" without named pools */
 	struct pst_worker_list workers;
 	bool was_usable; /* one of its workers came to serve */
+	bool told_heavy; /* that its workers are beyond --max-memory from the start */
 };
 
 TAILQ_HEAD(pst_crew_list, pst_crew);
@@ -41,6 +42,10 @@ const char *pst_crew_name(const struct pst_crew *crew);
 /* One worker more or less. */
 void pst_crew_more(struct pst_crew *crew);
 void pst_crew_less(struct pst_crew *crew);
+/* WINCH: all leave, and nobody takes their places. */
+void pst_crew_rest(struct pst_crew *crew);
+/* It rests: start as many as the configuration says. */
+void pst_crew_rouse(struct pst_crew *crew);
 /* How many slots it has. */
 unsigned pst_crew_size(const struct pst_crew *crew);
 

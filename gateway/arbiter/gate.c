@@ -122,7 +122,9 @@ on_line(void *owner, const struct pst_control *line)
 		pst_log_debug("gateway ready (pid %ld)", (long)gate->child.pid);
 	} else if (pst_control_is(line, "STATUS")) {
 		pst_ctl_gate_line(gate->arbiter, line);
-	} else if (!pst_control_is(line, "PONG")) {
+	} else if (pst_control_is(line, "PONG")) {
+		pst_gate_answered(gate);
+	} else {
 		pst_child_unknown_line(&gate->child, line);
 	}
 }
@@ -141,7 +143,19 @@ pst_gate_init(struct pst_gate *gate, struct pst_arbiter *arbiter)
 	static const struct pst_child_events events = {.line = on_line, .retry = on_retry};
 
 	gate->arbiter = arbiter;
+	gate->watch = event_new(arbiter->base, -1, 0, pst_gate_on_watch, gate);
+	if (!gate->watch)
+		return -1;
 	return pst_child_init(&gate->child, arbiter->base, &events, gate);
+}
+
+void
+pst_gate_close(struct pst_gate *gate)
+{
+	pst_child_close(&gate->child);
+	if (gate->watch)
+		event_free(gate->watch);
+	gate->watch = NULL;
 }
 
 void
@@ -172,6 +186,7 @@ pst_gate_start(struct pst_gate *gate)
 	if (arbiter->access_log >= 0)
 		pst_channel_send_fd(gate->child.channel, arbiter->access_log, "ACCESS_LOG", NULL);
 	pst_channel_send(gate->child.channel, "START", NULL);
+	pst_gate_watch(gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		announce_crew(gate, crew);
 }

@@ -43,9 +43,12 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/ctl_socket.c \
 	%D%/ctl_socket.h \
 	%D%/ctl_status.c \
+	%D%/daemon.c \
+	%D%/daemon.h \
 	%D%/gate.c \
 	%D%/gate.h \
 	%D%/gate_lines.c \
+	%D%/gate_watch.c \
 	%D%/generation.c \
 	%D%/generation.h \
 	%D%/identity.c \
@@ -75,6 +78,8 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/state.h \
 	%D%/turnover.c \
 	%D%/turnover.h \
+	%D%/weigh.c \
+	%D%/weigh.h \
 	%D%/worker.c \
 	%D%/worker.h
 %C%_libpst_arbiter_la_LIBADD = $(YAML_LIBS)

@@ -1,6 +1,7 @@
 /*
- * What the operator asks for while it serves: other log files.
+ * What the operator asks for while it serves: other log files, or that it leaves the terminal.
  */
+#include "gateway/arbiter/daemon.h"
 #include "gateway/arbiter/logfile.h"
 #include "gateway/arbiter/state.h"
 #include "gateway/log.h"
@@ -45,4 +46,28 @@ pst_arbiter_reopen_logs(struct pst_arbiter *arbiter)
 	/* Its number is the caller's, and what the next gateway is given. */
 	dup3(access_log, arbiter->access_log, O_CLOEXEC);
 	close(access_log);
+}
+
+/* The end of what the log thread writes to a terminal, before that is gone. */
+#define FLUSH_MS 1000
+
+void
+pst_arbiter_detach(struct pst_arbiter *arbiter)
+{
+	const struct pst_conf *conf = arbiter->generation->conf;
+	struct pst_channel *gate = arbiter->gate.child.channel;
+
+	if (arbiter->daemon < 0)
+		return;
+	if (!pst_logfile_is_file(conf, PST_OPT_ERROR_LOGFILE))
+		pst_log_warning("--daemon without --error-logfile: from now on nothing is logged");
+	pst_log_flush(FLUSH_MS);
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (dup2(arbiter->null, fd) < 0)
+			pst_log_warning("descriptor %d stays open: %s", fd, strerror(errno));
+	if (gate && !pst_logfile_is_file(conf, PST_OPT_ERROR_LOGFILE))
+		pst_channel_send_fd(gate, arbiter->null, "ERROR_LOG", NULL);
+	if (gate && arbiter->access_log == STDOUT_FILENO)
+		pst_channel_send_fd(gate, arbiter->null, "ACCESS_LOG", NULL);
+	pst_daemon_tell(&arbiter->daemon, PST_EXIT_OK);
 }

@@ -340,8 +340,10 @@ pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker
 	if (arbiter->phase == PST_PHASE_STARTING && every_crew_was_usable(arbiter)) {
 		enter_phase(arbiter, PST_PHASE_SERVING);
 		pst_arbiter_log_addresses(arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
+		pst_arbiter_detach(arbiter);
 	}
 	pst_turnover_age(worker);
+	pst_weigh_new(worker);
 	if (worker->role == PST_WORKER_HEIR)
 		pst_turnover_usable(worker);
 	else

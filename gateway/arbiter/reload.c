@@ -17,8 +17,10 @@ pst_reload_begin(struct pst_arbiter *arbiter)
 		reload->begun = pst_clock_ms();
 		reload->replaced = 0;
 	}
-	TAILQ_FOREACH (crew, &arbiter->crews, link)
+	TAILQ_FOREACH (crew, &arbiter->crews, link) {
+		pst_crew_rouse(crew);
 		pst_turnover_reload(crew);
+	}
 	pst_reload_go_on(arbiter);
 }
 

@@ -14,6 +14,7 @@
 #include "gateway/arbiter/output.h"
 #include "gateway/arbiter/reload.h"
 #include "gateway/arbiter/rundir.h"
+#include "gateway/arbiter/weigh.h"
 
 enum pst_phase {
 	PST_PHASE_STARTING, /* there is a crew of which no worker was ever usable */
@@ -39,6 +40,8 @@ struct pst_arbiter {
 	struct event *sweep; /* frees the workers that are gone */
 	unsigned long serial; /* of the last worker process */
 	struct pst_reload reload;
+	struct pst_weigh weigh;
+	int daemon; /* who started it waits there for the start's end; -1 for nobody */
 	enum pst_phase phase;
 	bool finished; /* nothing runs any more, and nothing shall */
 	enum pst_exit status;
@@ -68,6 +71,8 @@ unsigned pst_arbiter_grace(const struct pst_arbiter *arbiter);
 
 /* ---- operate.c ---- */
 
+/* -D: it serves, and needs its terminal no longer. */
+void pst_arbiter_detach(struct pst_arbiter *arbiter);
 /* USR1: open the log files again by their names. */
 void pst_arbiter_reopen_logs(struct pst_arbiter *arbiter);
 

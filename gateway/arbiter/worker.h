@@ -49,6 +49,7 @@ struct pst_worker {
 	int page; /* what it shares with the gateway; -1 when there is no process */
 	struct pst_output *output;
 	bool announced; /* the present gateway knows it */
+	bool heavy; /* beyond --max-memory from the start */
 	struct event *age; /* until it is too old; NULL without --max-lifetime */
 	bool late; /* is being killed, and another starts at once: its request passed its deadline,
 		    * or an operator said so */

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -310,3 +311,32 @@ def test_who_does_not_read_harms_nobody(site) -> None:
     for client in clients:
         client.close()
     eventually(lambda: ask(shop.server, "status").returncode == 0, "room for another client")
+
+
+# ---- a gateway that hangs
+
+
+def test_a_gateway_that_hangs_is_replaced(site) -> None:
+    shop: Site = site("--gateway-timeout", "1", workers=1)
+    gateway = shop.server.gateway_pid
+    os.kill(gateway, signal.SIGSTOP)
+    shop.server.wait_for(
+        rf"the gateway \(pid {gateway}\) has answered nothing for 1 s \(--gateway-timeout\)"
+    )
+    assert shop.version() == "1"
+    assert shop.server.gateway_pid != gateway
+    assert not is_alive(gateway)
+    assert len(shop.server.worker_pids) == 1
+
+
+def test_status_without_the_gateway(site) -> None:
+    shop: Site = site(workers=1)
+    gateway = shop.server.gateway_pid
+    os.kill(gateway, signal.SIGSTOP)
+    try:
+        result = ask(shop.server, "status")
+        assert result.returncode == 0 and "does not say how it is" in result.stdout
+        assert "clients" not in status(shop.server)["gateway"]
+    finally:
+        os.kill(gateway, signal.SIGCONT)
+    eventually(lambda: "clients" in status(shop.server)["gateway"], "the gateway's answer")
