@@ -81,7 +81,7 @@ def test_sections(name: str) -> None:
 
 def test_the_environment_is_all_there() -> None:
     """Every variable that the programs read, but for what they tell each other."""
-    told = {"PENSTOCK_CONTROL", "PENSTOCK_PLUGIN_DIR"}
+    told = {"PENSTOCK_CONTROL", "PENSTOCK_PAGE", "PENSTOCK_PLUGIN_DIR"}
     read = {
         name
         for path in SOURCES
