@@ -27,12 +27,12 @@ static struct {
 } control = {.fd = -1};
 
 static void
-tell_drain(void)
+tell_drain(bool orphaned)
 {
 	if (control.told)
 		return;
 	control.told = true;
-	control.drain(control.arg);
+	control.drain(control.arg, orphaned);
 }
 
 /* One line of one word. It is shorter than any socket buffer, so it is sent whole or not at all,
@@ -55,7 +55,7 @@ static void
 obey(const struct pst_control *line)
 {
 	if (pst_control_is(line, "DRAIN"))
-		tell_drain();
+		tell_drain(false);
 	else if (pst_control_is(line, "PING"))
 		say("PONG");
 	else
@@ -122,7 +122,7 @@ serve(void *unused)
 		    "finishes what it has and exits",
 		    pst_error_string(result));
 	pst_buf_free(&in);
-	tell_drain();
+	tell_drain(result == 0);
 	end_by_force();
 	return NULL;
 }

@@ -6,8 +6,10 @@
 #ifndef PST_ADAPTERS_CONTROL_H
 #define PST_ADAPTERS_CONTROL_H
 
-/* Called on the control thread, once: the arbiter says DRAIN, or is gone. */
-typedef void pst_control_drain_fn(void *arg);
+#include <stdbool.h>
+
+/* Called on the control thread, once: the arbiter says DRAIN or, ORPHANED, is gone. */
+typedef void pst_control_drain_fn(void *arg, bool orphaned);
 
 /*
  * Serve FD, a socket, for the rest of the process's life. When it ends, nobody is left to kill a

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* FCGI_LISTENSOCK_FILENO, and where the arbiter puts the others. */
@@ -114,4 +115,17 @@ pst_inherit(struct pst_inherited *inherited)
 	unsetenv("PENSTOCK_PAGE");
 	inherited->listener = take_listener();
 	return inherited->listener < 0 || inherited->control == -2 ? -1 : page;
+}
+
+void
+pst_inherit_mute(void)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	struct stat status;
+
+	for (int fd = STDOUT_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+		if (fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode))
+			(void)dup2(null, fd);
+	if (null >= 0)
+		close(null);
 }

@@ -22,4 +22,8 @@ struct pst_inherited {
  */
 int pst_inherit(struct pst_inherited *inherited);
 
+/* The arbiter has died, and with it the pipes that fds 1 and 2 are: what an application prints
+ * goes nowhere from now on, rather than to fail. */
+void pst_inherit_mute(void);
+
 #endif

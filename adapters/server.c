@@ -43,8 +43,9 @@ struct member {
 
 struct pst_server {
 	int listener;
-	int wake; /* eventfd: readable once the server is to drain */
+	int wake; /* eventfd: what is below has changed */
 	atomic_bool drain;
+	atomic_bool outlive; /* drain when no connection is left */
 	pst_server_fn *handle;
 	void *arg;
 	struct pst_allow allow;
@@ -156,17 +157,41 @@ pst_server_share(struct pst_server *server, struct pst_page *page)
 	server->common.page = page;
 }
 
-void
-pst_server_drain(struct pst_server *server)
+static void
+wake(struct pst_server *server)
 {
 	uint64_t one = 1;
-	int saved = errno;
 
-	atomic_store(&server->drain, true);
 	if (write(server->wake, &one, sizeof(one)) < 0) {
 		/* Full: it is readable already. */
 	}
+}
+
+static void
+wake_up(struct pst_server *server)
+{
+	uint64_t count;
+
+	if (read(server->wake, &count, sizeof(count)) < 0) {
+		/* Nothing there: so much the better. */
+	}
+}
+
+void
+pst_server_drain(struct pst_server *server)
+{
+	int saved = errno;
+
+	atomic_store(&server->drain, true);
+	wake(server);
 	errno = saved;
+}
+
+void
+pst_server_outlive(struct pst_server *server)
+{
+	atomic_store(&server->outlive, true);
+	wake(server);
 }
 
 /* --- members --- */
@@ -358,6 +383,8 @@ go_round(struct pst_server *server, bool draining, bool wait)
 		return -1;
 	}
 	tell_vitals(server);
+	if (n > 0 && server->polled[POLL_WAKE].revents)
+		wake_up(server);
 	for (size_t i = 0; i < count && n > 0; i++)
 		if (server->polled[POLL_MEMBERS + i].revents)
 			step(server, &server->members[i], server->polled[POLL_MEMBERS + i].revents);
@@ -369,10 +396,16 @@ go_round(struct pst_server *server, bool draining, bool wait)
 	return result;
 }
 
+static bool
+is_over(const struct pst_server *server)
+{
+	return atomic_load(&server->drain) || (atomic_load(&server->outlive) && server->count == 0);
+}
+
 int
 pst_server_run(struct pst_server *server)
 {
-	while (!atomic_load(&server->drain))
+	while (!is_over(server))
 		if (go_round(server, false, true) < 0)
 			return -1;
 	/* What had been sent to this process before is answered, and what has begun is finished. */

@@ -40,4 +40,8 @@ int pst_server_run(struct pst_server *server);
 /* Make pst_server_run() end. Any thread, and async-signal-safe. */
 void pst_server_drain(struct pst_server *server);
 
+/* Nobody else will serve what the clients of now still have to ask: make pst_server_run() end when
+ * they have closed their connections. Any thread. */
+void pst_server_outlive(struct pst_server *server);
+
 #endif

@@ -42,13 +42,18 @@ static struct sync sync_adapter;
 
 /* On the control thread. While the application loads there is nothing to finish. */
 static void
-on_control_drain(void *arg)
+on_control_drain(void *arg, bool orphaned)
 {
 	struct sync *sync = arg;
 
 	if (!atomic_load(&sync->serving))
 		_exit(EXIT_DRAINED);
-	pst_server_drain(sync->server);
+	if (!orphaned) {
+		pst_server_drain(sync->server);
+		return;
+	}
+	pst_inherit_mute();
+	pst_server_outlive(sync->server);
 }
 
 /* The first SIGTERM or SIGINT drains; a second one ends the process at once (SA_RESETHAND). By

@@ -198,13 +198,9 @@ pst_check_retry(const char *value, char why[PST_CONF_WHY])
 int
 pst_check_root_path(const char *value, char why[PST_CONF_WHY])
 {
-	size_t n = strlen(value);
-
-	if (n == 0 || (value[0] == '/' && value[n - 1] != '/'))
+	if (!*value || *value == '/')
 		return 0;
-	snprintf(why, PST_CONF_WHY,
-	    "wants a path that begins with a slash and does not end with one, as /shop, not "
-	    "'%.200s'",
+	snprintf(why, PST_CONF_WHY, "wants a path that begins with a slash, as /shop, not '%.200s'",
 	    value);
 	return -1;
 }

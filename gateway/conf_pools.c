@@ -1,4 +1,6 @@
 #include "gateway/conf_text.h"
+#include "gateway/front/path.h"
+#include "gateway/front/route.h"
 #include "gateway/nearest.h"
 
 #include <ctype.h>
@@ -6,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOLS_MOST 256
+#define POOLS_MOST 64
 #define HOST_MOST  253
 
 /* ---- pools ---- */
@@ -95,6 +97,8 @@ struct route {
 static const char *
 path_fault(const char *path)
 {
+	const char *begin = path;
+
 	if (*path != '/')
 		return "begins with a slash";
 	for (; *path; path++) {
@@ -105,6 +109,8 @@ path_fault(const char *path)
 		if (*path == '*')
 			return "is the beginning of what it matches, without *";
 	}
+	if (!pst_path_is_normal((struct pst_http_text){begin, strlen(begin)}))
+		return "has no '//', '.' or '..' in it, since requests are matched without them";
 	return NULL;
 }
 
@@ -205,7 +211,9 @@ add_route(struct pst_text *text, const struct pst_yaml_node *node, const struct 
 	said.host = name;
 	if (is_twice(text, &said, node))
 		return;
-	if (pst_conf_add_route(text->conf, &said, pst_text_place(node)) < 0)
+	if (pst_conf_route_count(text->conf) == PST_ROUTES_MAX)
+		pst_text_mistake(text, node, "there are more than %d routes", PST_ROUTES_MAX);
+	else if (pst_conf_add_route(text->conf, &said, pst_text_place(node)) < 0)
 		pst_text_mistake(text, node, "out of memory");
 }
 

@@ -40,6 +40,36 @@ is_plain(const char *text)
 	return *text && text[strspn(text, letters)] == '\0' && *text != '=';
 }
 
+/* The character at *TEXT, which is moved behind it; what is no UTF-8 is taken as Latin-1. */
+static unsigned
+next_character(const char **text)
+{
+	const unsigned char *at = (const unsigned char *)*text;
+	unsigned length = at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : at[0] >= 0xc0 ? 2 : 1;
+	unsigned character = length == 1 ? at[0] : at[0] & (0xffu >> (length + 1));
+
+	for (unsigned i = 1; i < length; i++) {
+		if ((at[i] & 0xc0) != 0x80) {
+			*text += 1;
+			return at[0];
+		}
+		character = character << 6 | (at[i] & 0x3fu);
+	}
+	*text += length;
+	return character;
+}
+
+/* YAML takes it within double quotes as it is. */
+static bool
+is_printable(unsigned character)
+{
+	if (character == 0x2028 || character == 0x2029 || character == 0xfeff)
+		return false;
+	return (character >= 0x20 && character < 0x7f) ||
+	       (character >= 0xa0 && character < 0xd800) ||
+	       (character >= 0xe000 && character < 0xfffe) || character >= 0x10000;
+}
+
 static void
 put_scalar(struct line *line, const char *text)
 {
@@ -48,15 +78,16 @@ put_scalar(struct line *line, const char *text)
 		return;
 	}
 	put(line, "\"");
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	while (*text) {
+		const char *from = text;
+		unsigned character = next_character(&text);
 
-		if (c == '"' || c == '\\')
-			put(line, "\\%c", c);
-		else if (c < ' ' || c == 0x7f)
-			put(line, "\\x%02x", c);
+		if (character == '"' || character == '\\')
+			put(line, "\\%c", (int)character);
+		else if (!is_printable(character) || (character >= 0x80 && text == from + 1))
+			put(line, "\\U%08x", character);
 		else
-			put(line, "%c", c);
+			put(line, "%.*s", (int)(text - from), from);
 	}
 	put(line, "\"");
 }

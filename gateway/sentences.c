@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a file says is quoted in sentences. */
+static void
+stay_on_one_line(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 void
 pst_sentences_add(struct pst_sentences *sentences, const char *format, va_list args)
 {
@@ -24,6 +33,7 @@ pst_sentences_add(struct pst_sentences *sentences, const char *format, va_list a
 		return;
 	}
 	vsnprintf(text, PST_SENTENCES_LENGTH, format, args);
+	stay_on_one_line(text);
 	sentences->list[sentences->count++] = text;
 }
 

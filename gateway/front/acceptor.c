@@ -221,6 +221,17 @@ pst_acceptor_start(struct pst_acceptor *acceptor)
 }
 
 void
+pst_acceptor_drain(struct pst_acceptor *acceptor)
+{
+	for (struct listener *l = acceptor->listeners; l != NULL; l = l->next) {
+		while (acceptor->state == ACCEPTING && !is_full(acceptor) && accept_one(l)) {
+			/* Closing the listener would reset it. */
+		}
+	}
+	pst_acceptor_stop(acceptor);
+}
+
+void
 pst_acceptor_stop(struct pst_acceptor *acceptor)
 {
 	struct listener *listener;

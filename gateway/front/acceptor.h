@@ -19,6 +19,8 @@ int pst_acceptor_add(struct pst_acceptor *acceptor, int fd, const char *name);
 
 /* Accept from now on. */
 void pst_acceptor_start(struct pst_acceptor *acceptor);
+/* Accept who has connected by now, then stop. */
+void pst_acceptor_drain(struct pst_acceptor *acceptor);
 /* Close all listeners: nothing is accepted any more. */
 void pst_acceptor_stop(struct pst_acceptor *acceptor);
 /* A client has left: there is room. */

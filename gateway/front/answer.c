@@ -335,7 +335,8 @@ pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n)
 void
 pst_answer_close(struct pst_answer *answer)
 {
-	answer->http.keep_alive = false;
+	if (!pst_answer_begun(answer))
+		answer->http.keep_alive = false;
 }
 
 bool
@@ -353,4 +354,13 @@ pst_answer_roomy(const struct pst_answer *answer)
 	const struct pst_spool_budget *budget = answer->budget;
 
 	return budget->file_limit >= ROOMY && budget->file < budget->file_limit / 2;
+}
+
+bool
+pst_answer_is_complete(const struct pst_answer *answer)
+{
+	uint64_t waiting = answer->spool == NULL ? 0 : pst_spool_length(answer->spool);
+
+	return answer->state >= PST_ANSWER_BODY &&
+	       pst_http_response_ends_after(&answer->http, waiting - answer->in_file);
 }

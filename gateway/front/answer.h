@@ -68,13 +68,16 @@ bool pst_answer_file(const struct pst_answer *answer, struct pst_spool_piece *pi
 /* The first N of them were sent: 0, or an error. */
 int pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n);
 
-/* The connection ends with this answer; its head says so, unless it was sent before. */
+/* The connection ends with this answer, unless its head was sent, which has not said so. */
 void pst_answer_close(struct pst_answer *answer);
 
 /* The spool cannot take what may be on its way from the worker: let it wait. */
 bool pst_answer_full(const struct pst_answer *answer);
 /* There is room in files for PST_JOB_WINDOW bytes that still come then. */
 bool pst_answer_roomy(const struct pst_answer *answer);
+
+/* All of it has come, as its Content-Length says: its end brings nothing new. */
+bool pst_answer_is_complete(const struct pst_answer *answer);
 
 /* Something of the final head is in OUT, or was. */
 static inline bool

@@ -12,6 +12,9 @@
 /* nginx's lingering_time, and its lingering_timeout. */
 #define LINGER_MS  30000
 #define SILENCE_MS 5000
+/* What a client that keeps its connection has for its next request when the gateway drains: only
+ * an answer can tell it to connect elsewhere, and closing would lose what is on its way. */
+#define GRACE_MS 1000
 /* Until a client that has shut down its sending side is asked whether it is there. */
 #define PROBE_MS 100
 
@@ -35,7 +38,7 @@ static struct pst_deadline_list *
 deadlines_of(struct pst_clients *clients, enum pst_client_state state)
 {
 	switch (state) {
-	case PST_CLIENT_IDLE: return &clients->idle;
+	case PST_CLIENT_IDLE: return clients->context->draining ? &clients->grace : &clients->idle;
 	case PST_CLIENT_HEAD: return &clients->head;
 	case PST_CLIENT_BODY: return &clients->body;
 	case PST_CLIENT_WRITING: return &clients->writing;
@@ -286,6 +289,7 @@ pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *conte
 	    {&clients->head, limits->head, head_passed},
 	    {&clients->body, limits->body, body_passed},
 	    {&clients->idle, limits->idle, idle_passed},
+	    {&clients->grace, GRACE_MS, idle_passed},
 	    {&clients->writing, limits->writing, writing_passed},
 	    {&clients->linger, LINGER_MS, idle_passed},
 	    {&clients->silence, SILENCE_MS, silence_passed},
@@ -311,6 +315,7 @@ pst_clients_free(struct pst_clients *clients)
 	pst_deadline_list_free(&clients->head);
 	pst_deadline_list_free(&clients->body);
 	pst_deadline_list_free(&clients->idle);
+	pst_deadline_list_free(&clients->grace);
 	pst_deadline_list_free(&clients->writing);
 	pst_deadline_list_free(&clients->linger);
 	pst_deadline_list_free(&clients->silence);
@@ -323,8 +328,9 @@ drain(struct pst_client *client)
 {
 	client->readable = !client->ended;
 	pst_client_read(client);
-	if (client->exchange == NULL && client->state != PST_CLIENT_LINGERING)
-		pst_client_close(client, false);
+	if (client->exchange == NULL &&
+	    (client->state == PST_CLIENT_IDLE || client->state == PST_CLIENT_HEAD))
+		pst_deadline_arm(&client->deadline, &client->clients->grace);
 }
 
 void

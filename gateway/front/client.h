@@ -43,6 +43,7 @@ struct pst_clients {
 	struct pst_deadline_list head; /* from the first byte of a request to the end of its head */
 	struct pst_deadline_list body; /* between two pieces of a body */
 	struct pst_deadline_list idle; /* between two requests */
+	struct pst_deadline_list grace; /* ... while we drain */
 	struct pst_deadline_list writing; /* between two pieces that the client takes */
 	struct pst_deadline_list linger; /* from our FIN to the client's */
 	struct pst_deadline_list silence; /* ... between two pieces that are thrown away */
@@ -58,7 +59,10 @@ int pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *c
 /* None is left. */
 void pst_clients_free(struct pst_clients *clients);
 
-/* From now on every answer is a connection's last, and those that wait for a request are closed. */
+/*
+ * From now on every answer is a connection's last, and says so. A client that was told nothing
+ * yet may ask once more: its connection is closed when it has been idle for a grace.
+ */
 void pst_clients_drain(struct pst_clients *clients);
 /* Cut them all off; how many had a request in progress. */
 size_t pst_clients_cut(struct pst_clients *clients);

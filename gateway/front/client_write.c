@@ -13,7 +13,7 @@
 static void
 finish(struct pst_client *client)
 {
-	if (!pst_exchange_keep_alive(client->exchange) || client->clients->context->draining) {
+	if (!pst_exchange_keep_alive(client->exchange)) {
 		pst_client_close_politely(client);
 		return;
 	}

@@ -104,6 +104,23 @@ end_answer(struct pst_exchange *x)
 	pst_client_flush(x->client);
 }
 
+/* The worker will not end the answer, for REASON. One that has its Content-Length needs no end. */
+static void
+give_up_answer(struct pst_exchange *x, unsigned status, const char *reason)
+{
+	char name[256];
+
+	if (!pst_answer_is_complete(&x->answer)) {
+		pst_exchange_fail(x, status, reason);
+		return;
+	}
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_error("worker %s: %s: %s; its client gets the answer, which had come whole",
+	    x->worker, name, reason);
+	end_answer(x);
+	pst_pool_withdraw(x->pool, &x->job);
+}
+
 static void
 warn_of_cut(struct pst_exchange *x)
 {
@@ -168,7 +185,7 @@ on_late(struct pst_job *job, const char *reason)
 	char name[256];
 
 	if (wants_output(x)) {
-		pst_exchange_fail(x, 504, reason);
+		give_up_answer(x, 504, reason);
 		return;
 	}
 	pst_exchange_name(x, name, sizeof(name));
@@ -198,7 +215,7 @@ on_complete(struct pst_exchange *x, uint32_t app_status)
 		return;
 	}
 	snprintf(reason, sizeof(reason), "it failed, with application status %" PRIu32, app_status);
-	pst_exchange_fail(x, 502, reason);
+	give_up_answer(x, 502, reason);
 }
 
 /* A worker would not serve it and has run nothing (FastCGI 1.0, 5.5): another one may, once. */
@@ -297,7 +314,7 @@ on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const ch
 	else if (x->state == PST_EXCHANGE_QUEUED)
 		turn_away(x, reason);
 	else if (wants_output(x))
-		pst_exchange_fail(x, 502, reason);
+		give_up_answer(x, 502, reason);
 	if (x->state == PST_EXCHANGE_ENDED && x->burial.list == NULL)
 		pst_loop_bury(x->context->loop, &x->burial);
 }

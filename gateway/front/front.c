@@ -78,7 +78,7 @@ pst_front_drain(struct pst_front *front)
 	if (ms < DRAIN_MIN_MS)
 		ms = DRAIN_MIN_MS;
 	set_state(front, PST_FRONT_DRAINING);
-	pst_acceptor_stop(front->acceptor);
+	pst_acceptor_drain(front->acceptor);
 	pst_clients_drain(&front->clients);
 	wait.tv_sec = (time_t)(ms / 1000);
 	wait.tv_usec = (suseconds_t)(ms % 1000 * 1000);

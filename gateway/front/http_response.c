@@ -417,6 +417,14 @@ pst_http_response_chunk_close(struct pst_http_response *response, struct pst_buf
 	return err;
 }
 
+bool
+pst_http_response_ends_after(const struct pst_http_response *response, uint64_t n)
+{
+	if (response->framing == PST_HTTP_FRAMING_NONE)
+		return true;
+	return response->framing == PST_HTTP_FRAMING_LENGTH && response->left == n;
+}
+
 int
 pst_http_response_end(struct pst_http_response *response, struct pst_buf *out)
 {

@@ -97,6 +97,9 @@ int pst_http_response_chunk_open(
     struct pst_http_response *response, struct pst_buf *out, uint64_t n);
 int pst_http_response_chunk_close(struct pst_http_response *response, struct pst_buf *out);
 
+/* True when the body may end after N bytes more: Content-Length says so, or there is none. */
+bool pst_http_response_ends_after(const struct pst_http_response *response, uint64_t n);
+
 /*
  * The body is complete. PST_ERR_PROTOCOL when Content-Length promised more: the connection must be
  * closed so that the client notices. When the worker failed, do not call this: just close.

@@ -17,6 +17,7 @@ check_LTLIBRARIES += %D%/libpst-fuzz.la
 fuzz_targets += \
 	%D%/fuzz_access_log \
 	%D%/fuzz_cgi_response \
+	%D%/fuzz_conf_file \
 	%D%/fuzz_forwarded
 
 EXTRA_DIST += $(fuzz_targets:tests/fuzz/fuzz_%=$(srcdir)/tests/fuzz/corpus/%) \

@@ -41,4 +41,5 @@ clean-system-tests:
 	rm -rf $(abs_builddir)/venv "$(sanitizer_reports)"
 PHONY_TARGETS += clean-system-tests
 
-EXTRA_DIST += tests/system tests/differential tests/plugins tests/bench tests/suppressions
+EXTRA_DIST += tests/system tests/differential tests/plugins tests/bench tests/load \
+	tests/suppressions

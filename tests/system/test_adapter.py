@@ -16,6 +16,7 @@ import pytest
 
 import fcgi
 import installed
+import process
 from adapter import Adapter, build_plugin
 
 MIB = 1 << 20
@@ -672,6 +673,18 @@ def test_eof_in_a_request_that_never_ends(probe: str, tmp_path: Path) -> None:
 
 def test_eof_while_idle(controlled: Adapter) -> None:
     drain_by_eof(controlled)
+    assert controlled.wait() == 0
+
+
+def test_eof_with_a_gateway_that_has_more_to_ask(controlled: Adapter) -> None:
+    """Nobody starts another worker: this one serves what waits, until the gateway has left."""
+    with fcgi.Connection(controlled.path) as connection:
+        assert connection.ask("/hello").status == "200 OK"
+        drain_by_eof(controlled)
+        for _ in range(3):
+            time.sleep(0.1)
+            assert connection.ask("/hello").status == "200 OK"
+        assert not process.spins(controlled.process.pid)
     assert controlled.wait() == 0
 
 

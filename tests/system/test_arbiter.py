@@ -1,6 +1,7 @@
 """The life of a penstock: how it starts, what it survives, how it ends."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -20,6 +21,7 @@ import pytest
 import installed
 from adapter import build_plugin
 from penstock import Answer, Penstock, environment, eventually, is_alive, run
+from raw import Client
 
 APPS = installed.SOURCE / "tests" / "system" / "apps"
 Start = Callable[..., Penstock]
@@ -378,6 +380,22 @@ def test_a_killed_arbiter_leaves_nothing_behind(serve: Start) -> None:
     eventually(lambda: not any(map(is_alive, children)), "its children's end")
     assert is_free(port)
     assert not directory.exists()
+
+
+def test_a_killed_arbiter_finishes_what_waits(serve: Start) -> None:
+    server = serve("-w", "1")
+    server.wait_for("worker 1.1 ready")
+    first = under_way(server, "/sleep?0.5")
+    with contextlib.ExitStack() as clients:
+        waiting = [clients.enter_context(Client(("127.0.0.1", server.port))) for _ in range(4)]
+        for client in waiting:
+            client.get("/sleep?0.1")
+        server.signal(signal.SIGKILL)
+        server.wait()
+        assert first.answer().body == b"slept"
+        for client in waiting:
+            response = client.response()
+            assert (response.status, response.field("Connection")) == (200, "close")
 
 
 def test_a_killed_arbiter_leaves_no_stuck_worker_behind(serve: Start) -> None:

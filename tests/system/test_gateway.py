@@ -635,6 +635,54 @@ def test_drain_finishes_what_is_in_progress(gateway: Gateway, hold: Hold) -> Non
     assert gateway.process.wait(60) == 0
 
 
+def test_a_drain_lets_those_ask_again_who_were_told_nothing(gateway: Gateway, hold: Hold) -> None:
+    """Neither an idle connection nor one whose answer's head is out knows that it is to end."""
+    held = hold()
+
+    def handle(exchange: Exchange) -> None:
+        if exchange.path == "/begun":
+            exchange.out(OK[:-1])
+            held.begun.release()
+            assert held.go.acquire(timeout=60)
+            exchange.out(OK[-1:])
+            exchange.end_out()
+            exchange.end()
+        else:
+            exchange.answer()
+
+    gateway.worker("1.1", handle)
+    with gateway.client() as idle, gateway.client() as busy, gateway.client() as new:
+        assert idle.ask("/").field("Connection") is None
+        busy.get("/begun")
+        assert held.begun.acquire(timeout=60)
+        head = busy.until(b"\r\n\r\n")
+        gateway.tell("DRAIN")
+        held.go.release()
+        assert b"Connection" not in head and busy.until(b"ok") == b""
+        for client in (idle, busy, new):
+            client.get("/")
+        for client in (idle, busy, new):
+            response = client.response()
+            assert (response.body, response.field("Connection")) == (b"ok", "close")
+            assert client.is_closed()
+    assert gateway.process.wait(60) == 0
+
+
+def test_an_answer_that_needs_no_end(gateway: Gateway) -> None:
+    """It is as long as it said: who made it may die, and its client stays."""
+
+    def die(exchange: Exchange) -> None:
+        exchange.out(OK)
+        exchange.connection.socket.shutdown(socket.SHUT_RDWR)
+
+    gateway.worker("1.1", die)
+    gateway.worker("2.2", answer)
+    with gateway.client() as client:
+        for _ in range(2):
+            assert client.ask("/").body == b"ok"
+    gateway.wait_log("its client gets the answer, which had come whole")
+
+
 def test_the_end_of_the_graceful_timeout(tmp_path: Path) -> None:
     with Gateway(tmp_path, graceful_timeout="1") as gateway:
         gateway.worker("1.1", lambda exchange: None)

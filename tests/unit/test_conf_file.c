@@ -314,6 +314,8 @@ static const struct {
     {"app: x\nroutes: [{path: '/x y'}]\n",
 	"f:2:17: a path has no blanks or control characters in it, not '/x y'\n"},
     {"app: x\nroutes: [{path: '/x?y'}]\n", "f:2:17: a path has no query in it, not '/x?y'\n"},
+    {"app: x\nroutes: [{path: /a/../b}]\n", "f:2:17: a path has no '//', '.' or '..' in it, since "
+					    "requests are matched without them, not '/a/../b'\n"},
     {"app: x\nroutes: [{mount: true}]\n", "f:2:10: a route wants a path or a host\n"},
     {"app: x\nroutes: [{path: /, mount: 1}]\n", "f:2:27: mount wants true or false, not '1'\n"},
     {"app: x\nroutes: [{path: /, to: 1}]\n",
@@ -396,7 +398,7 @@ START_TEST(test_too_much)
 	for (int i = 0; i < PST_YAML_NODES; i++)
 		at += sprintf(at, "k%d: v\n", i);
 	ck_assert_int_eq(read_with(text, strlen(text), ""), PST_CONF_ERROR);
-	ck_assert_str_eq(all, "f:4096:8: there are too many keys and values\n");
+	ck_assert_str_eq(all, "f:8192:8: there are too many keys and values\n");
 	at = text;
 	for (int i = 0; i < 100; i++)
 		at += sprintf(at, "k%d: v\n", i);

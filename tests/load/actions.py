@@ -1,0 +1,152 @@
+"""What happens to a server under load. Each action waits until it is over, notes how long the
+replacement of what it ended took, and allows the failures that it may cost: no others."""
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import time
+
+from trial import Trial
+
+LOST = ("502", "truncated")  # a request that a worker had begun when it died
+BROKEN = ("reset", "truncated")  # one that the gateway had when it died
+
+
+async def reload(trial: Trial) -> None:
+    """A new version is deployed; every worker is replaced. It costs nothing."""
+    mark, begun = trial.server.mark(), time.monotonic()
+    version = trial.server.deploy()
+    trial.say(f"reload to version {version}")
+    trial.server.signal(signal.SIGHUP)
+    line = await trial.server.wait_for(r"reload (done|failed)", mark)
+    trial.expect("done" in line.text, line.text)
+    trial.replaced.append(line.at - begun)
+    trial.events += 1
+    await _until_served_by(trial, version)
+
+
+async def _until_served_by(trial: Trial, version: str) -> None:
+    end = time.monotonic() + 20
+    while not trial.clients.versions[version]:
+        if time.monotonic() > end:
+            raise RuntimeError(f"no answer of version {version}, which was reloaded")
+        await asyncio.sleep(0.01)
+
+
+async def broken_reload(trial: Trial) -> None:
+    """The new version fails at import: the old one serves on. It costs nothing."""
+    mark = trial.server.mark()
+    trial.server.deploy("raise LookupError('this version is broken')")
+    trial.say("reload to a version that is broken")
+    trial.server.signal(signal.SIGHUP)
+    line = await trial.server.wait_for(r"reload (done|failed)", mark)
+    trial.expect("reload failed" in line.text, line.text)
+    trial.expect(
+        bool(trial.server.find("LookupError: this version is broken", mark)),
+        "nobody said why the version is broken",
+    )
+    trial.events += 1
+    trial.server.deploy()
+
+
+async def kill_worker(trial: Trial) -> None:
+    """It costs the request that the worker had begun."""
+    await _kill_workers(trial, 1)
+
+
+async def kill_all_workers(trial: Trial) -> None:
+    """All at once: each costs the request that it had begun."""
+    await _kill_workers(trial, len(trial.server.workers()))
+
+
+async def _kill_workers(trial: Trial, count: int) -> None:
+    pids = trial.random.sample(trial.server.workers(), count)
+    mark = trial.server.mark()
+    allowance = trial.allow("worker killed", count, *LOST)
+    begun = time.monotonic()
+    trial.say(f"kill -9 of the workers {pids}")
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        await _until_replaced(trial, pid, mark, begun)
+    allowance.until = time.monotonic()
+    trial.events += 1
+
+
+async def _until_replaced(trial: Trial, pid: int, mark: int, begun: float) -> None:
+    line = await trial.server.wait_for(rf"worker \S+ \(pid {pid}\) (was|exited|has|is gone)", mark)
+    slot = re.search(r"worker (\S+)\.\d+ ", line.text)
+    if not slot or "another is started" not in line.text:
+        return
+    since = trial.server.log.index(line)
+    line = await trial.server.wait_for(rf"worker {slot[1]}\.\d+ ready", since)
+    trial.replaced.append(line.at - begun)
+
+
+async def kill_gateway(trial: Trial) -> None:
+    """It costs what clients had asked, one request each at most; who connects now only waits."""
+    pid, mark, begun = trial.server.gateway(), trial.server.mark(), time.monotonic()
+    allowance = trial.allow("gateway killed", trial.setup.clients, *BROKEN)
+    trial.say(f"kill -9 of the gateway {pid}")
+    os.kill(pid, signal.SIGKILL)
+    line = await trial.server.wait_for(rf"gateway \(pid {pid}\) was killed", mark)
+    line = await trial.server.wait_for(r"worker \S+ ready", trial.server.log.index(line))
+    trial.replaced.append(line.at - begun)
+    allowance.until = time.monotonic()
+    trial.events += 1
+
+
+async def kill_arbiter(trial: Trial) -> None:
+    """Its gateway finishes what it has; who connects is refused until another one is started."""
+    mark, begun = trial.server.mark(), time.monotonic()
+    allowance = trial.allow("arbiter killed", 0, "refused")
+    trial.say(f"kill -9 of the arbiter {trial.server.pid}")
+    await trial.server.kill_arbiter()
+    await trial.pause(0, 0.5)
+    trial.server.start()
+    line = await trial.server.wait_for("serves at", mark)
+    trial.replaced.append(line.at - begun)
+    allowance.until = time.monotonic()
+    trial.events += 1
+
+
+async def scale(trial: Trial) -> None:
+    """A worker more, and one less. It costs nothing."""
+    mark, begun = trial.server.mark(), time.monotonic()
+    trial.say("a worker more, and one less")
+    trial.server.signal(signal.SIGTTIN)
+    line = await trial.server.wait_for(r"a worker is added: (\d+) workers", mark)
+    added = re.search(r"added: (\d+)", line.text)
+    assert added
+    line = await trial.server.wait_for(rf"worker {added[1]}\.\d+ ready", mark)
+    trial.replaced.append(line.at - begun)
+    await trial.pause(0.1, 1)
+    trial.server.signal(signal.SIGTTOU)
+    line = await trial.server.wait_for(r"is taken away: \d+ worker", mark)
+    gone = re.search(r"\(pid (\d+)\)", line.text)
+    assert gone
+    await trial.server.wait_for(rf"\(pid {gone[1]}\) has left", mark)
+    trial.events += 1
+
+
+async def hang(trial: Trial) -> None:
+    """A request that never ends: it alone is 504, and its worker is replaced."""
+    mark, begun = trial.server.mark(), time.monotonic()
+    request = trial.clients.draw("hang")
+    allowance = trial.allow("deadline passed", 1, "504")
+    trial.say(f"request {request.number} hangs")
+    connection = await trial.clients.connect()
+    trial.expect(await trial.clients.ask(connection, request) is None, "it was answered")
+    connection.close()
+    kind = trial.clients.failures[-1].kind
+    trial.expect(kind == "504", f"the request that hung got {kind}")
+    pid = trial.ledger.worker_of(request.number)
+    await trial.server.wait_for(rf"\(pid {pid}\): GET /hang/{request.number} passed", mark)
+    late = time.monotonic()
+    await _until_replaced(trial, pid or 0, mark, late)
+    trial.expect(len(trial.server.find("passed the timeout", mark)) == 1, "others were late")
+    allowance.until = time.monotonic()
+    trial.say(f"request {request.number} is over after {allowance.until - begun:.1f} s")
+    trial.events += 1

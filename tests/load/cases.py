@@ -1,0 +1,107 @@
+"""The rows of the table."""
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+
+import actions
+from actions import LOST
+from trial import Case, Trial
+
+Action = Callable[[Trial], Awaitable[None]]
+
+
+async def steady(trial: Trial) -> None:
+    while trial.goes_on:
+        await asyncio.sleep(0.05)
+
+
+def again_and_again(action: Action, least: float = 0.5, most: float = 3.0) -> Action:
+    """ACTION once at least, with a pause of that many seconds before each."""
+
+    async def act(trial: Trial) -> None:
+        await trial.pause(least, most)
+        await action(trial)
+        while trial.goes_on:
+            await trial.pause(least, most)
+            await action(trial)
+
+    return act
+
+
+async def recycled(trial: Trial) -> None:
+    """Workers wear out by themselves: every heir is usable before its worker leaves."""
+    while trial.goes_on or not trial.replaced:
+        await asyncio.sleep(0.05)
+        if trial.elapsed > 60 + trial.setup.seconds:
+            raise RuntimeError("no worker was replaced")
+        note_recycled(trial)
+
+
+def note_recycled(trial: Trial) -> None:
+    """How long each worn worker waited for its heir, as the log tells."""
+    begun: dict[str, float] = {}
+    trial.replaced.clear()
+    for line in trial.server.log:
+        if worn := re.search(r"worker (\S+)\.\d+ \(pid \d+\) .*: another is started in", line.text):
+            begun[worn[1]] = line.at
+        ready = re.search(r"worker (\S+)\.\d+ ready", line.text)
+        if ready and ready[1] in begun:
+            trial.replaced.append(line.at - begun.pop(ready[1]))
+    trial.events = len(trial.replaced)
+
+
+async def crashing(trial: Trial) -> None:
+    """Each worker crashes at a certain request; that one is lost with it."""
+    while trial.goes_on or not trial.events:
+        await asyncio.sleep(0.01)
+        note_crashes(trial)
+    await trial.clients.stop()
+    await asyncio.sleep(0.1)
+    note_crashes(trial)
+
+
+def note_crashes(trial: Trial) -> None:
+    crashes = trial.server.find(r"worker \S+ \(pid \d+\) was killed by signal 11")
+    for line in crashes[trial.events :]:
+        allowance = trial.allow("crashed", 1, *LOST)
+        allowance.since, allowance.until = line.at - 1, line.at
+        trial.events += 1
+
+
+CASES = [
+    Case("steady", "nothing happens", steady),
+    Case("reload", "HUP with a new version", again_and_again(actions.reload)),
+    Case(
+        "reload-broken", "HUP with a version that fails at import",
+        again_and_again(actions.broken_reload),
+    ),
+    Case(
+        "max-requests", "workers are recycled after 300 to 600 requests", recycled,
+        ("--max-requests", "300", "--max-requests-jitter", "300"),
+    ),
+    Case(
+        "max-lifetime", "workers are recycled after 2 s", recycled, ("--max-lifetime", "2"),
+    ),
+    Case("scale", "TTIN, then TTOU", again_and_again(actions.scale)),
+    Case("leave", "a quarter of the clients leaves at any moment", steady, leavers=16),
+    Case("kill-worker", "kill -9 of a worker", again_and_again(actions.kill_worker)),
+    Case(
+        "kill-workers", "kill -9 of all workers at once",
+        again_and_again(actions.kill_all_workers),
+    ),
+    Case("kill-gateway", "kill -9 of the gateway", again_and_again(actions.kill_gateway)),
+    Case(
+        "kill-arbiter", "kill -9 of the arbiter, and a new start",
+        again_and_again(actions.kill_arbiter),
+    ),
+    Case(
+        "deadline", "requests that hang", again_and_again(actions.hang, 0, 1),
+        ("--timeout", "2"),
+    ),
+    Case(
+        "crash", "the application crashes at its 1,000th request", crashing,
+        env=(("LOAD_CRASH_AT", "1000"),),
+    ),
+]  # fmt: skip

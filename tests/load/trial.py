@@ -1,0 +1,178 @@
+"""One server under load, what is done to it, and the judgement: what failed that must not?"""
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from clients import Clients, Failed
+from ledger import Ledger, contradictions
+from server import Server
+
+NEAR = 5.0  # seconds after an event was over in which its failures may still show
+
+
+@dataclass
+class Allowance:
+    """What an event costs: that many failures of these kinds, while it is going on."""
+
+    why: str
+    kinds: tuple[str, ...]
+    left: int
+    since: float
+    until: float = math.inf
+
+    def covers(self, failed: Failed) -> bool:
+        return self.left > 0 and failed.kind in self.kinds and (
+            self.since <= failed.at <= self.until + NEAR)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setup:
+    binary: str
+    seconds: float
+    clients: int
+    workers: int
+    seed: int
+    log: Path | None = None  # gets a line for each action
+    keep: Path | None = None  # gets the server's log when something is wrong
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    what: str
+    act: Callable[[Trial], Awaitable[None]]
+    options: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    leavers: int = 0
+    may_repeat: bool = False  # a request may run twice
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    case: str
+    sent: int = 0
+    answered: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    twice: int = 0
+    events: int = 0
+    replaced: list[float] = field(default_factory=list)  # seconds
+    seconds: float = 0.0
+    wrongs: list[str] = field(default_factory=list)  # none: the case passed
+
+
+class Trial:
+    def __init__(self, setup: Setup, case: Case, directory: Path) -> None:
+        self.setup, self.case = setup, case
+        self.random = random.Random(setup.seed)
+        options = ["-w", str(setup.workers), *case.options, "app:app"]
+        self.server = Server(setup.binary, directory, options, dict(case.env))
+        self.ledger = Ledger(directory / "ledger")
+        self.clients: Clients
+        self.allowances: list[Allowance] = []
+        self.wrongs: list[str] = []
+        self.replaced: list[float] = []
+        self.events = 0
+        self._begun = time.monotonic()
+
+    # ---- for what is done to it
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._begun
+
+    @property
+    def goes_on(self) -> bool:
+        return self.elapsed < self.setup.seconds
+
+    async def pause(self, least: float, most: float) -> None:
+        """Shorter in a short trial, so that something happens in each."""
+        scale = min(1.0, self.setup.seconds / 10)
+        await asyncio.sleep(self.random.uniform(least, most) * scale)
+
+    def say(self, text: str) -> None:
+        if self.setup.log:
+            with open(self.setup.log, "a") as file:
+                print(f"{self.elapsed:8.3f} {text}", file=file)
+
+    def expect(self, condition: bool, text: str) -> None:
+        if not condition:
+            self.wrongs.append(text)
+            self.say(f"WRONG: {text}")
+
+    def allow(self, why: str, total: int, *kinds: str) -> Allowance:
+        allowance = Allowance(why, kinds, total, time.monotonic())
+        self.allowances.append(allowance)
+        return allowance
+
+    # ---- its life
+
+    async def start(self) -> None:
+        self.server.deploy()
+        self.server.start()
+        await self.server.wait_for(r"worker \S+ ready", count=self.setup.workers)
+        self.clients = Clients(
+            self.server.port, self.setup.clients, self.setup.seed, self.case.leavers
+        )
+        self._begun = time.monotonic()
+
+    async def conduct(self) -> Row:
+        row = Row(self.case.name)
+        try:
+            await self.start()
+            await self.case.act(self)
+        except RuntimeError as error:
+            self.wrongs.append(str(error))
+        if hasattr(self, "clients"):
+            await self.clients.stop()
+        row.seconds = self.elapsed
+        self.wrongs += await self.server.stop()
+        if hasattr(self, "clients"):
+            self._judge(row)
+        row.events, row.replaced, row.wrongs = self.events, self.replaced, self.wrongs
+        return row
+
+    def _judge(self, row: Row) -> None:
+        clients, starts = self.clients, self.ledger.starts()
+        row.sent, row.answered = clients.sent, len(clients.answered)
+        row.failed = Counter(failed.kind for failed in clients.failures)
+        row.twice = sum(1 for count in starts.values() if count > 1)
+        refused = [failed.number for failed in clients.failures if failed.kind == "503"]
+        self.wrongs += contradictions(starts, clients.answered, refused, self.case.may_repeat)
+        for failed in clients.failures:
+            self._excuse(failed, starts[failed.number])
+        for at in clients.refused_at:
+            if not any("refused" in a.kinds and a.since <= at <= a.until for a in self.allowances):
+                self.wrongs.append(f"{at - self._begun:.3f} s: a connection was refused")
+                break
+        if row.sent != row.answered + len(clients.failures):
+            self.wrongs.append("not every request has an end")
+
+    def _excuse(self, failed: Failed, begun: int) -> None:
+        for allowance in self.allowances:
+            if allowance.covers(failed):
+                allowance.left -= 1
+                return
+        self.wrongs.append(
+            f"{failed.at - self._begun:.3f} s: {failed.text} (begun {begun} times)")  # fmt: skip
+
+
+async def conduct(setup: Setup, case: Case) -> Row:
+    with tempfile.TemporaryDirectory(prefix="penstock-load-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        trial = Trial(setup, case, directory)
+        row = await trial.conduct()
+        if row.wrongs and setup.keep:
+            setup.keep.mkdir(parents=True, exist_ok=True)
+            (setup.keep / f"{case.name}.log").write_bytes((directory / "error.log").read_bytes())
+        return row
