@@ -140,7 +140,7 @@ probe_identity(struct probe *probe)
 	char why[PST_CONF_WHY];
 
 	if (pst_identity_find(&identity, probe->conf, why) < 0)
-		mistake(probe, id, "is of no use: %s", why);
+		mistake(probe, id, "cannot be had: %s", why);
 	else
 		pst_identity_free(&identity);
 }

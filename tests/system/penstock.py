@@ -100,7 +100,8 @@ class Answer:
 
 
 class Penstock:
-    """One running penstock. DIRECTORY gets its logs; OPTIONS and APP are its command line."""
+    """One running penstock. DIRECTORY gets its logs; OPTIONS and APP, which may be "", are its
+    command line."""
 
     def __init__(
         self,
@@ -116,7 +117,7 @@ class Penstock:
         self.log_file = directory / "error.log"
         self.access_file = directory / "access.log"
         bound = ["-b", bind] if bind else []
-        command = [str(installed.PENSTOCK), *bound, *options, app]
+        command = [str(installed.PENSTOCK), *bound, *options, *([app] if app else [])]
         with open(self.log_file, "wb") as log, open(self.access_file, "wb") as access:
             self.process = subprocess.Popen(
                 command,
