@@ -44,7 +44,7 @@ struct pst_access_log {
 static const char plain_atoms[] = "hlutrmUqHsBbfaTDMLp";
 
 /* The names that {NAME}x knows. */
-static const char *const extensions[] = {"worker", "queue"};
+static const char *const extensions[] = {"worker", "pool", "queue"};
 
 static bool
 text_is(struct pst_http_text text, const char *word)
@@ -297,6 +297,8 @@ extension(const struct pst_access_entry *entry, struct pst_http_text name, struc
 {
 	if (text_is(name, "worker"))
 		return entry->worker;
+	if (text_is(name, "pool"))
+		return entry->pool;
 	return entry->queue_us < 0 ? (struct pst_http_text){NULL, 0}
 				   : seconds(scratch, (uint64_t)entry->queue_us);
 }

@@ -16,6 +16,7 @@
  * and ours, in Apache's place for extensions:
  *
  *	{worker}x  id of the worker that answered (3.17)
+ *	{pool}x    name of the pool that the request's route leads to
  *	{queue}x   seconds waited in the queue, 6 decimals
  *
  * A value that is absent or empty is "-" (q and U: empty). In every value " and \ are written
@@ -48,6 +49,7 @@ struct pst_access_entry {
 	struct pst_http_text query; /* without the ? */
 	struct pst_http_text protocol; /* "HTTP/1.1" */
 	struct pst_http_text worker; /* "3.17"; empty when none was asked */
+	struct pst_http_text pool; /* empty when no route was found */
 	unsigned status; /* 0: nothing was answered, "-" */
 	int64_t sent; /* body bytes, without framing; -1: not known */
 	struct timespec time; /* CLOCK_REALTIME, when the request's first byte came */

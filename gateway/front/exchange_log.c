@@ -231,6 +231,9 @@ pst_exchange_log(struct pst_exchange *x)
 
 		entry.client = (struct pst_http_text){host, strlen(host)};
 	}
+	if (x->pool != NULL)
+		entry.pool =
+		    (struct pst_http_text){pst_pool_name(x->pool), strlen(pst_pool_name(x->pool))};
 	entry.duration_us = pst_exchange_clock_us() - x->began_us;
 	if (x->given_us != 0)
 		entry.queue_us = (int64_t)(x->given_us - x->queued_us);

@@ -50,6 +50,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    .query = value,
 	    .protocol = value,
 	    .worker = value,
+	    .pool = value,
 	    .status = 200,
 	    .sent = (int64_t)size,
 	    .queue_us = (int64_t)size,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import Exchange, Gateway
-from penstock import PATIENCE
+from penstock import PATIENCE, eventually
 
 POOLS = {"web": {}, "blog": {}, "live": {}, "site": {"root_path": "/shop/"}}
 ROUTES = [
@@ -31,7 +31,9 @@ def say(pool: str) -> Callable[[Exchange], None]:
 
 @pytest.fixture
 def gateway(tmp_path: Path):
-    with Gateway(tmp_path, pools=POOLS, routes=ROUTES) as gateway:
+    with Gateway(
+        tmp_path, pools=POOLS, routes=ROUTES, access_logformat="%25({pool}x)s%20%25(U)s"
+    ) as gateway:
         for n, pool in enumerate(POOLS, 1):
             gateway.worker(f"{pool}.1.{n}", say(pool), pool=pool)
         yield gateway
@@ -85,6 +87,9 @@ def test_where_requests_go(gateway: Gateway) -> None:
             client.send(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")
             seen.append((target, host, client.response().body.decode()))
     assert seen == WHERE
+    eventually(lambda: gateway.access_log.count("\n") == len(WHERE), "the access log")
+    logged = [line.split()[0] for line in gateway.access_log.splitlines()]
+    assert logged == [said.split()[0] for _, _, said in WHERE]
 
 
 def test_options_of_the_server(gateway: Gateway) -> None:
