@@ -245,6 +245,12 @@ pst_acceptor_stop(struct pst_acceptor *acceptor)
 	}
 }
 
+bool
+pst_acceptor_is_open(const struct pst_acceptor *acceptor)
+{
+	return acceptor->listeners != NULL;
+}
+
 struct pst_acceptor *
 pst_acceptor_new(struct pst_loop *loop, struct pst_clients *clients)
 {

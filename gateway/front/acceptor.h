@@ -23,6 +23,8 @@ void pst_acceptor_start(struct pst_acceptor *acceptor);
 void pst_acceptor_drain(struct pst_acceptor *acceptor);
 /* Close all listeners: nothing is accepted any more. */
 void pst_acceptor_stop(struct pst_acceptor *acceptor);
+/* It has listeners. */
+bool pst_acceptor_is_open(const struct pst_acceptor *acceptor);
 /* A client has left: there is room. */
 void pst_acceptor_room(struct pst_acceptor *acceptor);
 

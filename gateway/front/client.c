@@ -275,6 +275,8 @@ pst_client_new(struct pst_clients *clients, int fd, const struct pst_peer_addres
 	/* Nobody connects to say nothing: the time for the first head runs from here. */
 	client->state = PST_CLIENT_HEAD;
 	pst_client_set_state(client, PST_CLIENT_HEAD);
+	if (clients->context->draining)
+		pst_deadline_arm(&client->deadline, &clients->grace);
 }
 
 int

@@ -14,6 +14,8 @@
 #define SPOOL_MEMORY ((uint64_t)64 << 20)
 /* When the graceful timeout is 0. */
 #define DRAIN_MIN_MS 1
+/* A handshake that had begun when the arbiter closed its listener comes to its end within. */
+#define HANDSHAKE_MS 100
 
 #define LOG_WAIT_MS 1000
 
@@ -21,7 +23,8 @@
 
 static const unsigned allowed[] = {
     [PST_FRONT_SETTING] = 1u << PST_FRONT_SERVING | 1u << PST_FRONT_OVER,
-    [PST_FRONT_SERVING] = 1u << PST_FRONT_DRAINING | 1u << PST_FRONT_OVER,
+    [PST_FRONT_SERVING] = 1u << PST_FRONT_CLOSING | 1u << PST_FRONT_DRAINING | 1u << PST_FRONT_OVER,
+    [PST_FRONT_CLOSING] = 1u << PST_FRONT_DRAINING | 1u << PST_FRONT_OVER,
     [PST_FRONT_DRAINING] = 1u << PST_FRONT_OVER,
     [PST_FRONT_OVER] = 0,
 };
@@ -61,29 +64,64 @@ pst_front_refuse(struct pst_front *front, const char *what)
 static void
 end_if_done(struct pst_front *front)
 {
-	if (front->state == PST_FRONT_DRAINING && front->clients.count == 0)
+	if (front->state == PST_FRONT_DRAINING && front->clients.count == 0 &&
+	    !pst_acceptor_is_open(front->acceptor))
 		set_state(front, PST_FRONT_OVER);
+}
+
+static void
+set_timer(struct event *timer, uint64_t ms)
+{
+	struct timeval wait = {
+	    .tv_sec = (time_t)(ms / 1000),
+	    .tv_usec = (suseconds_t)(ms % 1000 * 1000),
+	};
+
+	event_add(timer, &wait);
+}
+
+void
+pst_front_close(struct pst_front *front)
+{
+	if (front->state != PST_FRONT_SERVING)
+		return;
+	set_state(front, PST_FRONT_CLOSING);
+	front->context.draining = true;
+}
+
+/* Whoever has connected is accepted: closing the listener would reset them. */
+static void
+stop_listening(struct pst_front *front)
+{
+	pst_acceptor_drain(front->acceptor);
+	end_if_done(front);
+}
+
+static void
+on_listening_end(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	stop_listening(arg);
 }
 
 void
 pst_front_drain(struct pst_front *front)
 {
 	uint64_t ms = front->settings.graceful_timeout;
-	struct timeval wait;
 
 	if (front->state == PST_FRONT_SETTING)
 		set_state(front, PST_FRONT_OVER);
-	if (front->state != PST_FRONT_SERVING)
+	if (front->state != PST_FRONT_SERVING && front->state != PST_FRONT_CLOSING)
 		return;
-	if (ms < DRAIN_MIN_MS)
-		ms = DRAIN_MIN_MS;
 	set_state(front, PST_FRONT_DRAINING);
-	pst_acceptor_drain(front->acceptor);
 	pst_clients_drain(&front->clients);
-	wait.tv_sec = (time_t)(ms / 1000);
-	wait.tv_usec = (suseconds_t)(ms % 1000 * 1000);
-	event_add(front->graceful, &wait);
-	end_if_done(front);
+	set_timer(front->graceful, ms < DRAIN_MIN_MS ? DRAIN_MIN_MS : ms);
+	/* A new arbiter may be waiting for the address of one that is gone. */
+	if (front->orphaned)
+		stop_listening(front);
+	else
+		set_timer(front->listening, HANDSHAKE_MS);
 }
 
 static void
@@ -314,8 +352,9 @@ set_up(struct pst_front *front, int control_fd)
 		return false;
 	front->context.loop = front->loop;
 	front->acceptor = pst_acceptor_new(front->loop, &front->clients);
+	front->listening = event_new(pst_loop_base(front->loop), -1, 0, on_listening_end, front);
 	front->graceful = event_new(pst_loop_base(front->loop), -1, 0, on_graceful_end, front);
-	if (front->acceptor == NULL || front->graceful == NULL)
+	if (front->acceptor == NULL || front->listening == NULL || front->graceful == NULL)
 		return false;
 	front->uplink = pst_uplink_new(front->loop, control_fd, &callbacks, front);
 	return front->uplink != NULL;
@@ -332,6 +371,8 @@ tear_down(struct pst_front *front)
 	pst_front_pools_free(&front->pools);
 	pst_routes_free(&front->routes);
 	pst_clients_free(&front->clients);
+	if (front->listening != NULL)
+		event_free(front->listening);
 	if (front->graceful != NULL)
 		event_free(front->graceful);
 	pst_loop_free(front->loop);

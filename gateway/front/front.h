@@ -3,6 +3,10 @@
  *
  *	          START             DRAIN, or the arbiter is gone           nothing is in progress
  *	 SETTING ───────► SERVING ────────────────────────────────► DRAINING ───────────► OVER
+ *	                     └───────────────► CLOSING ────────────────┘
+ *	                          CLOSING
+ *
+ * A CLOSING one serves and accepts, but every answer is its connection's last.
  */
 #ifndef PST_FRONT_FRONT_H
 #define PST_FRONT_FRONT_H

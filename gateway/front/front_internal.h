@@ -13,6 +13,7 @@
 enum pst_front_state {
 	PST_FRONT_SETTING,
 	PST_FRONT_SERVING,
+	PST_FRONT_CLOSING,
 	PST_FRONT_DRAINING,
 	PST_FRONT_OVER,
 };
@@ -29,6 +30,7 @@ struct pst_front {
 	struct pst_acceptor *acceptor;
 	struct pst_clients clients;
 	struct pst_exchange_context context;
+	struct event *listening; /* the end of accepting in a drain */
 	struct event *graceful; /* the end of the graceful timeout */
 	int page; /* of the worker that the next SLOT up is about; -1: it has none */
 	char page_of[64];
@@ -42,7 +44,9 @@ void pst_front_refuse(struct pst_front *front, const char *what);
 
 /* All was said: serve. */
 void pst_front_start(struct pst_front *front);
-/* Accept nothing more, finish what there is. */
+/* A drain is to come: let clients know. */
+void pst_front_close(struct pst_front *front);
+/* Accept who has connected and nobody more, finish what there is. */
 void pst_front_drain(struct pst_front *front);
 
 /* --- front_lines.c --- */

@@ -198,7 +198,7 @@ pst_front_on_line(void *arg, const struct pst_control *line)
 {
 	struct pst_front *front = arg;
 	bool setting = front->state == PST_FRONT_SETTING;
-	bool started = front->state == PST_FRONT_SERVING || front->state == PST_FRONT_DRAINING;
+	bool started = front->state > PST_FRONT_SETTING;
 
 	if (front->state == PST_FRONT_OVER)
 		return;
@@ -227,6 +227,8 @@ pst_front_on_line(void *arg, const struct pst_control *line)
 		pst_front_pools_slot_drain(&front->pools, line->words[2]);
 	else if (started && is(line, "SLOT down", 3))
 		pst_front_pools_slot_down(&front->pools, line->words[2]);
+	else if (is(line, "CLOSING", 1))
+		pst_front_close(front);
 	else if (is(line, "DRAIN", 1))
 		pst_front_drain(front);
 	else if (is(line, "LOG", 2))
