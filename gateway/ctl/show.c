@@ -153,7 +153,7 @@ longest_wait(const struct pst_thing *pool, char text[WORD])
 		   : text;
 }
 
-/* "2 timeout, 1 lost" */
+/* "502: 1, broken: 2" */
 static const char *
 failures(const struct pst_thing *pool, char text[WORD])
 {
@@ -167,9 +167,9 @@ failures(const struct pst_thing *pool, char text[WORD])
 		if (strncmp(fact->key, prefix, sizeof(prefix) - 1) != 0 ||
 		    pst_thing_number(pool, fact->key) == 0 || used >= WORD)
 			continue;
-		used += (size_t)snprintf(text + used, WORD - used, "%s%" PRIu64 " %s",
-		    used ? ", " : "", pst_thing_number(pool, fact->key),
-		    clean(fact->key + sizeof(prefix) - 1, name));
+		used += (size_t)snprintf(text + used, WORD - used, "%s%s: %" PRIu64,
+		    used ? ", " : "", clean(fact->key + sizeof(prefix) - 1, name),
+		    pst_thing_number(pool, fact->key));
 	}
 	return text;
 }
@@ -211,7 +211,7 @@ state_of(const struct pst_thing *worker, char text[WORD])
 	const char *activity = pst_thing_text(worker, "activity");
 	char wait[WORD];
 
-	if (state && activity && strcmp(state, "usable") == 0)
+	if (activity && (!state || strcmp(state, "usable") == 0))
 		state = activity;
 	clean(state, text);
 	if (pst_thing_text(worker, "retry_ms"))

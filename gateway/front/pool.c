@@ -585,11 +585,17 @@ put_slot(const struct slot *slot, struct pst_buf *out)
 int
 pst_pool_status(const struct pst_pool *pool, struct pst_buf *out)
 {
+	static const char *const kinds[] = {
+	    [PST_POOL_APP] = "app",
+	    [PST_POOL_PROGRAM] = "program",
+	    [PST_POOL_REMOTE] = "remote",
+	};
 	const struct slot *slot;
 	struct pst_status_line line;
 	int result;
 
 	pst_status_begin(&line, out, "pool", pool->name);
+	pst_status_text(&line, "kind", kinds[pool->kind]);
 	pst_status_number(&line, "queued", pool->queue.count);
 	pst_figures_put(&pool->figures, &line);
 	result = pst_status_end(&line);

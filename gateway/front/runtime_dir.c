@@ -9,12 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Sockets, and the link to the control socket; nothing else is there. */
 static void
 remove_socket(int directory, const char *name)
 {
 	struct stat status;
 
-	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(status.st_mode))
+	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (S_ISSOCK(status.st_mode) || S_ISLNK(status.st_mode)))
 		unlinkat(directory, name, 0);
 }
 

@@ -340,3 +340,54 @@ def test_status_without_the_gateway(site) -> None:
     finally:
         os.kill(gateway, signal.SIGCONT)
     eventually(lambda: "clients" in status(shop.server)["gateway"], "the gateway's answer")
+
+
+# ---- pools
+
+
+def test_pools_have_names(penstock: Start, tmp_path: Path) -> None:
+    Site(tmp_path).deploy("1")
+    (tmp_path / "penstock.yaml").write_text(
+        """
+        pools:
+          web: {app: site_app:app, workers: 2}
+          api: {app: site_app:app, workers: 1}
+          php: {fastcgi: "127.0.0.1:9", root: /tmp}
+        routes:
+          - {path: /, pool: web}
+          - {path: /api, pool: api}
+          - {path: /php, pool: php}
+        """
+    )
+    server = penstock("", "-c", "penstock.yaml", cwd=tmp_path)
+    server.wait_for("ready", count=3)
+    assert server.get("/api/x").status == 200
+    assert server.get("/php/x").status >= 400
+    told = {pool["name"]: pool for pool in status(server)["pools"]}
+    assert [pool["kind"] for pool in told.values()] == ["app", "app", "remote"]
+    assert [pool["requests"] for pool in told.values()] == [0, 1, 1]
+    assert [one["id"] for one in status(server)["workers"]][:3] == ["web.1.1", "web.2.2", "api.1.3"]
+    assert ask(server, "scale", "api", "2").stdout == "pool api has 2 workers, had 1\n"
+    result = ask(server, "scale", "php", "2")
+    assert result.returncode == 1 and "there is: web, api" in result.stderr
+    assert ask(server, "kill", "api.1.3").returncode == 0
+    server.wait_for(r"worker api\.1\.5 ready")
+
+
+# ---- an arbiter that was killed
+
+
+def test_what_a_killed_arbiter_leaves_is_no_obstacle(site, tmp_path: Path) -> None:
+    path = tmp_path / "shop.ctl"
+    shop: Site = site("--control-socket", str(path), workers=1)
+    directory = shop.server.runtime_directory
+    assert (directory / "penstock.ctl").is_symlink()
+    shop.server.process.kill()
+    shop.server.wait()
+    eventually(lambda: not directory.exists(), "the end of the runtime directory")
+    assert path.exists()
+    result = ctl("-s", str(path), "status")
+    assert result.returncode == 1 and "no penstock listens at" in result.stderr
+    again: Site = site("--control-socket", str(path), workers=1)
+    assert ctl("-s", str(path), "status").returncode == 0
+    assert again.version() == "1"

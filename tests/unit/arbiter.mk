@@ -4,9 +4,14 @@ unit_tests += \
 	%D%/test_channel \
 	%D%/test_conf \
 	%D%/test_conf_file \
+	%D%/test_ctl_report \
+	%D%/test_ctl_socket \
 	%D%/test_output \
 	%D%/test_slot \
 	%D%/test_spawn
 
 %C%_test_channel_SOURCES = %D%/test_channel.c %D%/failmalloc.c %D%/failmalloc.h
 %C%_test_channel_LDFLAGS = $(failmalloc_wrap)
+
+%C%_test_ctl_report_SOURCES = %D%/test_ctl_report.c %D%/failmalloc.c %D%/failmalloc.h
+%C%_test_ctl_report_LDFLAGS = $(failmalloc_wrap)
