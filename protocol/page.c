@@ -71,6 +71,16 @@ change(struct pst_page *page, uint16_t id, pst_page_ticket ticket, enum pst_page
 
 /* --- life --- */
 
+static bool
+is_intact(const unsigned char *at, size_t size)
+{
+	uint32_t version, size32;
+
+	memcpy(&version, at + AT_VERSION, sizeof(version));
+	memcpy(&size32, at + AT_SIZE, sizeof(size32));
+	return memcmp(at, magic, sizeof(magic)) == 0 && version == LAYOUT && size32 == size;
+}
+
 void
 pst_page_init(void *bytes, size_t size)
 {
@@ -88,13 +98,8 @@ int
 pst_page_view(struct pst_page *page, void *bytes, size_t size)
 {
 	unsigned char *at = bytes;
-	uint32_t version, size32;
 
-	if (size < PST_PAGE_HEADER || memcmp(at, magic, sizeof(magic)) != 0)
-		return PST_ERR_PROTOCOL;
-	memcpy(&version, at + AT_VERSION, sizeof(version));
-	memcpy(&size32, at + AT_SIZE, sizeof(size32));
-	if (version != LAYOUT || size32 != size || size % 8 != 0)
+	if (size < PST_PAGE_HEADER || size % 8 != 0 || !is_intact(at, size))
 		return PST_ERR_PROTOCOL;
 	*page = (struct pst_page){
 	    .bytes = at,
@@ -164,8 +169,11 @@ pst_page_clear(struct pst_page *page, uint16_t id, pst_page_ticket ticket)
 {
 	uint64_t was;
 
-	if (ticket == 0 || !is_current(page))
+	if (ticket == 0)
 		return PST_PAGE_FREE;
+	if (!is_current(page))
+		return is_intact(page->bytes, PST_PAGE_HEADER + page->words * 8) ? PST_PAGE_FREE
+										 : PST_PAGE_BAD;
 	was = atomic_exchange_explicit(
 	    word_of(page, id), word(0, PST_PAGE_FREE), memory_order_acq_rel);
 	for (int state = PST_PAGE_OFFERED; state <= PST_PAGE_WITHDRAWN; state++)

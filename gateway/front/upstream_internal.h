@@ -104,8 +104,15 @@ void pst_foreign_connect_passed(struct pst_deadline *deadline);
 int pst_upstream_offer(struct pst_upstream *upstream, struct pst_job *job);
 /* True: the worker has not begun with JOB, and cannot any more. */
 bool pst_upstream_withdraw(struct pst_upstream *upstream, struct pst_job *job);
-/* The worker has ended JOB as END says: free its word. False: it says that it ran nothing, but the
- * page does not. */
-bool pst_upstream_settle(struct pst_upstream *upstream, struct pst_job *job, enum pst_end end);
+/* The worker has ended JOB as END says: free its word. NULL; or, when it says that it ran nothing,
+ * why that is not to be believed. */
+const char *pst_upstream_settle(
+    struct pst_upstream *upstream, struct pst_job *job, enum pst_end end);
+/* JOB is late for REASON: more exactly so, into TEXT, if the worker has not even begun with it, and
+ * cannot any more. The reason is returned. */
+const char *pst_upstream_late_reason(struct pst_upstream *upstream, struct pst_job *job,
+    const char *reason, char *text, size_t size);
+/* One info line: JOB goes to another worker, as this one was lost. */
+void pst_upstream_log_unseen(const struct pst_upstream *upstream, struct pst_job *job);
 
 #endif

@@ -183,14 +183,17 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 	struct pst_upstream *up = arg;
 	struct pst_job *job = pst_session_user(up->session, id);
 	char text[sizeof(up->reason)];
+	const char *doubt = NULL;
 
 	if (job == NULL)
 		return;
 	detach(up, job);
-	if (end != PST_END_CONNECTION && !pst_upstream_settle(up, job, end)) {
-		finish(up, job, PST_JOB_LOST, 0,
-		    "it says that it ran nothing of the request, but had begun with it");
+	if (end != PST_END_CONNECTION)
+		doubt = pst_upstream_settle(up, job, end);
+	if (doubt != NULL) {
+		finish(up, job, PST_JOB_LOST, 0, doubt);
 	} else if (end == PST_END_CONNECTION && pst_upstream_withdraw(up, job)) {
+		pst_upstream_log_unseen(up, job);
 		pst_job_set_state(job, PST_JOB_QUEUED);
 		up->callbacks->unseen(up->arg, job);
 	} else if (end == PST_END_CONNECTION) {
@@ -210,8 +213,9 @@ static void
 pass(struct pst_job *job, const char *reason)
 {
 	struct pst_upstream *up = job->upstream;
+	char text[256];
 
-	job->callbacks->late(job, reason);
+	job->callbacks->late(job, pst_upstream_late_reason(up, job, reason, text, sizeof(text)));
 	up->callbacks->late(up->arg);
 	if (job->state != PST_JOB_ABORTED)
 		pst_upstream_abort(job);

@@ -4,7 +4,9 @@
 #include "protocol/page_map.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 void
 pst_upstream_share(struct pst_upstream *up, int fd)
@@ -50,22 +52,71 @@ note_spoilt(struct pst_upstream *up, struct pst_job *job)
 		return;
 	up->spoilt = true;
 	job->callbacks->name(job, name, sizeof(name));
-	pst_log_error("worker %s: %s: the memory that it shares with the gateway holds what its "
-		      "adapter does not write there: something in that process writes where it "
-		      "should not; its requests count as started",
+	pst_log_error("worker %s: %s: its page, the memory that it shares with the gateway, holds "
+		      "what its adapter does not write there: something in that process writes "
+		      "where it should not; its requests count as started",
 	    up->worker, name);
 }
 
-bool
+const char *
 pst_upstream_settle(struct pst_upstream *up, struct pst_job *job, enum pst_end end)
 {
 	enum pst_page_state said;
 
 	if (job->ticket == 0)
-		return true;
+		return NULL;
 	said = pst_page_clear(&up->page, job->id, job->ticket);
 	if (said == PST_PAGE_BAD || (said == PST_PAGE_OFFERED && end == PST_END_COMPLETE))
 		note_spoilt(up, job);
-	return end == PST_END_COMPLETE || said == PST_PAGE_FREE || said == PST_PAGE_OFFERED ||
-	       said == PST_PAGE_WITHDRAWN;
+	if (end == PST_END_COMPLETE)
+		return NULL;
+	switch (said) {
+	case PST_PAGE_FREE:
+	case PST_PAGE_OFFERED:
+	case PST_PAGE_WITHDRAWN: return NULL;
+	case PST_PAGE_CLAIMED:
+	case PST_PAGE_DONE: return "it refused the request, but had begun with it";
+	case PST_PAGE_BAD: break;
+	}
+	return "it refused the request, but its page is spoilt, so it may have begun with it";
+}
+
+/* Seconds since AT, which the worker has said; 0 when that cannot be. */
+static double
+seconds_since(uint64_t at)
+{
+	struct timespec now;
+	uint64_t us;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	return at < us ? (double)(us - at) / 1e6 : 0;
+}
+
+const char *
+pst_upstream_late_reason(
+    struct pst_upstream *up, struct pst_job *job, const char *reason, char *text, size_t size)
+{
+	struct pst_page_vitals vitals;
+
+	if (job->ticket == 0 || !pst_upstream_withdraw(up, job))
+		return reason;
+	pst_page_read_vitals(&up->page, &vitals);
+	snprintf(text, size,
+	    "%s; it never began with the request: its loop last came round %.1f s ago, and it has "
+	    "used %.1f s of CPU in the %.0f s since it was ready",
+	    reason, seconds_since(vitals.turned), (double)vitals.cpu / 1e6,
+	    seconds_since(vitals.started));
+	return text;
+}
+
+void
+pst_upstream_log_unseen(const struct pst_upstream *up, struct pst_job *job)
+{
+	char name[256];
+
+	job->callbacks->name(job, name, sizeof(name));
+	pst_log_info("worker %s: %s: %s, and had not begun with the request: it is given to the "
+		     "next free worker",
+	    up->worker, name, up->reason[0] != '\0' ? up->reason : "its session failed");
 }
