@@ -57,17 +57,6 @@ fill_standard_fds(void)
 		close(fd);
 }
 
-static int
-change_directory(const struct pst_conf *conf, char *why)
-{
-	const char *directory = pst_conf_text(conf, PST_OPT_CHDIR);
-
-	if (!directory || chdir(directory) == 0)
-		return 0;
-	snprintf(why, PST_CONF_WHY, "--chdir: cannot enter %.200s: %s", directory, strerror(errno));
-	return -1;
-}
-
 /* Open the log file of option ID; STANDARD stands for "-". -1 after WHY was filled. */
 static int
 open_log(const struct pst_conf *conf, enum pst_option_id id, int standard, char *why)
@@ -98,20 +87,21 @@ open_error_log(const struct pst_conf *conf, char *why)
 	return -1;
 }
 
-/* Serve GENERATION, whose settings are CONF: what follows is the daemon's when there is one. */
+/* Serve GENERATION: what follows is the daemon's when there is one. */
 static enum pst_exit
-serve(struct pst_generation **generation, const struct pst_conf *conf, int access_log, int *daemon)
+serve(struct pst_generation **generation, const struct pst_start *start, int *daemon)
 {
+	const struct pst_conf *conf = (*generation)->conf;
 	enum pst_exit status;
 	char why[PST_CONF_WHY];
 
 	if (open_error_log(conf, why) < 0) {
-		pst_generation_free(generation);
+		pst_generation_release(generation);
 		return usage(why);
 	}
 	for (size_t i = 0; i < pst_conf_warning_count(conf); i++)
 		pst_log_warning("%s", pst_conf_warning_text(conf, i));
-	status = pst_arbiter_run(generation, access_log, daemon);
+	status = pst_arbiter_run(generation, start, daemon);
 	pst_log_close(LOG_CLOSE_MS);
 	return status;
 }
@@ -132,29 +122,21 @@ begin_daemon(const struct pst_conf *conf, int *daemon, char *why)
 }
 
 static enum pst_exit
-run(struct pst_conf **read)
+run(struct pst_conf **conf, const struct pst_start *start)
 {
-	const struct pst_conf *conf = *read;
 	struct pst_generation *generation;
 	char why[PST_CONF_WHY];
-	int access_log = -1, daemon = -1;
+	int daemon = -1;
 	enum pst_exit status;
 
 	pst_arbiter_block_signals();
 	close_on_exec();
-	if (change_directory(conf, why) < 0)
-		return usage(why);
-	if (pst_conf_text(conf, PST_OPT_ACCESS_LOGFILE)) {
-		access_log = open_log(conf, PST_OPT_ACCESS_LOGFILE, STDOUT_FILENO, why);
-		if (access_log < 0)
-			return usage(why);
-	}
-	generation = pst_generation_new(read, why);
-	if (!generation || begin_daemon(conf, &daemon, why) < 0) {
-		pst_generation_free(&generation);
+	generation = pst_generation_new(conf, why);
+	if (!generation || begin_daemon(generation->conf, &daemon, why) < 0) {
+		pst_generation_release(&generation);
 		return usage(why);
 	}
-	status = serve(&generation, conf, access_log, &daemon);
+	status = serve(&generation, start, &daemon);
 	pst_daemon_tell(&daemon, (int)status);
 	return status;
 }
@@ -185,12 +167,14 @@ check(struct pst_conf *conf)
 int
 main(int argc, char **argv)
 {
+	struct pst_start start = {.argc = argc, .argv = argv};
 	struct pst_conf *conf;
 	enum pst_exit status = PST_EXIT_OK;
 
 	fill_standard_fds();
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
 		return (int)pst_ctl_main(argc - 1, argv + 1);
+	start.directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	conf = pst_conf_new();
 	if (!conf)
 		return usage("out of memory");
@@ -200,7 +184,7 @@ main(int argc, char **argv)
 	case PST_CONF_PRINT: pst_conf_print(conf, stdout); break;
 	case PST_CONF_HELP: pst_conf_print_help(stdout); break;
 	case PST_CONF_VERSION: pst_conf_print_version(stdout); break;
-	case PST_CONF_RUN: status = run(&conf); break;
+	case PST_CONF_RUN: status = run(&conf, &start); break;
 	}
 	pst_conf_free(conf);
 	return (int)status;

@@ -32,13 +32,26 @@ find_worker(const struct pst_arbiter *arbiter, pid_t pid)
 	return NULL;
 }
 
+static struct pst_gate *
+find_gate(const struct pst_arbiter *arbiter, pid_t pid)
+{
+	struct pst_gate *gate;
+
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		if (pid == gate->child.pid)
+			return gate;
+	return NULL;
+}
+
 static void
 reaped(struct pst_arbiter *arbiter, pid_t pid, int wait_status)
 {
+	struct pst_gate *gate;
 	struct pst_worker *worker;
 
-	if (pid == arbiter->gate.child.pid) {
-		pst_arbiter_gate_gone(arbiter, wait_status);
+	gate = find_gate(arbiter, pid);
+	if (gate) {
+		pst_arbiter_gate_gone(gate, wait_status);
 		return;
 	}
 	worker = find_worker(arbiter, pid);
@@ -95,32 +108,38 @@ on_quick(struct pst_arbiter *arbiter, int number, unsigned sender)
 static void
 on_hup(struct pst_arbiter *arbiter, unsigned sender)
 {
-	if (arbiter->phase >= PST_PHASE_DRAINING) {
+	if (arbiter->phase > PST_PHASE_SERVING) {
 		pst_log_warning("SIGHUP from pid %u is ignored: all ends", sender);
 		return;
 	}
-	pst_log_info("SIGHUP from pid %u: every worker is replaced by one that loads the "
+	pst_log_info("SIGHUP from pid %u: the configuration is read again, and every worker is "
+		     "replaced by one that loads the "
 		     "application anew%s",
-	    sender, arbiter->reload.begun ? ", also those that this reload has replaced" : "");
+	    sender,
+	    arbiter->reload.step != PST_RELOAD_OFF ? ", also those that this reload has replaced"
+						   : "");
 	pst_reload_begin(arbiter);
 }
 
 static void
 on_scale(struct pst_arbiter *arbiter, int number, unsigned sender)
 {
+	struct pst_crew *first = pst_crew_first(arbiter);
 	bool more = number == SIGTTIN;
 
-	if (arbiter->phase >= PST_PHASE_DRAINING) {
+	if (arbiter->phase > PST_PHASE_SERVING) {
 		pst_log_warning(
 		    "SIG%s from pid %u is ignored: all ends", sigabbrev_np(number), sender);
 		return;
 	}
 	pst_log_info("SIG%s from pid %u: one worker %s", sigabbrev_np(number), sender,
 	    more ? "more" : "less");
-	if (more)
-		pst_crew_more(TAILQ_FIRST(&arbiter->crews));
+	if (first && more)
+		pst_crew_more(first);
+	else if (first)
+		pst_crew_less(first);
 	else
-		pst_crew_less(TAILQ_FIRST(&arbiter->crews));
+		pst_log_warning("no pool has workers of its own: nothing is changed");
 }
 
 /* A terminal says so, too, when its window changes. */
@@ -149,7 +168,7 @@ on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 	switch (number) {
 	case SIGCHLD: reap(arbiter); break;
 	case SIGTERM:
-		if (arbiter->phase < PST_PHASE_DRAINING)
+		if (arbiter->phase <= PST_PHASE_SERVING)
 			on_term(arbiter, info->ssi_pid);
 		else
 			on_quick(arbiter, number, info->ssi_pid);
@@ -227,27 +246,37 @@ close_signals(struct pst_arbiter *arbiter)
 }
 
 static void
+sweep_gates(struct pst_arbiter *arbiter)
+{
+	struct pst_gate *gate, *next;
+
+	for (gate = TAILQ_FIRST(&arbiter->gates); gate; gate = next) {
+		next = TAILQ_NEXT(gate, link);
+		if (gate->role == PST_GATE_GONE)
+			pst_gate_free(gate);
+	}
+}
+
+static void
 on_sweep(evutil_socket_t fd, short what, void *arg)
 {
-	struct pst_arbiter *arbiter = arg;
-	struct pst_crew *crew;
-
 	(void)fd;
 	(void)what;
-	TAILQ_FOREACH (crew, &arbiter->crews, link)
-		pst_crew_sweep(crew);
+	pst_crews_sweep(arg);
+	sweep_gates(arg);
 }
 
 static int
 make_children(struct pst_arbiter *arbiter)
 {
-	const struct pst_generation *generation = arbiter->generation;
+	struct pst_generation *generation = arbiter->generation;
 
-	if (pst_gate_init(&arbiter->gate, arbiter) < 0)
+	arbiter->gate = pst_gate_new(arbiter, generation, PST_GATE_SERVING);
+	if (!arbiter->gate)
 		return -1;
 	for (size_t i = 0; i < generation->count; i++)
 		if (generation->pools[i]->kind != PST_POOL_REMOTE &&
-		    !pst_crew_new(arbiter, generation->pools[i]))
+		    !pst_crew_new(arbiter, generation, generation->pools[i]))
 			return -1;
 	arbiter->sweep = event_new(arbiter->base, -1, 0, on_sweep, arbiter);
 	return arbiter->sweep ? 0 : -1;
@@ -278,7 +307,8 @@ close_machinery(struct pst_arbiter *arbiter)
 {
 	while (!TAILQ_EMPTY(&arbiter->crews))
 		pst_crew_free(TAILQ_FIRST(&arbiter->crews));
-	pst_gate_close(&arbiter->gate);
+	while (!TAILQ_EMPTY(&arbiter->gates))
+		pst_gate_free(TAILQ_FIRST(&arbiter->gates));
 	pst_weigh_close(arbiter);
 	if (arbiter->sweep)
 		event_free(arbiter->sweep);
@@ -295,9 +325,40 @@ start_children(struct pst_arbiter *arbiter)
 {
 	struct pst_crew *crew;
 
-	pst_gate_start(&arbiter->gate);
+	pst_gate_start(arbiter->gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		pst_crew_start(crew);
+}
+
+/* As gunicorn says it, and one line for each pool that has a name. */
+static void
+log_pools(const struct pst_generation *generation)
+{
+	if (!pst_conf_has_named_pools(generation->conf)) {
+		pst_log_info(
+		    "Using worker: %s", pst_conf_text(generation->conf, PST_OPT_WORKER_CLASS));
+		return;
+	}
+	for (size_t i = 0; i < generation->count; i++) {
+		const struct pst_scope *scope = generation->pools[i];
+
+		switch (scope->kind) {
+		case PST_POOL_APP:
+			pst_log_info("Pool %s: %lu %s workers for %.200s", scope->name,
+			    pst_conf_number(scope->conf, PST_OPT_WORKERS),
+			    pst_conf_text(scope->conf, PST_OPT_WORKER_CLASS),
+			    pst_conf_app(scope->conf));
+			break;
+		case PST_POOL_PROGRAM:
+			pst_log_info("Pool %s: %lu workers of %.200s", scope->name,
+			    pst_conf_number(scope->conf, PST_OPT_WORKERS),
+			    pst_conf_item(scope->conf, PST_OPT_COMMAND, 0));
+			break;
+		case PST_POOL_REMOTE:
+			pst_log_info("Pool %s: the FastCGI server at %.200s", scope->name,
+			    pst_conf_text(scope->conf, PST_OPT_FASTCGI));
+		}
+	}
 }
 
 static void
@@ -308,8 +369,7 @@ serve(struct pst_arbiter *arbiter)
 	pst_log_info("Starting penstock %s", PACKAGE_VERSION);
 	snprintf(pid, sizeof(pid), " (%ld)", (long)getpid());
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", pid);
-	pst_log_info(
-	    "Using worker: %s", pst_conf_text(arbiter->generation->conf, PST_OPT_WORKER_CLASS));
+	log_pools(arbiter->generation);
 	start_children(arbiter);
 	if (!arbiter->finished)
 		event_base_dispatch(arbiter->base);
@@ -320,7 +380,7 @@ serve(struct pst_arbiter *arbiter)
 static void
 run_in_rundir(struct pst_arbiter *arbiter)
 {
-	if (pst_rundir_make(&arbiter->rundir, &arbiter->generation->top->identity) < 0) {
+	if (pst_rundir_make(&arbiter->rundir, &arbiter->first->top->identity) < 0) {
 		arbiter->status = PST_EXIT_FAILED;
 		return;
 	}
@@ -350,32 +410,33 @@ run_with_pidfile(struct pst_arbiter *arbiter)
 static void
 run_with_listeners(struct pst_arbiter *arbiter)
 {
-	const struct pst_generation *generation = arbiter->generation;
+	struct pst_generation *generation = arbiter->generation;
 
-	switch (
-	    pst_listeners_open(&arbiter->listeners, generation->conf, &generation->top->identity)) {
+	switch (pst_listeners_open(
+	    &generation->listeners, generation->conf, &generation->top->identity)) {
 	case PST_LISTENERS_FAILED: arbiter->status = PST_EXIT_FAILED; break;
 	case PST_LISTENERS_INTERRUPTED: arbiter->status = PST_EXIT_OK; break;
-	case PST_LISTENERS_OPEN:
-		run_with_pidfile(arbiter);
-		pst_listeners_close(&arbiter->listeners);
+	case PST_LISTENERS_OPEN: run_with_pidfile(arbiter);
 	}
 }
 
 enum pst_exit
-pst_arbiter_run(struct pst_generation **generation, int access_log, int *daemon)
+pst_arbiter_run(struct pst_generation **generation, const struct pst_start *start, int *daemon)
 {
 	struct pst_arbiter arbiter = {
+	    .start = start,
+	    .first = pst_generation_hold(*generation),
 	    .generation = *generation,
-	    .access_log = access_log,
 	    .null = -1,
 	    .daemon = *daemon,
 	};
 
 	*generation = NULL;
+	TAILQ_INIT(&arbiter.gates);
 	TAILQ_INIT(&arbiter.crews);
 	run_with_listeners(&arbiter);
-	pst_generation_free(&arbiter.generation);
+	pst_generation_release(&arbiter.generation);
+	pst_generation_release(&arbiter.first);
 	*daemon = arbiter.daemon;
 	return arbiter.status;
 }

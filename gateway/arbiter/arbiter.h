@@ -17,11 +17,19 @@ enum pst_exit {
 /* Block the signals that the arbiter handles. Before any thread is started. */
 void pst_arbiter_block_signals(void);
 
+/* How penstock was started: a reload reads that again. */
+struct pst_start {
+	int argc;
+	char *const *argv;
+	int directory; /* where */
+};
+
 /*
- * Serve *GENERATION, which is freed and set to NULL, until a signal or a failure ends it: the exit
- * status. The log is open and signals are blocked. ACCESS_LOG is a descriptor, or -1 for none; it
- * stays the caller's. *DAEMON is of pst_daemon_begin(), or -1: told and set to -1 when it serves.
+ * Serve *GENERATION, of which a hold is taken over and which is set to NULL, until a signal or a
+ * failure ends it: the exit status. The log is open and signals are blocked. *DAEMON is of
+ * pst_daemon_begin(), or -1: told and set to -1 when it serves.
  */
-enum pst_exit pst_arbiter_run(struct pst_generation **generation, int access_log, int *daemon);
+enum pst_exit pst_arbiter_run(
+    struct pst_generation **generation, const struct pst_start *start, int *daemon);
 
 #endif

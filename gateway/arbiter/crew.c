@@ -11,7 +11,8 @@
 /* ---- life ---- */
 
 struct pst_crew *
-pst_crew_new(struct pst_arbiter *arbiter, const struct pst_scope *scope)
+pst_crew_new(
+    struct pst_arbiter *arbiter, struct pst_generation *generation, const struct pst_scope *scope)
 {
 	unsigned long count = pst_conf_number(scope->conf, PST_OPT_WORKERS);
 	struct pst_crew *crew = calloc(1, sizeof(*crew));
@@ -19,9 +20,9 @@ pst_crew_new(struct pst_arbiter *arbiter, const struct pst_scope *scope)
 	if (!crew)
 		return NULL;
 	crew->arbiter = arbiter;
-	crew->scope = scope;
-	if (pst_conf_has_named_pools(arbiter->generation->conf))
-		snprintf(crew->prefix, sizeof(crew->prefix), "%.32s.", scope->name);
+	crew->since = generation->number;
+	crew->until = PST_CREW_STAYS;
+	pst_crew_adopt(crew, generation, scope);
 	TAILQ_INIT(&crew->workers);
 	TAILQ_INSERT_TAIL(&arbiter->crews, crew, link);
 	for (unsigned number = 1; number <= count; number++) {
@@ -39,7 +40,47 @@ pst_crew_free(struct pst_crew *crew)
 	while (!TAILQ_EMPTY(&crew->workers))
 		pst_worker_free(TAILQ_FIRST(&crew->workers));
 	TAILQ_REMOVE(&crew->arbiter->crews, crew, link);
+	pst_generation_release(&crew->generation);
 	free(crew);
+}
+
+void
+pst_crew_adopt(
+    struct pst_crew *crew, struct pst_generation *generation, const struct pst_scope *scope)
+{
+	pst_generation_release(&crew->generation);
+	crew->generation = pst_generation_hold(generation);
+	crew->scope = scope;
+	crew->next = NULL;
+	crew->prefix[0] = '\0';
+	if (pst_conf_has_named_pools(generation->conf))
+		snprintf(crew->prefix, sizeof(crew->prefix), "%.32s.", scope->name);
+}
+
+static bool
+is_needed(const struct pst_crew *crew)
+{
+	const struct pst_gate *gate;
+
+	TAILQ_FOREACH (gate, &crew->arbiter->gates, link)
+		if (gate->role != PST_GATE_GONE && pst_gate_has(gate, crew))
+			return true;
+	return false;
+}
+
+void
+pst_crews_release(struct pst_arbiter *arbiter)
+{
+	struct pst_crew *crew;
+	struct pst_worker *worker;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link) {
+		if (crew->until == PST_CREW_STAYS || is_needed(crew))
+			continue;
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			if (worker->role == PST_WORKER_HOLDER || worker->role == PST_WORKER_HEIR)
+				pst_worker_leave(worker);
+	}
 }
 
 void
@@ -54,8 +95,8 @@ pst_crew_start(struct pst_crew *crew)
 	}
 }
 
-void
-pst_crew_sweep(struct pst_crew *crew)
+static void
+sweep_workers(struct pst_crew *crew)
 {
 	struct pst_worker *worker, *next;
 
@@ -63,6 +104,20 @@ pst_crew_sweep(struct pst_crew *crew)
 		next = TAILQ_NEXT(worker, link);
 		if (worker->role == PST_WORKER_GONE)
 			pst_worker_free(worker);
+	}
+}
+
+void
+pst_crews_sweep(struct pst_arbiter *arbiter)
+{
+	struct pst_crew *crew, *next;
+
+	for (crew = TAILQ_FIRST(&arbiter->crews); crew; crew = next) {
+		next = TAILQ_NEXT(crew, link);
+		sweep_workers(crew);
+		if (crew->until != PST_CREW_STAYS && TAILQ_EMPTY(&crew->workers) &&
+		    !is_needed(crew))
+			pst_crew_free(crew);
 	}
 }
 
@@ -74,8 +129,19 @@ pst_crew_find(const struct pst_arbiter *arbiter, const char *name)
 	struct pst_crew *crew;
 
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
-		if (strcmp(pst_crew_name(crew), name) == 0)
+		if (crew->until == PST_CREW_STAYS && strcmp(pst_crew_name(crew), name) == 0)
 			return crew;
+	return NULL;
+}
+
+struct pst_crew *
+pst_crew_first(const struct pst_arbiter *arbiter)
+{
+	const struct pst_generation *generation = arbiter->generation;
+
+	for (size_t i = 0; i < generation->count; i++)
+		if (generation->pools[i]->kind != PST_POOL_REMOTE)
+			return pst_crew_find(arbiter, generation->pools[i]->name);
 	return NULL;
 }
 

@@ -5,8 +5,11 @@
 #ifndef PST_ARBITER_CREW_H
 #define PST_ARBITER_CREW_H
 
+#include "gateway/arbiter/generation.h"
 #include "gateway/arbiter/scope.h"
 #include "gateway/arbiter/worker.h"
+
+#include <limits.h>
 
 /* A pool's name has 32 characters at most. */
 #define PST_CREW_PREFIX 40
@@ -14,7 +17,10 @@
 struct pst_crew {
 	TAILQ_ENTRY(pst_crew) link;
 	struct pst_arbiter *arbiter;
+	struct pst_generation *generation; /* which SCOPE is of */
 	const struct pst_scope *scope; /* what its workers are started with */
+	const struct pst_scope *next; /* what heirs are, during a reload; NULL without one */
+	unsigned since, until; /* the generations that have its pool: UNTIL is the first without */
 	char prefix[PST_CREW_PREFIX]; /* of its workers' ids: "web.", or "" without named pools */
 	struct pst_worker_list workers;
 	bool was_usable; /* one of its workers came to serve */
@@ -23,21 +29,33 @@ struct pst_crew {
 
 TAILQ_HEAD(pst_crew_list, pst_crew);
 
+/* UNTIL of a crew that is to stay. */
+#define PST_CREW_STAYS UINT_MAX
+
 /*
- * The crew of the pool whose scope is SCOPE, among the arbiter's. Its workers have no process yet.
- * NULL without memory.
+ * The crew of the pool of GENERATION whose scope is SCOPE, among the arbiter's. Its workers have no
+ * process yet. NULL without memory.
  */
-struct pst_crew *pst_crew_new(struct pst_arbiter *arbiter, const struct pst_scope *scope);
+struct pst_crew *pst_crew_new(
+    struct pst_arbiter *arbiter, struct pst_generation *generation, const struct pst_scope *scope);
 void pst_crew_free(struct pst_crew *crew);
-/* Free its workers that are gone. */
-void pst_crew_sweep(struct pst_crew *crew);
+/* Its settings are SCOPE's, of GENERATION, from now on. */
+void pst_crew_adopt(
+    struct pst_crew *crew, struct pst_generation *generation, const struct pst_scope *scope);
+/* No generation that serves has its pool any more: it goes once no gateway has it. */
+void pst_crews_release(struct pst_arbiter *arbiter);
+/* Free what is gone. */
+void pst_crews_sweep(struct pst_arbiter *arbiter);
 /* Start all of its workers that have no process, until one failure ends the arbiter. */
 void pst_crew_start(struct pst_crew *crew);
 
-/* The crew of the pool of that name, or NULL. */
+/* The crew of that name that is to stay, or NULL. */
 struct pst_crew *pst_crew_find(const struct pst_arbiter *arbiter, const char *name);
 /* The name of its pool. */
 const char *pst_crew_name(const struct pst_crew *crew);
+
+/* That of the first pool which has one; NULL where all pools are remote. */
+struct pst_crew *pst_crew_first(const struct pst_arbiter *arbiter);
 
 /* One worker more or less. */
 void pst_crew_more(struct pst_crew *crew);

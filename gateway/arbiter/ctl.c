@@ -56,7 +56,7 @@ begin_status(struct pst_arbiter *arbiter)
 	static const struct timeval wait = {
 	    .tv_sec = ANSWER_MS / 1000, .tv_usec = ANSWER_MS % 1000 * 1000};
 	struct pst_ctl *ctl = arbiter->ctl;
-	struct pst_channel *gate = arbiter->gate.child.channel;
+	struct pst_channel *gate = arbiter->gate->child.channel;
 
 	ctl->asking = true;
 	if (!gate) {

@@ -47,7 +47,8 @@ serve_reload(struct pst_arbiter *arbiter, struct pst_ctl_client *client, char *c
 		return;
 	pst_log_info("RELOAD over the control socket: every worker is replaced by one that loads "
 		     "the application anew%s",
-	    arbiter->reload.begun ? ", also those that this reload has replaced" : "");
+	    arbiter->reload.step != PST_RELOAD_OFF ? ", also those that this reload has replaced"
+						   : "");
 	pst_ctl_client_set_waits(client, PST_CTL_WAITS_RELOAD);
 	pst_reload_begin(arbiter);
 }
@@ -214,8 +215,8 @@ serve_log(struct pst_arbiter *arbiter, struct pst_ctl_client *client, char *cons
 	pst_log_info(
 	    "LOG over the control socket: the log's level is %s from now on", arbiter->log_level);
 	pst_log_set_level(level);
-	if (arbiter->gate.child.channel)
-		pst_channel_send(arbiter->gate.child.channel, "LOG", arbiter->log_level, NULL);
+	if (arbiter->gate->child.channel)
+		pst_channel_send(arbiter->gate->child.channel, "LOG", arbiter->log_level, NULL);
 	answer(client, true, "the log's level is %s", arbiter->log_level);
 }
 

@@ -26,7 +26,7 @@ phase_name(const struct pst_arbiter *arbiter)
 static const char *
 reload_state(const struct pst_arbiter *arbiter)
 {
-	if (arbiter->reload.begun)
+	if (arbiter->reload.step != PST_RELOAD_OFF)
 		return "running";
 	if (arbiter->ctl->reloads == 0)
 		return "none";
@@ -58,13 +58,13 @@ put_instance(const struct pst_arbiter *arbiter, struct pst_buf *out)
 static int
 put_listeners(const struct pst_arbiter *arbiter, struct pst_buf *out)
 {
-	const struct pst_listeners *listeners = &arbiter->listeners;
+	const struct pst_listeners *listeners = &arbiter->generation->listeners;
 	struct pst_status_line line;
 	char url[400];
 	int result = 0;
 
 	for (size_t i = 0; i < listeners->count; i++) {
-		pst_listener_url(&listeners->list[i], url, sizeof(url));
+		pst_listener_url(listeners->list[i], url, sizeof(url));
 		pst_status_begin(&line, out, "listener", url);
 		pst_status_text(&line, "url", url);
 		result |= pst_status_end(&line);
@@ -95,7 +95,7 @@ put_gate(const struct pst_arbiter *arbiter, struct pst_buf *out)
 	struct pst_status_line line;
 
 	pst_status_begin(&line, out, "gateway", "-");
-	put_child(&line, &arbiter->gate.child);
+	put_child(&line, &arbiter->gate->child);
 	return pst_status_end(&line);
 }
 

@@ -1,83 +1,135 @@
 #include "gateway/arbiter/gate.h"
 
 #include "gateway/arbiter/clock.h"
+#include "gateway/arbiter/ctl.h"
 #include "gateway/arbiter/state.h"
 #include "gateway/arbiter/turnover.h"
 #include "gateway/log.h"
 
+#include <assert.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* ---- what it is told ---- */
+/* A gateway that is not ready by then is not what a reload waits for. */
+#define SUCCESSOR_START_MS 30000
+/* What a gateway gets on top of --graceful-timeout, which it keeps itself. */
+#define MARGIN_MS 2000
 
-void
-pst_gate_announce(struct pst_gate *gate, struct pst_worker *worker)
+/* ---- what it is told of workers ---- */
+
+bool
+pst_gate_has(const struct pst_gate *gate, const struct pst_crew *crew)
 {
-	if (!gate->child.channel)
+	return crew->since <= gate->generation->number && gate->generation->number < crew->until;
+}
+
+/*
+ * A page is one gateway's at a time: what another had offered there could not be claimed any more.
+ * So a successor gets it once the one that knew WORKER before has exited.
+ */
+static void
+share_page(struct pst_gate *gate, struct pst_worker *worker)
+{
+	if (worker->page < 0 || worker->paged)
 		return;
-	worker->announced = true;
-	if (worker->page >= 0)
-		pst_channel_send_fd(
-		    gate->child.channel, worker->page, "SLOT", "page", worker->id, NULL);
+	worker->paged = gate->bit;
+	pst_channel_send_fd(gate->child.channel, worker->page, "SLOT", "page", worker->id, NULL);
+}
+
+static void
+announce(struct pst_gate *gate, struct pst_worker *worker)
+{
+	worker->told |= gate->bit;
+	share_page(gate, worker);
 	pst_channel_send(gate->child.channel, "SLOT", "up", worker->id, worker->path,
 	    pst_crew_name(worker->crew), NULL);
 }
 
 void
-pst_gate_withdraw(struct pst_gate *gate, struct pst_worker *worker)
+pst_gates_announce(struct pst_worker *worker)
 {
-	if (!gate->child.channel || !worker->announced)
-		return;
-	worker->announced = false;
-	pst_channel_send(gate->child.channel, "SLOT", "down", worker->id, NULL);
+	struct pst_gate *gate;
+
+	TAILQ_FOREACH (gate, &worker->crew->arbiter->gates, link)
+		if (gate->child.channel && pst_gate_has(gate, worker->crew))
+			announce(gate, worker);
+}
+
+void
+pst_gates_withdraw(struct pst_worker *worker)
+{
+	struct pst_gate *gate;
+
+	TAILQ_FOREACH (gate, &worker->crew->arbiter->gates, link)
+		if (worker->told & gate->bit)
+			pst_channel_send(gate->child.channel, "SLOT", "down", worker->id, NULL);
+	worker->told = worker->usable = worker->busy = worker->paged = 0;
 }
 
 int
-pst_gate_drain(struct pst_gate *gate, struct pst_worker *worker)
+pst_gates_drain(struct pst_worker *worker)
 {
-	if (!gate->child.channel || !worker->announced)
-		return -1;
-	pst_channel_send(gate->child.channel, "SLOT", "drain", worker->id, NULL);
-	return 0;
+	struct pst_gate *gate;
+
+	TAILQ_FOREACH (gate, &worker->crew->arbiter->gates, link)
+		if (worker->told & gate->bit)
+			pst_channel_send(gate->child.channel, "SLOT", "drain", worker->id, NULL);
+	worker->busy = worker->told;
+	return worker->busy ? 0 : -1;
 }
 
-/* Whatever the last gateway thought of the workers, this one has to find out. */
 static void
 announce_crew(struct pst_gate *gate, struct pst_crew *crew)
 {
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH (worker, &crew->workers, link) {
-		worker->announced = false;
-		if (worker->child.slot.state == PST_SLOT_USABLE)
-			pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
-		if (worker->child.slot.state == PST_SLOT_READY)
-			pst_gate_announce(gate, worker);
-	}
+	TAILQ_FOREACH (worker, &crew->workers, link)
+		if (worker->child.slot.state == PST_SLOT_READY ||
+		    worker->child.slot.state == PST_SLOT_USABLE)
+			announce(gate, worker);
 }
 
 /* ---- what it says ---- */
 
 static struct pst_worker *
-find_worker(struct pst_arbiter *arbiter, const char *id)
+find_worker(const struct pst_gate *gate, const char *id)
 {
 	struct pst_crew *crew;
 	struct pst_worker *worker;
 
-	TAILQ_FOREACH (crew, &arbiter->crews, link)
+	TAILQ_FOREACH (crew, &gate->arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
-			if (worker->announced && strcmp(worker->id, id) == 0)
+			if ((worker->told & gate->bit) && strcmp(worker->id, id) == 0)
 				return worker;
 	return NULL;
+}
+
+/* What it finds usable is so: it serves, or the one that serves does not have that pool. */
+static bool
+decides(const struct pst_gate *gate, const struct pst_crew *crew)
+{
+	return gate->role == PST_GATE_SERVING || !pst_gate_has(gate->arbiter->gate, crew);
 }
 
 static void
 on_usable(struct pst_gate *gate, struct pst_worker *worker)
 {
-	if (worker->child.slot.state != PST_SLOT_READY)
-		return;
-	pst_slot_enter(&worker->child.slot, PST_SLOT_USABLE, pst_clock_ms());
-	pst_arbiter_worker_usable(gate->arbiter, worker);
+	worker->usable |= gate->bit;
+	if (worker->child.slot.state == PST_SLOT_READY && decides(gate, worker->crew)) {
+		pst_slot_enter(&worker->child.slot, PST_SLOT_USABLE, pst_clock_ms());
+		pst_arbiter_worker_usable(gate->arbiter, worker);
+	}
+	pst_reload_go_on(gate->arbiter);
+}
+
+static void
+on_drained(struct pst_gate *gate, struct pst_worker *worker)
+{
+	worker->busy &= ~gate->bit;
+	if (!worker->busy)
+		pst_worker_drained(worker);
 }
 
 /*
@@ -87,8 +139,7 @@ on_usable(struct pst_gate *gate, struct pst_worker *worker)
 static void
 on_slot(struct pst_gate *gate, const struct pst_control *line)
 {
-	struct pst_worker *worker =
-	    line->count > 2 ? find_worker(gate->arbiter, line->words[2]) : NULL;
+	struct pst_worker *worker = line->count > 2 ? find_worker(gate, line->words[2]) : NULL;
 	const char *more = line->count > 3 ? line->words[3] : "(it did not say)";
 
 	if (!worker)
@@ -96,7 +147,7 @@ on_slot(struct pst_gate *gate, const struct pst_control *line)
 	if (pst_control_is(line, "SLOT usable"))
 		on_usable(gate, worker);
 	else if (pst_control_is(line, "SLOT drained"))
-		pst_worker_drained(worker);
+		on_drained(gate, worker);
 	else if (pst_control_is(line, "SLOT worn"))
 		pst_turnover_worn(worker, more);
 	else if (pst_control_is(line, "SLOT late"))
@@ -120,8 +171,10 @@ on_line(void *owner, const struct pst_control *line)
 		pst_child_ready(&gate->child, PST_SLOT_USABLE);
 		gate->was_usable = true;
 		pst_log_debug("gateway ready (pid %ld)", (long)gate->child.pid);
+		pst_arbiter_gate_usable(gate);
 	} else if (pst_control_is(line, "STATUS")) {
-		pst_ctl_gate_line(gate->arbiter, line);
+		if (gate == gate->arbiter->gate)
+			pst_ctl_gate_line(gate->arbiter, line);
 	} else if (pst_control_is(line, "PONG")) {
 		pst_gate_answered(gate);
 	} else {
@@ -130,38 +183,97 @@ on_line(void *owner, const struct pst_control *line)
 }
 
 static void
+on_late(void *owner)
+{
+	struct pst_gate *gate = owner;
+
+	pst_log_error("the new gateway (pid %ld) is not ready after %d s: it is ended",
+	    (long)gate->child.pid, SUCCESSOR_START_MS / 1000);
+	pst_child_end(&gate->child, SIGTERM, PST_CHILD_GRACE);
+}
+
+static void
 on_retry(void *owner)
 {
 	pst_gate_start(owner);
 }
 
-/* ---- its process ---- */
+/* ---- its life ---- */
 
-int
-pst_gate_init(struct pst_gate *gate, struct pst_arbiter *arbiter)
+/* A bit that no gate of the arbiter has; 0: there is none. */
+static pst_gate_set
+free_bit(const struct pst_arbiter *arbiter)
 {
-	static const struct pst_child_events events = {.line = on_line, .retry = on_retry};
+	const struct pst_gate *gate;
+	pst_gate_set taken = 0;
 
-	gate->arbiter = arbiter;
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		taken |= gate->bit;
+	for (pst_gate_set bit = 1; bit < 1u << PST_GATES_MOST; bit <<= 1)
+		if (!(taken & bit))
+			return bit;
+	return 0;
+}
+
+struct pst_gate *
+pst_gate_new(
+    struct pst_arbiter *arbiter, struct pst_generation *generation, enum pst_gate_role role)
+{
+	static const struct pst_child_events events = {
+	    .line = on_line, .late = on_late, .retry = on_retry};
+	struct pst_gate *gate = calloc(1, sizeof(*gate));
+
+	if (!gate)
+		return NULL;
+	gate->bit = free_bit(arbiter);
 	gate->watch = event_new(arbiter->base, -1, 0, pst_gate_on_watch, gate);
-	if (!gate->watch)
-		return -1;
-	return pst_child_init(&gate->child, arbiter->base, &events, gate);
+	if (!gate->bit || !gate->watch ||
+	    pst_child_init(&gate->child, arbiter->base, &events, gate) < 0) {
+		if (gate->watch)
+			event_free(gate->watch);
+		free(gate);
+		return NULL;
+	}
+	gate->arbiter = arbiter;
+	gate->role = role;
+	gate->generation = pst_generation_hold(generation);
+	TAILQ_INSERT_TAIL(&arbiter->gates, gate, link);
+	return gate;
 }
 
 void
-pst_gate_close(struct pst_gate *gate)
+pst_gate_free(struct pst_gate *gate)
 {
+	TAILQ_REMOVE(&gate->arbiter->gates, gate, link);
 	pst_child_close(&gate->child);
-	if (gate->watch)
-		event_free(gate->watch);
-	gate->watch = NULL;
+	event_free(gate->watch);
+	pst_generation_release(&gate->generation);
+	free(gate);
+}
+
+void
+pst_gate_set_role(struct pst_gate *gate, enum pst_gate_role role)
+{
+	static const unsigned next[] = {
+	    [PST_GATE_SUCCESSOR] = 1u << PST_GATE_SERVING | 1u << PST_GATE_LEAVING,
+	    [PST_GATE_SERVING] = 1u << PST_GATE_LEAVING,
+	    [PST_GATE_LEAVING] = 1u << PST_GATE_GONE,
+	    [PST_GATE_GONE] = 0,
+	};
+
+	assert(next[gate->role] & (1u << role));
+	gate->role = role;
+	if (role != PST_GATE_GONE)
+		return;
+	assert(!pst_slot_has_process(&gate->child.slot));
+	event_active(gate->arbiter->sweep, EV_TIMEOUT, 0);
 }
 
 void
 pst_gate_start(struct pst_gate *gate)
 {
 	struct pst_arbiter *arbiter = gate->arbiter;
+	const struct pst_generation *generation = gate->generation;
 	struct pst_crew *crew;
 	char title[128];
 	char *argv[] = {title, NULL};
@@ -169,24 +281,80 @@ pst_gate_start(struct pst_gate *gate)
 	    .file = PST_LIBEXECDIR "/gateway",
 	    .argv = argv,
 	    .fds = {arbiter->null, pst_log_fd(), pst_log_fd(), -1, -1},
-	    .identity = &arbiter->generation->top->identity,
-	    .environment = arbiter->generation->top->environment,
+	    .identity = &arbiter->first->top->identity,
+	    .environment = generation->top->environment,
+	    .base = generation->directory,
 	    .has_control = true,
 	    .raise_nofile = true,
 	};
 
-	snprintf(title, sizeof(title), "penstock: gateway [%s]",
-	    pst_conf_title(arbiter->generation->conf));
+	snprintf(
+	    title, sizeof(title), "penstock: gateway [%.100s]", pst_conf_title(generation->conf));
 	if (pst_child_start(&gate->child, &spawn, "gateway") < 0) {
-		pst_arbiter_gate_gone(arbiter, PST_NOT_STARTED);
+		pst_arbiter_gate_gone(gate, PST_NOT_STARTED);
 		return;
 	}
+	if (gate->role == PST_GATE_SUCCESSOR)
+		pst_child_limit_start(&gate->child, SUCCESSOR_START_MS);
 	pst_gate_send_settings(gate);
 	pst_gate_send_listeners(gate);
-	if (arbiter->access_log >= 0)
-		pst_channel_send_fd(gate->child.channel, arbiter->access_log, "ACCESS_LOG", NULL);
+	if (generation->access_log >= 0)
+		pst_channel_send_fd(
+		    gate->child.channel, generation->access_log, "ACCESS_LOG", NULL);
 	pst_channel_send(gate->child.channel, "START", NULL);
 	pst_gate_watch(gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
-		announce_crew(gate, crew);
+		if (pst_gate_has(gate, crew))
+			announce_crew(gate, crew);
+}
+
+void
+pst_gate_leave(struct pst_gate *gate)
+{
+	struct pst_child *child = &gate->child;
+
+	pst_gate_set_role(gate, PST_GATE_LEAVING);
+	switch (child->slot.state) {
+	case PST_SLOT_BACKOFF:
+		pst_child_give_up(child);
+		pst_gate_set_role(gate, PST_GATE_GONE);
+		break;
+	case PST_SLOT_EMPTY: pst_gate_set_role(gate, PST_GATE_GONE); break;
+	case PST_SLOT_STARTING: pst_child_end(child, SIGTERM, PST_CHILD_GRACE); break;
+	case PST_SLOT_USABLE:
+		pst_child_drain(child, pst_arbiter_grace(gate->arbiter) + MARGIN_MS);
+		break;
+	default: break; /* it is on its way out */
+	}
+}
+
+/* What it had begun with WORKER is over, and what it thought of it was lost with it. */
+static void
+forget(struct pst_gate *gate, struct pst_worker *worker)
+{
+	bool was_busy = worker->busy & gate->bit;
+
+	worker->told &= ~gate->bit;
+	worker->usable &= ~gate->bit;
+	worker->busy &= ~gate->bit;
+	worker->paged &= ~gate->bit;
+	if (was_busy && !worker->busy)
+		pst_worker_drained(worker);
+	if (worker->told & gate->arbiter->gate->bit)
+		share_page(gate->arbiter->gate, worker);
+	if (worker->child.slot.state == PST_SLOT_USABLE && decides(gate, worker->crew))
+		pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
+}
+
+void
+pst_gate_reaped(struct pst_gate *gate)
+{
+	struct pst_crew *crew;
+	struct pst_worker *worker;
+
+	pst_child_reaped(&gate->child);
+	TAILQ_FOREACH (crew, &gate->arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			if (worker->told & gate->bit)
+				forget(gate, worker);
 }

@@ -50,7 +50,7 @@ send_routes(struct pst_channel *channel, const struct pst_conf *conf)
 void
 pst_gate_send_settings(struct pst_gate *gate)
 {
-	const struct pst_generation *generation = gate->arbiter->generation;
+	const struct pst_generation *generation = gate->generation;
 	struct pst_channel *channel = gate->child.channel;
 
 	send_scope(channel, generation->conf, PST_SCOPE_TOP, NULL);
@@ -65,9 +65,9 @@ pst_gate_send_settings(struct pst_gate *gate)
 void
 pst_gate_send_listeners(struct pst_gate *gate)
 {
-	const struct pst_listeners *listeners = &gate->arbiter->listeners;
+	const struct pst_listeners *listeners = &gate->generation->listeners;
 
 	for (size_t i = 0; i < listeners->count; i++)
-		pst_channel_send_fd(gate->child.channel, listeners->list[i].fd, "LISTEN",
-		    listeners->list[i].name, NULL);
+		pst_channel_send_fd(gate->child.channel, listeners->list[i]->fd, "LISTEN",
+		    listeners->list[i]->name, NULL);
 }

@@ -24,6 +24,7 @@ struct opening {
 	int backlog;
 	mode_t umask;
 	const struct pst_identity *identity;
+	int tries; /* for an address that is in use, after the first */
 };
 
 /* ---- names ---- */
@@ -268,7 +269,7 @@ open_patiently(struct pst_listener *listener, const struct opening *opening)
 	for (int tries = 0;; tries++) {
 		hint = NULL;
 		error = open_one(listener, opening, &hint);
-		if (error != EADDRINUSE || tries == RETRY_TIMES)
+		if (error != EADDRINUSE || tries == opening->tries)
 			break;
 		if (tries == 0)
 			pst_log_warning("%s is in use; trying again for %d seconds", listener->name,
@@ -298,27 +299,117 @@ systemd_count(void)
 	return n > 0 && n < 1024 ? (size_t)n : 0;
 }
 
+/* One more, not open yet, at the end of LISTENERS, which has room. */
+static struct pst_listener *
+add_listener(struct pst_listeners *listeners, const struct pst_address *address)
+{
+	struct pst_listener *listener = calloc(1, sizeof(*listener));
+
+	if (!listener)
+		return NULL;
+	listener->holders = 1;
+	listener->fd = -1;
+	listener->address = *address;
+	listeners->list[listeners->count++] = listener;
+	return listener;
+}
+
+static bool
+same_address(const struct pst_address *a, const struct pst_address *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	switch (a->kind) {
+	case PST_ADDRESS_INET:
+		return strcmp(a->host, b->host) == 0 && strcmp(a->port, b->port) == 0;
+	case PST_ADDRESS_UNIX: return strcmp(a->path, b->path) == 0;
+	case PST_ADDRESS_FD: return a->fd == b->fd;
+	}
+	return false;
+}
+
+static bool
+has(const struct pst_listeners *listeners, const struct pst_listener *listener)
+{
+	for (size_t i = 0; i < listeners->count; i++)
+		if (listeners->list[i] == listener)
+			return true;
+	return false;
+}
+
+/* The one of PRESENT, which may be NULL, that is for ADDRESS and is not in LISTENERS yet. */
+static struct pst_listener *
+find_present(const struct pst_listeners *present, const struct pst_listeners *listeners,
+    const struct pst_address *address)
+{
+	for (size_t i = 0; present && i < present->count; i++)
+		if (same_address(&present->list[i]->address, address) &&
+		    !has(listeners, present->list[i]))
+			return present->list[i];
+	return NULL;
+}
+
 static void
-set_wishes(struct pst_listeners *listeners, const struct pst_conf *conf, size_t handed_over)
+share(struct pst_listeners *listeners, struct pst_listener *listener)
+{
+	listener->holders++;
+	listeners->list[listeners->count++] = listener;
+}
+
+/* Wish I: --bind, or what systemd handed over. */
+static void
+get_wish(struct pst_address *address, const struct pst_conf *conf, bool handed_over, size_t i)
 {
 	const char *why;
 
-	for (size_t i = 0; i < listeners->count; i++) {
-		struct pst_listener *listener = &listeners->list[i];
-
-		listener->fd = -1;
-		if (handed_over) {
-			listener->address.kind = PST_ADDRESS_FD;
-			listener->address.fd = FIRST_SYSTEMD_FD + (int)i;
-		} else {
-			/* It was checked when it was set. */
-			(void)pst_address_parse(
-			    &listener->address, pst_conf_item(conf, PST_OPT_BIND, i), &why);
-		}
+	memset(address, 0, sizeof(*address));
+	if (handed_over) {
+		address->kind = PST_ADDRESS_FD;
+		address->fd = FIRST_SYSTEMD_FD + (int)i;
+	} else {
+		/* It was checked when it was set. */
+		(void)pst_address_parse(address, pst_conf_item(conf, PST_OPT_BIND, i), &why);
 	}
-	unsetenv("LISTEN_PID");
-	unsetenv("LISTEN_FDS");
-	unsetenv("LISTEN_FDNAMES");
+}
+
+static enum pst_listeners_result
+open_wish(struct pst_listeners *listeners, const struct pst_address *wish,
+    const struct opening *opening, const struct pst_listeners *present)
+{
+	struct pst_listener *listener = find_present(present, listeners, wish);
+
+	if (listener) {
+		share(listeners, listener);
+		(void)listen(listener->fd, opening->backlog);
+		return PST_LISTENERS_OPEN;
+	}
+	listener = add_listener(listeners, wish);
+	if (listener)
+		return open_patiently(listener, opening);
+	pst_log_critical("cannot listen: out of memory");
+	return PST_LISTENERS_FAILED;
+}
+
+static enum pst_listeners_result
+open_all(struct pst_listeners *listeners, const struct pst_conf *conf, size_t count,
+    const struct opening *opening, const struct pst_listeners *present)
+{
+	enum pst_listeners_result result = PST_LISTENERS_OPEN;
+	struct pst_address wish;
+
+	listeners->count = 0;
+	listeners->list = calloc(count, sizeof(struct pst_listener *));
+	if (!listeners->list) {
+		pst_log_critical("cannot listen: out of memory");
+		return PST_LISTENERS_FAILED;
+	}
+	for (size_t i = 0; i < count && result == PST_LISTENERS_OPEN; i++) {
+		get_wish(&wish, conf, listeners->handed_over, i);
+		result = open_wish(listeners, &wish, opening, present);
+	}
+	if (result != PST_LISTENERS_OPEN)
+		pst_listeners_close(listeners);
+	return result;
 }
 
 enum pst_listeners_result
@@ -330,44 +421,67 @@ pst_listeners_open(struct pst_listeners *listeners, const struct pst_conf *conf,
 	    .backlog = (int)pst_conf_number(conf, PST_OPT_BACKLOG),
 	    .umask = (mode_t)pst_conf_umask(conf),
 	    .identity = identity,
+	    .tries = RETRY_TIMES,
 	};
 
-	listeners->count = handed_over ? handed_over : pst_conf_count(conf, PST_OPT_BIND);
-	listeners->list = calloc(listeners->count, sizeof(*listeners->list));
-	if (!listeners->list) {
-		pst_log_critical("cannot listen: out of memory");
-		return PST_LISTENERS_FAILED;
-	}
-	set_wishes(listeners, conf, handed_over);
-	for (size_t i = 0; i < listeners->count; i++) {
-		enum pst_listeners_result result = open_patiently(&listeners->list[i], &opening);
+	listeners->handed_over = handed_over > 0;
+	unsetenv("LISTEN_PID");
+	unsetenv("LISTEN_FDS");
+	unsetenv("LISTEN_FDNAMES");
+	return open_all(listeners, conf,
+	    handed_over ? handed_over : pst_conf_count(conf, PST_OPT_BIND), &opening, NULL);
+}
 
-		if (result != PST_LISTENERS_OPEN) {
-			pst_listeners_close(listeners);
-			return result;
-		}
-	}
-	return PST_LISTENERS_OPEN;
+int
+pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_conf *conf,
+    const struct pst_identity *identity, const struct pst_listeners *present)
+{
+	struct opening opening = {
+	    .backlog = (int)pst_conf_number(conf, PST_OPT_BACKLOG),
+	    .umask = (mode_t)pst_conf_umask(conf),
+	    .identity = identity,
+	};
+	size_t count = present->handed_over ? present->count : pst_conf_count(conf, PST_OPT_BIND);
+
+	listeners->handed_over = present->handed_over;
+	return open_all(listeners, conf, count, &opening, present) == PST_LISTENERS_OPEN ? 0 : -1;
+}
+
+static void
+release(struct pst_listener *listener)
+{
+	const char *path = listener->address.path;
+	struct stat status;
+
+	if (--listener->holders > 0)
+		return;
+	if (listener->fd >= 0 && listener->ino && lstat(path, &status) == 0 &&
+	    status.st_dev == listener->dev && status.st_ino == listener->ino)
+		unlink(path);
+	if (listener->fd >= 0)
+		close(listener->fd);
+	free(listener);
 }
 
 void
 pst_listeners_close(struct pst_listeners *listeners)
 {
-	for (size_t i = 0; i < listeners->count; i++) {
-		struct pst_listener *listener = &listeners->list[i];
-		const char *path = listener->address.path;
-		struct stat status;
-
-		if (listener->fd < 0)
-			continue;
-		if (listener->ino && lstat(path, &status) == 0 && status.st_dev == listener->dev &&
-		    status.st_ino == listener->ino)
-			unlink(path);
-		close(listener->fd);
-	}
+	for (size_t i = 0; i < listeners->count; i++)
+		release(listeners->list[i]);
 	free(listeners->list);
 	listeners->list = NULL;
 	listeners->count = 0;
+}
+
+bool
+pst_listeners_same(const struct pst_listeners *a, const struct pst_listeners *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (a->list[i] != b->list[i])
+			return false;
+	return true;
 }
 
 void

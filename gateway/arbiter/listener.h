@@ -1,6 +1,6 @@
 /*
  * Client listeners. They outlive every child: a gateway that is started again finds the
- * connections that waited meanwhile.
+ * connections that waited meanwhile. Those that two configurations have in common are shared.
  */
 #ifndef PST_ARBITER_LISTENER_H
 #define PST_ARBITER_LISTENER_H
@@ -9,12 +9,14 @@
 #include "gateway/arbiter/identity.h"
 #include "gateway/conf.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
 struct pst_listener {
+	unsigned holders; /* how many lists it is in */
 	struct pst_address address;
 	int fd; /* listening, non-blocking, close-on-exec */
 	char name[300]; /* 127.0.0.1:8000, [::1]:8000, unix:/path: where it really listens */
@@ -24,7 +26,8 @@ struct pst_listener {
 
 struct pst_listeners {
 	size_t count;
-	struct pst_listener *list;
+	struct pst_listener **list;
+	bool handed_over; /* they are systemd's, whatever --bind says */
 };
 
 enum pst_listeners_result {
@@ -41,14 +44,24 @@ enum pst_listeners_result pst_listeners_open(struct pst_listeners *listeners,
     const struct pst_conf *conf, const struct pst_identity *identity);
 
 /*
+ * The same while PRESENT is open: what is open there is shared, and nothing is tried twice. 0, or
+ * -1 after a line was logged.
+ */
+int pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_conf *conf,
+    const struct pst_identity *identity, const struct pst_listeners *present);
+
+/*
  * Remove the unix socket at PATH, which is ADDRESS, if nobody answers on it: 0, also when there is
  * nothing, or an errno and maybe more words in HINT.
  */
 int pst_listener_remove_stale(
     const char *path, const struct sockaddr_un *address, const char **hint);
 
-/* Close all, and remove the unix sockets that this process made. */
+/* Let go of all: what no other list has is closed, and if it is a unix socket of ours removed. */
 void pst_listeners_close(struct pst_listeners *listeners);
+
+/* Both have the same ones. */
+bool pst_listeners_same(const struct pst_listeners *a, const struct pst_listeners *b);
 
 /* How people are told of it: http://127.0.0.1:8000, or unix:/path. */
 void pst_listener_url(const struct pst_listener *listener, char *url, size_t size);

@@ -1,5 +1,6 @@
 /*
- * What the operator asks for while it serves: other log files, or that it leaves the terminal.
+ * What the operator asks for while it serves: other log files, or that it leaves the terminal; and
+ * what a reload means for the arbiter itself.
  */
 #include "gateway/arbiter/daemon.h"
 #include "gateway/arbiter/logfile.h"
@@ -28,23 +29,36 @@ reopen(const struct pst_arbiter *arbiter, enum pst_option_id id)
 	return fd;
 }
 
+/* From now on all gateways' fds 1 and 2, and our own log, are FD, which is taken over. */
+static void
+replace_error_log(const struct pst_arbiter *arbiter, int fd)
+{
+	const struct pst_gate *gate;
+
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		if (gate->child.channel)
+			pst_channel_send_fd(gate->child.channel, fd, "ERROR_LOG", NULL);
+	pst_log_reopen(fd);
+}
+
 void
 pst_arbiter_reopen_logs(struct pst_arbiter *arbiter)
 {
-	struct pst_channel *gate = arbiter->gate.child.channel;
+	struct pst_generation *generation = arbiter->generation;
+	const struct pst_gate *gate;
 	int error_log = reopen(arbiter, PST_OPT_ERROR_LOGFILE);
 	int access_log = reopen(arbiter, PST_OPT_ACCESS_LOGFILE);
 
-	if (error_log >= 0 && gate)
-		pst_channel_send_fd(gate, error_log, "ERROR_LOG", NULL);
 	if (error_log >= 0)
-		pst_log_reopen(error_log);
+		replace_error_log(arbiter, error_log);
 	if (access_log < 0)
 		return;
-	if (gate)
-		pst_channel_send_fd(gate, access_log, "ACCESS_LOG", NULL);
-	/* Its number is the caller's, and what the next gateway is given. */
-	dup3(access_log, arbiter->access_log, O_CLOEXEC);
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		if (gate->child.channel &&
+		    pst_conf_same(gate->generation->conf, generation->conf, PST_OPT_ACCESS_LOGFILE))
+			pst_channel_send_fd(gate->child.channel, access_log, "ACCESS_LOG", NULL);
+	/* It is what the next gateway is given. */
+	dup3(access_log, generation->access_log, O_CLOEXEC);
 	close(access_log);
 }
 
@@ -55,7 +69,7 @@ void
 pst_arbiter_detach(struct pst_arbiter *arbiter)
 {
 	const struct pst_conf *conf = arbiter->generation->conf;
-	struct pst_channel *gate = arbiter->gate.child.channel;
+	struct pst_channel *gate = arbiter->gate->child.channel;
 
 	if (arbiter->daemon < 0)
 		return;
@@ -67,7 +81,57 @@ pst_arbiter_detach(struct pst_arbiter *arbiter)
 			pst_log_warning("descriptor %d stays open: %s", fd, strerror(errno));
 	if (gate && !pst_logfile_is_file(conf, PST_OPT_ERROR_LOGFILE))
 		pst_channel_send_fd(gate, arbiter->null, "ERROR_LOG", NULL);
-	if (gate && arbiter->access_log == STDOUT_FILENO)
-		pst_channel_send_fd(gate, arbiter->null, "ACCESS_LOG", NULL);
+	if (arbiter->generation->access_log >= 0 &&
+	    !pst_logfile_is_file(conf, PST_OPT_ACCESS_LOGFILE)) {
+		dup3(arbiter->null, arbiter->generation->access_log, O_CLOEXEC);
+		if (gate)
+			pst_channel_send_fd(gate, arbiter->null, "ACCESS_LOG", NULL);
+	}
 	pst_daemon_tell(&arbiter->daemon, PST_EXIT_OK);
+}
+
+/* ---- another configuration ---- */
+
+static void
+set_error_log(struct pst_arbiter *arbiter)
+{
+	const struct pst_conf *conf = arbiter->generation->conf;
+	int fd = pst_logfile_is_file(conf, PST_OPT_ERROR_LOGFILE)
+		     ? pst_logfile_open(conf, PST_OPT_ERROR_LOGFILE)
+		     : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+
+	if (fd >= 0)
+		replace_error_log(arbiter, fd);
+	else
+		pst_log_error("--error-logfile: cannot open %.200s: %s; what is logged goes on to "
+			      "where it went",
+		    pst_conf_text(conf, PST_OPT_ERROR_LOGFILE), strerror(errno));
+}
+
+/* What a process is once and for all. */
+static void
+warn_of_fixed(const struct pst_conf *old, const struct pst_conf *new)
+{
+	static const enum pst_option_id fixed[] = {PST_OPT_USER, PST_OPT_GROUP, PST_OPT_INITGROUPS,
+	    PST_OPT_PID, PST_OPT_DAEMON, PST_OPT_CONTROL_SOCKET, PST_OPT_NO_CONTROL_SOCKET};
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (!pst_conf_same(old, new, fixed[i]))
+			pst_log_warning("--%s is another now, which for penstock itself and its "
+					"gateway takes a restart",
+			    pst_options[fixed[i]].name);
+}
+
+void
+pst_operate_settings(struct pst_arbiter *arbiter, const struct pst_conf *old)
+{
+	const struct pst_conf *conf = arbiter->generation->conf;
+	enum pst_log_level level;
+
+	if (!arbiter->log_level && !pst_conf_same(old, conf, PST_OPT_LOG_LEVEL) &&
+	    pst_log_level_parse(pst_conf_text(conf, PST_OPT_LOG_LEVEL), &level))
+		pst_log_set_level(level);
+	if (!pst_conf_same(old, conf, PST_OPT_ERROR_LOGFILE))
+		set_error_log(arbiter);
+	warn_of_fixed(old, conf);
 }

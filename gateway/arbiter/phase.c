@@ -3,6 +3,7 @@
  * all ends.
  */
 #include "gateway/arbiter/clock.h"
+#include "gateway/arbiter/ctl.h"
 #include "gateway/arbiter/state.h"
 #include "gateway/arbiter/turnover.h"
 #include "gateway/log.h"
@@ -12,8 +13,6 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-/* What the gateway gets on top of --graceful-timeout, which it keeps itself. */
-#define GATEWAY_MARGIN_MS 2000
 /* Workers are idle when they are asked: what they get to clean up. */
 #define WORKER_DRAIN_MS 5000
 /* A process that died so soon by a signal was never going to work. */
@@ -41,12 +40,21 @@ has_worker(const struct pst_arbiter *arbiter)
 	return false;
 }
 
+static bool
+has_gate(const struct pst_arbiter *arbiter)
+{
+	const struct pst_gate *gate;
+
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		if (pst_slot_has_process(&gate->child.slot))
+			return true;
+	return false;
+}
+
 static void
 stop_when_empty(struct pst_arbiter *arbiter)
 {
-	if (arbiter->phase < PST_PHASE_RETIRING || pst_slot_has_process(&arbiter->gate.child.slot))
-		return;
-	if (has_worker(arbiter))
+	if (arbiter->phase < PST_PHASE_RETIRING || has_gate(arbiter) || has_worker(arbiter))
 		return;
 	arbiter->finished = true;
 	event_base_loopbreak(arbiter->base);
@@ -72,12 +80,14 @@ end_child(struct pst_child *child, int number)
 void
 pst_arbiter_end(struct pst_arbiter *arbiter, int number)
 {
+	struct pst_gate *gate;
 	struct pst_crew *crew;
 	struct pst_worker *worker;
 
 	if (arbiter->phase != PST_PHASE_ENDING)
 		enter_phase(arbiter, PST_PHASE_ENDING);
-	end_child(&arbiter->gate.child, number);
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		end_child(&gate->child, number);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
 			end_child(&worker->child, number);
@@ -130,24 +140,47 @@ pst_arbiter_grace(const struct pst_arbiter *arbiter)
 	return (unsigned)(seconds > 86400 ? 86400 : seconds) * 1000;
 }
 
+static void
+drain(struct pst_arbiter *arbiter)
+{
+	struct pst_gate *gate = arbiter->gate;
+
+	enter_phase(arbiter, PST_PHASE_DRAINING);
+	give_up_slot(&gate->child);
+	if (pst_slot_is_wanted(&gate->child.slot))
+		pst_gate_leave(gate);
+	else if (!has_gate(arbiter))
+		retire(arbiter);
+}
+
+static void
+on_delay(evutil_socket_t fd, short what, void *arg)
+{
+	struct pst_arbiter *arbiter = arg;
+
+	(void)fd;
+	(void)what;
+	if (arbiter->phase == PST_PHASE_LINGERING)
+		drain(arbiter);
+}
+
 void
 pst_arbiter_drain(struct pst_arbiter *arbiter)
 {
-	struct pst_child *gate = &arbiter->gate.child;
-	unsigned grace = pst_arbiter_grace(arbiter);
+	unsigned long delay = pst_conf_number(arbiter->generation->conf, PST_OPT_DRAIN_DELAY);
+	struct timeval wait = {.tv_sec = (time_t)(delay > 86400 ? 86400 : delay)};
 	struct pst_crew *crew;
 	struct pst_worker *worker;
 
-	enter_phase(arbiter, PST_PHASE_DRAINING);
+	enter_phase(arbiter, PST_PHASE_LINGERING);
+	pst_reload_stop(arbiter);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
 			if (worker->role == PST_WORKER_HEIR)
 				pst_worker_leave(worker);
-	give_up_slot(gate);
-	if (pst_slot_is_wanted(&gate->slot))
-		pst_child_drain(gate, grace + GATEWAY_MARGIN_MS);
-	else if (!pst_slot_has_process(&gate->slot))
-		retire(arbiter);
+	if (delay == 0 ||
+	    event_base_once(arbiter->base, -1, EV_TIMEOUT, on_delay, arbiter, &wait) < 0)
+		drain(arbiter);
 }
 
 /* ---- what children do ---- */
@@ -181,43 +214,96 @@ retry(struct pst_child *child, const char *name, long pid, int wait_status)
 	pst_child_retry_later(child, delay);
 }
 
-void
-pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status)
+/* It has no process any more. */
+static void
+empty_slot(struct pst_child *child)
 {
-	struct pst_child *child = &arbiter->gate.child;
-	struct pst_crew *crew;
-	struct pst_worker *worker;
-	long pid = child->pid;
-	char words[128];
-	int code;
+	if (child->slot.state != PST_SLOT_EMPTY)
+		pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
+}
 
-	pst_child_reaped(child);
-	pst_ctl_gate_gone(arbiter);
-	TAILQ_FOREACH (crew, &arbiter->crews, link)
-		TAILQ_FOREACH (worker, &crew->workers, link)
-			pst_worker_drained(worker);
+/* All ends: once the last gateway has left it is the workers' turn. */
+static void
+gate_left_at_end(struct pst_gate *gate, long pid, int wait_status)
+{
+	struct pst_arbiter *arbiter = gate->arbiter;
+	char words[128];
+
 	pst_child_describe(wait_status, words, sizeof(words));
-	if (arbiter->phase >= PST_PHASE_DRAINING) {
-		if (child->slot.state == PST_SLOT_DRAINING && wait_status != 0)
-			pst_log_error(
-			    "gateway (pid %ld) %s while it finished requests", pid, words);
-		if (child->slot.state != PST_SLOT_EMPTY)
-			pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
-		if (arbiter->phase == PST_PHASE_DRAINING)
-			retire(arbiter);
-		stop_when_empty(arbiter);
+	if (gate->child.slot.state == PST_SLOT_DRAINING && wait_status != 0)
+		pst_log_error("gateway (pid %ld) %s while it finished requests", pid, words);
+	empty_slot(&gate->child);
+	if (arbiter->phase == PST_PHASE_DRAINING && !has_gate(arbiter))
+		retire(arbiter);
+	stop_when_empty(arbiter);
+}
+
+/* Another one had taken over, or it was not wanted any more. */
+static void
+gate_left(struct pst_gate *gate, long pid, int wait_status)
+{
+	char words[128];
+
+	pst_child_describe(wait_status, words, sizeof(words));
+	if (gate->child.slot.state == PST_SLOT_DRAINING && wait_status != 0)
+		pst_log_error("the old gateway (pid %ld) %s before it had finished its requests: "
+			      "those are lost",
+		    pid, words);
+	else
+		pst_log_info("the old gateway (pid %ld) has left: it %s", pid, words);
+	empty_slot(&gate->child);
+	pst_gate_set_role(gate, PST_GATE_GONE);
+	pst_crews_release(gate->arbiter);
+}
+
+static void
+successor_failed(struct pst_gate *gate, long pid, int wait_status)
+{
+	char words[128], why[256];
+
+	pst_child_describe(wait_status, words, sizeof(words));
+	snprintf(
+	    why, sizeof(why), "the new gateway (pid %ld) %s before it could take over", pid, words);
+	pst_log_error("%s", why);
+	empty_slot(&gate->child);
+	pst_reload_fail(gate->arbiter, why);
+}
+
+static void
+gate_failed(struct pst_gate *gate, long pid, int wait_status)
+{
+	struct pst_child *child = &gate->child;
+	int code = start_failure(child, wait_status);
+	char words[128];
+
+	if (gate->was_usable || code < 0) {
+		retry(child, "gateway", pid, wait_status);
 		return;
 	}
-	code = start_failure(child, wait_status);
-	if (!arbiter->gate.was_usable && code >= 0) {
-		pst_log_critical(
-		    "the gateway (pid %ld) %s before it could serve: giving up", pid, words);
-		if (pst_slot_has_process(&child->slot))
-			pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
-		fail(arbiter, code == PST_EXIT_USAGE ? PST_EXIT_USAGE : PST_EXIT_FAILED);
+	pst_child_describe(wait_status, words, sizeof(words));
+	pst_log_critical("the gateway (pid %ld) %s before it could serve: giving up", pid, words);
+	empty_slot(child);
+	fail(gate->arbiter, code == PST_EXIT_USAGE ? PST_EXIT_USAGE : PST_EXIT_FAILED);
+}
+
+void
+pst_arbiter_gate_gone(struct pst_gate *gate, int wait_status)
+{
+	long pid = gate->child.pid;
+
+	pst_gate_reaped(gate);
+	if (gate == gate->arbiter->gate)
+		pst_ctl_gate_gone(gate->arbiter);
+	if (gate->arbiter->phase >= PST_PHASE_DRAINING) {
+		gate_left_at_end(gate, pid, wait_status);
 		return;
 	}
-	retry(child, "gateway", pid, wait_status);
+	switch (gate->role) {
+	case PST_GATE_SUCCESSOR: successor_failed(gate, pid, wait_status); break;
+	case PST_GATE_SERVING: gate_failed(gate, pid, wait_status); break;
+	case PST_GATE_LEAVING: gate_left(gate, pid, wait_status); break;
+	case PST_GATE_GONE: assert(!"a gateway that is gone has no process");
+	}
 }
 
 static void
@@ -242,8 +328,7 @@ give_up_start(
 		pst_log_critical("worker %s (pid %ld) for '%s' %s before it was ready: what it "
 				 "printed above should say why; giving up",
 		    worker->id, pid, app, words);
-	if (pst_slot_has_process(&worker->child.slot))
-		pst_slot_enter(&worker->child.slot, PST_SLOT_EMPTY, pst_clock_ms());
+	empty_slot(&worker->child);
 	fail(arbiter, status);
 }
 
@@ -261,10 +346,27 @@ worker_left(struct pst_worker *worker, long pid, int wait_status)
 		    worker->id, pid, words);
 	else
 		pst_log_info("worker %s (pid %ld) has left: it %s", worker->id, pid, words);
-	if (child->slot.state != PST_SLOT_EMPTY)
-		pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
+	empty_slot(child);
 	pst_worker_set_role(worker, PST_WORKER_GONE);
 	pst_turnover_next(worker->crew);
+}
+
+/* A worker of a pool that a reload brings. */
+static void
+newcomer_failed(struct pst_worker *worker, long pid, int wait_status)
+{
+	char words[128], why[384];
+
+	pst_child_describe(wait_status, words, sizeof(words));
+	if (pid)
+		pst_log_error("worker %s (pid %ld) of the new pool %s %s before that pool could "
+			      "serve: what it printed above should say why",
+		    worker->id, pid, pst_crew_name(worker->crew), words);
+	snprintf(why, sizeof(why),
+	    "worker %s of the new pool %s %s (what it printed is in the error log)", worker->id,
+	    pst_crew_name(worker->crew), words);
+	empty_slot(&worker->child);
+	pst_reload_fail(worker->crew->arbiter, why);
 }
 
 void
@@ -275,10 +377,9 @@ pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, 
 	int code;
 
 	pst_worker_reaped(worker);
-	pst_gate_withdraw(&arbiter->gate, worker);
+	pst_gates_withdraw(worker);
 	if (arbiter->phase >= PST_PHASE_RETIRING) {
-		if (child->slot.state != PST_SLOT_EMPTY)
-			pst_slot_enter(&child->slot, PST_SLOT_EMPTY, pst_clock_ms());
+		empty_slot(child);
 		stop_when_empty(arbiter);
 		return;
 	}
@@ -288,6 +389,10 @@ pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, 
 	}
 	if (worker->role == PST_WORKER_HEIR) {
 		pst_turnover_failed(worker, pid, wait_status);
+		return;
+	}
+	if (pst_reload_brings(worker->crew)) {
+		newcomer_failed(worker, pid, wait_status);
 		return;
 	}
 	/* Whoever comes next is fresh; what a reload brings is not the holder's to try. */
@@ -308,13 +413,13 @@ pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, 
 void
 pst_arbiter_log_addresses(const struct pst_arbiter *arbiter, const char *before, const char *after)
 {
-	const struct pst_listeners *listeners = &arbiter->listeners;
+	const struct pst_listeners *listeners = &arbiter->generation->listeners;
 	char text[2048], url[400];
 	size_t used = 0;
 
 	text[0] = '\0';
 	for (size_t i = 0; i < listeners->count && used + sizeof(url) < sizeof(text); i++) {
-		pst_listener_url(&listeners->list[i], url, sizeof(url));
+		pst_listener_url(listeners->list[i], url, sizeof(url));
 		used +=
 		    (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? "," : "", url);
 	}
@@ -332,16 +437,31 @@ every_crew_was_usable(const struct pst_arbiter *arbiter)
 	return true;
 }
 
+/* At the start: all can be served once the gateway is ready and each crew has a usable worker. */
+static void
+serve_if_complete(struct pst_arbiter *arbiter)
+{
+	if (arbiter->phase != PST_PHASE_STARTING || !arbiter->gate->was_usable ||
+	    !every_crew_was_usable(arbiter))
+		return;
+	enter_phase(arbiter, PST_PHASE_SERVING);
+	pst_arbiter_log_addresses(arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
+	pst_arbiter_detach(arbiter);
+}
+
+void
+pst_arbiter_gate_usable(struct pst_gate *gate)
+{
+	serve_if_complete(gate->arbiter);
+	pst_reload_go_on(gate->arbiter);
+}
+
 void
 pst_arbiter_worker_usable(struct pst_arbiter *arbiter, struct pst_worker *worker)
 {
 	pst_log_info("worker %s ready (pid %ld)", worker->id, (long)worker->child.pid);
 	worker->crew->was_usable = true;
-	if (arbiter->phase == PST_PHASE_STARTING && every_crew_was_usable(arbiter)) {
-		enter_phase(arbiter, PST_PHASE_SERVING);
-		pst_arbiter_log_addresses(arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
-		pst_arbiter_detach(arbiter);
-	}
+	serve_if_complete(arbiter);
 	pst_turnover_age(worker);
 	pst_weigh_new(worker);
 	if (worker->role == PST_WORKER_HEIR)

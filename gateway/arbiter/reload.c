@@ -1,52 +1,67 @@
 #include "gateway/arbiter/reload.h"
 
 #include "gateway/arbiter/clock.h"
+#include "gateway/arbiter/ctl.h"
 #include "gateway/arbiter/state.h"
 #include "gateway/arbiter/turnover.h"
 #include "gateway/log.h"
 
+#include <assert.h>
 #include <stdio.h>
+#include <unistd.h>
 
-void
-pst_reload_begin(struct pst_arbiter *arbiter)
+/* ---- state ---- */
+
+static void
+enter(struct pst_reload *reload, enum pst_reload_step step)
 {
-	struct pst_reload *reload = &arbiter->reload;
-	struct pst_crew *crew;
+	static const unsigned next[] = {
+	    [PST_RELOAD_OFF] = 1u << PST_RELOAD_WORKERS,
+	    [PST_RELOAD_WORKERS] = 1u << PST_RELOAD_GATEWAY | 1u << PST_RELOAD_OFF,
+	    [PST_RELOAD_GATEWAY] = 1u << PST_RELOAD_OFF,
+	};
 
-	if (!reload->begun) {
-		reload->begun = pst_clock_ms();
-		reload->replaced = 0;
-	}
-	TAILQ_FOREACH (crew, &arbiter->crews, link) {
-		pst_crew_rouse(crew);
-		pst_turnover_reload(crew);
-	}
-	pst_reload_go_on(arbiter);
+	assert(next[reload->step] & (1u << step));
+	reload->step = step;
+}
+
+bool
+pst_reload_brings(const struct pst_crew *crew)
+{
+	const struct pst_reload *reload = &crew->arbiter->reload;
+
+	return reload->step != PST_RELOAD_OFF && crew->since == reload->next->number;
 }
 
 void
 pst_reload_count(struct pst_arbiter *arbiter)
 {
-	if (arbiter->reload.begun)
+	if (arbiter->reload.step != PST_RELOAD_OFF)
 		arbiter->reload.replaced++;
 }
 
-void
-pst_reload_go_on(struct pst_arbiter *arbiter)
+/* ---- the end that leaves what serves ---- */
+
+/* What was begun for the next generation goes, in the order in which it depends on each other. */
+static void
+abandon(struct pst_arbiter *arbiter)
 {
 	struct pst_reload *reload = &arbiter->reload;
-	const struct pst_crew *crew;
-	int64_t ms = pst_clock_ms() - reload->begun;
+	struct pst_crew *crew;
 
-	if (!reload->begun || arbiter->phase != PST_PHASE_SERVING)
-		return;
-	TAILQ_FOREACH (crew, &arbiter->crews, link)
-		if (!pst_turnover_is_done(crew))
-			return;
-	reload->begun = 0;
-	pst_log_info("reload done: %u worker%s replaced in %d.%d s", reload->replaced,
-	    reload->replaced == 1 ? "" : "s", (int)(ms / 1000), (int)(ms % 1000 / 100));
-	pst_ctl_reload_over(arbiter, NULL);
+	TAILQ_FOREACH (crew, &arbiter->crews, link) {
+		crew->next = NULL;
+		if (crew->until == reload->next->number)
+			crew->until = PST_CREW_STAYS;
+		else if (crew->since == reload->next->number)
+			crew->until = crew->since + 1;
+	}
+	if (reload->successor)
+		pst_gate_leave(reload->successor);
+	reload->successor = NULL;
+	pst_crews_release(arbiter);
+	pst_generation_release(&reload->next);
+	enter(reload, PST_RELOAD_OFF);
 }
 
 void
@@ -57,15 +72,316 @@ pst_reload_fail(struct pst_arbiter *arbiter, const char *why)
 	char text[1024];
 	unsigned old = 0;
 
-	if (!reload->begun)
+	if (reload->step == PST_RELOAD_OFF)
 		return;
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		old += pst_turnover_stop(crew);
 	pst_log_error("reload failed: %u worker%s of the new version serve, %u of the old one "
 		      "serve on; mend what is said above and send HUP again",
 	    reload->replaced, reload->replaced == 1 ? "" : "s", old);
-	reload->begun = 0;
 	snprintf(text, sizeof(text), "%s; %u worker%s of the new version serve, %u of the old one",
 	    why, reload->replaced, reload->replaced == 1 ? "" : "s", old);
+	abandon(arbiter);
 	pst_ctl_reload_over(arbiter, text);
+}
+
+void
+pst_reload_stop(struct pst_arbiter *arbiter)
+{
+	if (arbiter->reload.step == PST_RELOAD_OFF)
+		return;
+	abandon(arbiter);
+	pst_ctl_reload_over(arbiter, "all ends");
+}
+
+/* ---- the end that replaces it ---- */
+
+/* Its --workers is another now: TTIN and TTOU are forgotten. */
+static void
+resize(struct pst_crew *crew)
+{
+	unsigned long wanted = pst_conf_number(crew->scope->conf, PST_OPT_WORKERS);
+
+	for (unsigned long size = pst_crew_size(crew); size < wanted; size++)
+		pst_crew_more(crew);
+	for (unsigned long size = pst_crew_size(crew); size > wanted; size--)
+		pst_crew_less(crew);
+}
+
+static void
+commit_crew(struct pst_crew *crew, struct pst_generation *next)
+{
+	bool resized;
+
+	if (!crew->next)
+		return;
+	resized = !pst_conf_same(crew->scope->conf, crew->next->conf, PST_OPT_WORKERS);
+	pst_crew_adopt(crew, next, crew->next);
+	if (resized)
+		resize(crew);
+}
+
+static void
+commit_gateway(struct pst_arbiter *arbiter, struct pst_generation *next)
+{
+	struct pst_reload *reload = &arbiter->reload;
+	struct pst_gate *old = arbiter->gate;
+
+	if (!reload->successor) {
+		pst_generation_release(&old->generation);
+		old->generation = pst_generation_hold(next);
+		return;
+	}
+	/* A unix socket has to be gone before its last connections are taken. */
+	pst_listeners_close(&old->generation->listeners);
+	pst_gate_set_role(reload->successor, PST_GATE_SERVING);
+	arbiter->gate = reload->successor;
+	reload->successor = NULL;
+	pst_log_info(
+	    "the gateway (pid %ld) takes over; the old one (pid %ld) finishes its requests",
+	    (long)arbiter->gate->child.pid, (long)old->child.pid);
+	pst_gate_leave(old);
+	pst_arbiter_log_addresses(arbiter, "Listening at: ", "");
+}
+
+static void
+commit(struct pst_arbiter *arbiter)
+{
+	struct pst_reload *reload = &arbiter->reload;
+	struct pst_generation *old = arbiter->generation;
+	struct pst_crew *crew;
+	int64_t ms = pst_clock_ms() - reload->begun;
+
+	arbiter->generation = pst_generation_hold(reload->next);
+	(void)!fchdir(arbiter->generation->directory);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		crew->was_usable = true;
+	enter(reload, PST_RELOAD_OFF);
+	commit_gateway(arbiter, reload->next);
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		commit_crew(crew, reload->next);
+	pst_operate_settings(arbiter, old->conf);
+	pst_crews_release(arbiter);
+	pst_log_info("reload done: %u worker%s replaced in %d.%d s", reload->replaced,
+	    reload->replaced == 1 ? "" : "s", (int)(ms / 1000), (int)(ms % 1000 / 100));
+	pst_ctl_reload_over(arbiter, NULL);
+	pst_generation_release(&old);
+	pst_generation_release(&reload->next);
+}
+
+/* ---- on the way ---- */
+
+static bool
+is_ready(const struct pst_worker *worker)
+{
+	return worker->child.slot.state == PST_SLOT_READY ||
+	       worker->child.slot.state == PST_SLOT_USABLE;
+}
+
+/* CREW has replaced whom it had, or if it is new all of its workers have loaded. */
+static bool
+has_workers(const struct pst_crew *crew, const struct pst_generation *next)
+{
+	const struct pst_worker *worker;
+
+	if (crew->next)
+		return pst_turnover_is_done(crew);
+	if (crew->since != next->number)
+		return true;
+	TAILQ_FOREACH (worker, &crew->workers, link)
+		if (worker->role == PST_WORKER_HOLDER && !is_ready(worker))
+			return false;
+	return true;
+}
+
+/* The successor has found a worker of CREW usable, or there is none that it could. */
+static bool
+is_connected(const struct pst_crew *crew, const struct pst_gate *successor)
+{
+	const struct pst_worker *worker;
+	bool waits = false;
+
+	TAILQ_FOREACH (worker, &crew->workers, link) {
+		if (worker->usable & successor->bit)
+			return true;
+		waits |= is_ready(worker);
+	}
+	return !waits;
+}
+
+static bool
+may_take_over(const struct pst_gate *successor)
+{
+	const struct pst_crew *crew;
+
+	if (successor->child.slot.state != PST_SLOT_USABLE)
+		return false;
+	TAILQ_FOREACH (crew, &successor->arbiter->crews, link)
+		if (pst_gate_has(successor, crew) && !is_connected(crew, successor))
+			return false;
+	return true;
+}
+
+static void
+start_successor(struct pst_arbiter *arbiter)
+{
+	struct pst_reload *reload = &arbiter->reload;
+	char why[128];
+
+	enter(reload, PST_RELOAD_GATEWAY);
+	reload->successor = pst_gate_new(arbiter, reload->next, PST_GATE_SUCCESSOR);
+	if (reload->successor) {
+		pst_gate_start(reload->successor);
+		return;
+	}
+	snprintf(why, sizeof(why),
+	    "no other gateway can be started: there is no memory, or %d of them still finish "
+	    "requests",
+	    PST_GATES_MOST - 1);
+	pst_log_error("%s", why);
+	pst_reload_fail(arbiter, why);
+}
+
+void
+pst_reload_go_on(struct pst_arbiter *arbiter)
+{
+	struct pst_reload *reload = &arbiter->reload;
+	const struct pst_crew *crew;
+
+	if (arbiter->phase != PST_PHASE_SERVING)
+		return;
+	if (reload->step == PST_RELOAD_WORKERS) {
+		TAILQ_FOREACH (crew, &arbiter->crews, link)
+			if (!has_workers(crew, reload->next))
+				return;
+		if (pst_generation_differs(arbiter->generation, reload->next))
+			start_successor(arbiter);
+		else
+			commit(arbiter);
+	} else if (reload->step == PST_RELOAD_GATEWAY && may_take_over(reload->successor)) {
+		commit(arbiter);
+	}
+}
+
+/* ---- the beginning ---- */
+
+/* Each mistake is a line. */
+static void
+log_mistakes(const struct pst_conf *conf)
+{
+	for (size_t i = 0; i < pst_conf_mistake_count(conf); i++)
+		pst_log_error("%s", pst_conf_mistake_text(conf, i));
+	for (size_t i = 0; i < pst_conf_warning_count(conf); i++)
+		pst_log_warning("%s", pst_conf_warning_text(conf, i));
+}
+
+/* The next generation, without its listeners; NULL after a line was logged. */
+static struct pst_generation *
+read_next(struct pst_arbiter *arbiter)
+{
+	const struct pst_start *start = arbiter->start;
+	struct pst_conf *conf = pst_conf_new();
+	struct pst_generation *next = NULL;
+	enum pst_conf_wish wish = PST_CONF_ERROR;
+	char why[PST_CONF_WHY] = "out of memory";
+
+	(void)!fchdir(start->directory);
+	if (conf) {
+		wish = pst_conf_read(conf, start->argc, start->argv);
+		log_mistakes(conf);
+	}
+	if (wish == PST_CONF_RUN)
+		next = pst_generation_new(&conf, why);
+	(void)!fchdir(arbiter->generation->directory);
+	if (!next && (!conf || wish == PST_CONF_RUN))
+		pst_log_error("%s", why);
+	pst_conf_free(conf);
+	return next;
+}
+
+static int
+open_listeners(struct pst_arbiter *arbiter, struct pst_generation *next)
+{
+	return pst_listeners_open_beside(&next->listeners, next->conf,
+	    &arbiter->first->top->identity, &arbiter->generation->listeners);
+}
+
+/* The crew that is to go on for the pool of SCOPE. */
+static struct pst_crew *
+find_crew(const struct pst_arbiter *arbiter, const struct pst_scope *scope)
+{
+	struct pst_crew *crew = pst_crew_find(arbiter, scope->name);
+
+	return crew && crew->scope->kind == scope->kind ? crew : NULL;
+}
+
+/* Each pool gets its crew; those without a pool are to go. -1 without memory. */
+static int
+assign_crews(struct pst_arbiter *arbiter, struct pst_generation *next)
+{
+	struct pst_crew *crew;
+
+	for (size_t i = 0; i < next->count; i++) {
+		struct pst_scope *scope = next->pools[i];
+
+		crew = find_crew(arbiter, scope);
+		if (crew)
+			crew->next = scope;
+		else if (scope->kind != PST_POOL_REMOTE && !pst_crew_new(arbiter, next, scope))
+			return -1;
+	}
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		if (crew->until == PST_CREW_STAYS && !crew->next && crew->since != next->number)
+			crew->until = next->number;
+	return 0;
+}
+
+static void
+begin_crews(struct pst_arbiter *arbiter)
+{
+	struct pst_reload *reload = &arbiter->reload;
+	unsigned number = reload->next->number;
+	struct pst_crew *crew;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link) {
+		if (reload->step == PST_RELOAD_OFF || reload->next->number != number)
+			return; /* it has failed already */
+		if (crew->next) {
+			pst_crew_rouse(crew);
+			pst_turnover_reload(crew);
+		} else if (crew->since == number) {
+			pst_crew_start(crew);
+		}
+	}
+}
+
+void
+pst_reload_begin(struct pst_arbiter *arbiter)
+{
+	struct pst_reload *reload = &arbiter->reload;
+	struct pst_generation *next = read_next(arbiter);
+
+	if (!next || open_listeners(arbiter, next) < 0) {
+		pst_generation_release(&next);
+		pst_log_error("nothing is reloaded, all goes on as it was; mend what is said above "
+			      "and send HUP again");
+		pst_ctl_reload_over(
+		    arbiter, "the error log says what is wrong; all goes on as it was");
+		return;
+	}
+	if (reload->step == PST_RELOAD_OFF) {
+		reload->begun = pst_clock_ms();
+		reload->replaced = 0;
+	} else {
+		abandon(arbiter);
+	}
+	reload->next = next;
+	enter(reload, PST_RELOAD_WORKERS);
+	if (assign_crews(arbiter, next) < 0) {
+		pst_log_error("the workers of a new pool cannot be started: out of memory");
+		pst_reload_fail(arbiter, "out of memory");
+		return;
+	}
+	begin_crews(arbiter);
+	pst_reload_go_on(arbiter);
 }

@@ -1,25 +1,51 @@
 /*
- * HUP: every worker is replaced by one that loads its application anew.
+ * HUP: the configuration is read again, and every worker is replaced by one that loads its
+ * application anew. Where the gateway would have to be told other things, another one takes over.
+ *
+ *	off ──► workers ──► gateway ──► off
+ *	 ▲         │  └──────────┼───────▲     nothing changes for the gateway
+ *	 └─────────┴─ failed ────┘
  */
 #ifndef PST_ARBITER_RELOAD_H
 #define PST_ARBITER_RELOAD_H
 
+#include "gateway/arbiter/generation.h"
+
+#include <stdbool.h>
 #include <stdint.h>
 
 struct pst_arbiter;
+struct pst_crew;
+struct pst_gate;
 
-struct pst_reload {
-	int64_t begun; /* 0: none is under way */
-	unsigned replaced; /* workers, by it */
+enum pst_reload_step {
+	PST_RELOAD_OFF,
+	PST_RELOAD_WORKERS, /* workers are replaced, those of new pools load */
+	PST_RELOAD_GATEWAY, /* the successor of the gateway connects to them */
 };
 
-/* Begin one, or begin again. */
+struct pst_reload {
+	enum pst_reload_step step;
+	int64_t begun;
+	unsigned replaced; /* workers, by it */
+	struct pst_generation *next; /* NULL: off */
+	struct pst_gate *successor; /* of the gateway, in that step */
+};
+
+/*
+ * Begin one, or begin again. A configuration that is wrong, and a listener that cannot be opened,
+ * change nothing but for a line in the log.
+ */
 void pst_reload_begin(struct pst_arbiter *arbiter);
-/* An heir became a holder. */
-void pst_reload_count(struct pst_arbiter *arbiter);
 /* Something was done that it may have waited for. */
 void pst_reload_go_on(struct pst_arbiter *arbiter);
+/* CREW is of a pool that there was not before. */
+bool pst_reload_brings(const struct pst_crew *crew);
+/* An heir became a holder. */
+void pst_reload_count(struct pst_arbiter *arbiter);
 /* A line said what went wrong, and WHY says it again: what is not replaced by now serves on. */
 void pst_reload_fail(struct pst_arbiter *arbiter, const char *why);
+/* All ends: so does this, with nothing said. */
+void pst_reload_stop(struct pst_arbiter *arbiter);
 
 #endif

@@ -1,6 +1,7 @@
 #include "gateway/arbiter/scope.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,7 +84,7 @@ static int
 find_directory(struct pst_scope *scope, char *why)
 {
 	scope->directory = pst_conf_text(scope->conf, PST_OPT_CHDIR);
-	if (!scope->directory || access(scope->directory, X_OK) == 0)
+	if (!scope->directory || faccessat(scope->base, scope->directory, X_OK, AT_EACCESS) == 0)
 		return 0;
 	snprintf(why, PST_CONF_WHY, "pool %s: chdir: cannot enter %.200s: %s", scope->name,
 	    scope->directory, strerror(errno));
@@ -92,7 +93,7 @@ find_directory(struct pst_scope *scope, char *why)
 
 /* CONF is the top's, or of a pool. */
 static struct pst_scope *
-new_scope(const struct pst_conf *conf, char why[PST_CONF_WHY])
+new_scope(const struct pst_conf *conf, int base, char why[PST_CONF_WHY])
 {
 	struct pst_scope *scope = calloc(1, sizeof(*scope));
 
@@ -101,6 +102,7 @@ new_scope(const struct pst_conf *conf, char why[PST_CONF_WHY])
 		return NULL;
 	}
 	scope->conf = conf;
+	scope->base = base;
 	scope->has_control = pst_conf_pool_kind(conf) == PST_POOL_APP;
 	if (pst_identity_find(&scope->identity, conf, why) < 0) {
 		free(scope);
@@ -115,15 +117,15 @@ new_scope(const struct pst_conf *conf, char why[PST_CONF_WHY])
 }
 
 struct pst_scope *
-pst_scope_new_top(const struct pst_conf *conf, char why[PST_CONF_WHY])
+pst_scope_new_top(const struct pst_conf *conf, int base, char why[PST_CONF_WHY])
 {
-	return new_scope(conf, why);
+	return new_scope(conf, base, why);
 }
 
 struct pst_scope *
-pst_scope_new(const struct pst_conf *conf, char why[PST_CONF_WHY])
+pst_scope_new(const struct pst_conf *conf, int base, char why[PST_CONF_WHY])
 {
-	struct pst_scope *scope = new_scope(conf, why);
+	struct pst_scope *scope = new_scope(conf, base, why);
 
 	if (!scope)
 		return NULL;

@@ -85,10 +85,11 @@ static void
 become(const struct pst_spawn *spawn, int report)
 {
 	setpgid(0, 0);
+	if ((spawn->base >= 0 && fchdir(spawn->base) < 0) ||
+	    (spawn->directory && chdir(spawn->directory) < 0))
+		give_up(report, STEP_DIRECTORY);
 	if (place_fds(spawn->fds) < 0)
 		give_up(report, STEP_FDS);
-	if (spawn->directory && chdir(spawn->directory) < 0)
-		give_up(report, STEP_DIRECTORY);
 	if (spawn->raise_nofile)
 		raise_nofile();
 	if (pst_identity_assume(spawn->identity) < 0)

@@ -16,7 +16,8 @@ struct pst_spawn {
 	const char *file;
 	char *const *argv;
 	char *const *environment;
-	const char *directory; /* where it runs; NULL: where we do */
+	int base; /* the directory where it runs; -1: where we do */
+	const char *directory; /* or one below that, unless it is NULL */
 	int fds[PST_SPAWN_FDS]; /* what becomes descriptor 0 to 4; -1: nothing does */
 	const struct pst_identity *identity;
 	bool has_control; /* descriptor 3 is a control channel, which pst_child_start() makes */

@@ -19,25 +19,27 @@
 enum pst_phase {
 	PST_PHASE_STARTING, /* there is a crew of which no worker was ever usable */
 	PST_PHASE_SERVING,
+	PST_PHASE_LINGERING, /* will end; still accepts for --drain-delay */
 	PST_PHASE_DRAINING, /* the gateway finishes its requests, workers are kept for it */
 	PST_PHASE_RETIRING, /* the gateway is gone, workers finish */
 	PST_PHASE_ENDING, /* everything was signalled */
 };
 
 struct pst_arbiter {
-	struct pst_generation *generation;
-	int access_log;
+	const struct pst_start *start;
+	struct pst_generation *first; /* whose user the gateways are, and the runtime directory */
+	struct pst_generation *generation; /* that serves */
 	int null;
 	struct event_base *base;
 	struct event *signals;
-	struct pst_listeners listeners;
 	struct pst_rundir rundir;
 	struct pst_outputs outputs;
-	struct pst_gate gate;
+	struct pst_gate_list gates;
+	struct pst_gate *gate; /* the one that serves */
 	struct pst_ctl *ctl; /* NULL without a control socket */
 	const char *log_level; /* that an operator set; NULL: the configuration's holds */
 	struct pst_crew_list crews;
-	struct event *sweep; /* frees the workers that are gone */
+	struct event *sweep; /* frees what is gone */
 	unsigned long serial; /* of the last worker process */
 	struct pst_reload reload;
 	struct pst_weigh weigh;
@@ -54,8 +56,10 @@ void pst_arbiter_drain(struct pst_arbiter *arbiter);
 /* End all at once. NUMBER is SIGTERM, or SIGKILL when that was not quick enough. */
 void pst_arbiter_end(struct pst_arbiter *arbiter, int number);
 
-/* The gateway's process was reaped, or could not be started: what now? */
-void pst_arbiter_gate_gone(struct pst_arbiter *arbiter, int wait_status);
+/* GATE is ready. */
+void pst_arbiter_gate_usable(struct pst_gate *gate);
+/* Its process was reaped, or could not be started: what now? */
+void pst_arbiter_gate_gone(struct pst_gate *gate, int wait_status);
 void pst_arbiter_worker_gone(
     struct pst_arbiter *arbiter, struct pst_worker *worker, int wait_status);
 /* The gateway may use WORKER. */
@@ -75,5 +79,7 @@ unsigned pst_arbiter_grace(const struct pst_arbiter *arbiter);
 void pst_arbiter_detach(struct pst_arbiter *arbiter);
 /* USR1: open the log files again by their names. */
 void pst_arbiter_reopen_logs(struct pst_arbiter *arbiter);
+/* A reload has brought another configuration than OLD: what of it is the arbiter's own. */
+void pst_operate_settings(struct pst_arbiter *arbiter, const struct pst_conf *old);
 
 #endif

@@ -37,6 +37,15 @@ start_limit(const struct pst_conf *conf)
 	return (unsigned)(timeout > 86400 ? 86400 : timeout);
 }
 
+/* An heir is of what a reload brings, if there is one. */
+static const struct pst_scope *
+scope_of(const struct pst_worker *worker)
+{
+	const struct pst_crew *crew = worker->crew;
+
+	return worker->role == PST_WORKER_HEIR && crew->next ? crew->next : crew->scope;
+}
+
 /* ---- what it says ---- */
 
 /* It has loaded, or at least it runs: the gateway may connect. */
@@ -44,7 +53,8 @@ static void
 enter_ready(struct pst_worker *worker)
 {
 	pst_child_ready(&worker->child, PST_SLOT_READY);
-	pst_gate_announce(&worker->crew->arbiter->gate, worker);
+	pst_gates_announce(worker);
+	pst_reload_go_on(worker->crew->arbiter);
 }
 
 static void
@@ -65,7 +75,7 @@ static void
 on_late_start(void *owner)
 {
 	struct pst_worker *worker = owner;
-	const struct pst_conf *conf = worker->crew->scope->conf;
+	const struct pst_conf *conf = scope_of(worker)->conf;
 
 	if (!worker->child.channel) {
 		enter_ready(worker);
@@ -91,12 +101,13 @@ on_retry(void *owner)
 static int
 execute(struct pst_worker *worker, int output)
 {
-	const struct pst_scope *scope = worker->crew->scope;
+	const struct pst_scope *scope = scope_of(worker);
 	struct pst_command command;
 	struct pst_spawn spawn = {
 	    .fds = {worker->listener, output, output, -1, worker->page},
 	    .identity = &scope->identity,
 	    .environment = scope->environment,
+	    .base = scope->base,
 	    .directory = scope->directory,
 	    .has_control = scope->has_control,
 	};
@@ -142,7 +153,7 @@ open_output(struct pst_worker *worker)
 static void
 limit_start(struct pst_worker *worker)
 {
-	unsigned limit = start_limit(worker->crew->scope->conf);
+	unsigned limit = start_limit(scope_of(worker)->conf);
 
 	if (worker->child.channel && limit > 0)
 		pst_child_limit_start(&worker->child, limit * 1000);
@@ -249,7 +260,6 @@ pst_worker_start(struct pst_worker *worker)
 	snprintf(
 	    worker->socket, sizeof(worker->socket), "%u.%lu", worker->number, ++arbiter->serial);
 	snprintf(worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
-	worker->announced = false;
 	worker->late = false;
 	if (worker->age)
 		event_del(worker->age);
@@ -326,7 +336,7 @@ pst_worker_leave(struct pst_worker *worker)
 		break;
 	case PST_SLOT_READY:
 	case PST_SLOT_USABLE:
-		if (pst_gate_drain(&worker->crew->arbiter->gate, worker) == 0)
+		if (pst_gates_drain(worker) == 0)
 			pst_child_retire(child, pst_arbiter_grace(worker->crew->arbiter));
 		else
 			drain(worker);

@@ -5,6 +5,7 @@
 #define PST_ARBITER_WORKER_H
 
 #include "gateway/arbiter/child.h"
+#include "gateway/arbiter/gate.h"
 #include "gateway/arbiter/output.h"
 #include "gateway/arbiter/rundir.h"
 
@@ -48,8 +49,12 @@ struct pst_worker {
 	char path[PST_RUNDIR_PATH];
 	int page; /* what it shares with the gateway; -1 when there is no process */
 	struct pst_output *output;
-	bool announced; /* the present gateway knows it */
 	bool heavy; /* beyond --max-memory from the start */
+	pst_gate_set told; /* the gateways that know it */
+	pst_gate_set paged; /* the one of them that has the page */
+	pst_gate_set usable; /* those of them that have found it usable */
+	pst_gate_set
+	    busy; /* those that were asked to give it nothing more, and finish what it has */
 	struct event *age; /* until it is too old; NULL without --max-lifetime */
 	bool late; /* is being killed, and another starts at once: its request passed its deadline,
 		    * or an operator said so */

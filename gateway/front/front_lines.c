@@ -169,13 +169,15 @@ pst_front_drop_page(struct pst_front *front)
 	front->page = -1;
 }
 
-/* SLOT page ID +fd: SLOT up of the same worker is next. */
+/* SLOT page ID +fd: of a worker that is known, or SLOT up of the same worker is next. */
 static void
 on_slot_page(struct pst_front *front, const struct pst_control *line)
 {
 	pst_front_drop_page(front);
 	front->page = pst_uplink_take_fd(front->uplink);
 	snprintf(front->page_of, sizeof(front->page_of), "%s", line->words[2]);
+	if (front->page != -1)
+		pst_front_pools_slot_page(&front->pools, front->page_of, front->page);
 }
 
 /* SLOT up ID PATH POOL */

@@ -123,6 +123,15 @@ pst_front_pools_free(struct pst_front_pools *pools)
 }
 
 void
+pst_front_pools_slot_page(struct pst_front_pools *pools, const char *worker, int page)
+{
+	struct pst_front_pool *one;
+
+	TAILQ_FOREACH (one, pools, link)
+		pst_pool_slot_page(one->pool, worker, page);
+}
+
+void
 pst_front_pools_slot_down(struct pst_front_pools *pools, const char *worker)
 {
 	struct pst_front_pool *one;

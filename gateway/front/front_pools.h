@@ -38,6 +38,7 @@ const char *pst_front_pools_start(struct pst_front_pools *pools, struct pst_loop
 void pst_front_pools_free(struct pst_front_pools *pools);
 
 /* The same for whichever pool has WORKER; see pool.h. */
+void pst_front_pools_slot_page(struct pst_front_pools *pools, const char *worker, int page);
 void pst_front_pools_slot_down(struct pst_front_pools *pools, const char *worker);
 void pst_front_pools_slot_drain(struct pst_front_pools *pools, const char *worker);
 

@@ -458,6 +458,15 @@ pst_pool_connect(struct pst_pool *pool, struct pst_remote *remote)
 }
 
 void
+pst_pool_slot_page(struct pst_pool *pool, const char *worker, int page)
+{
+	struct slot *slot = find(pool, worker);
+
+	if (slot != NULL && slot->state != DEAD)
+		pst_upstream_share(slot->upstream, page);
+}
+
+void
 pst_pool_slot_down(struct pst_pool *pool, const char *worker)
 {
 	struct slot *slot = find(pool, worker);

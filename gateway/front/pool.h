@@ -46,6 +46,8 @@ int pst_pool_connect(struct pst_pool *pool, struct pst_remote *remote);
  * has none. An id that is there already is logged and ignored.
  */
 void pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path, int page);
+/* It has a page now, which another gateway had till now. An id that is not known is ignored. */
+void pst_pool_slot_page(struct pst_pool *pool, const char *worker, int page);
 /* Its process has exited. An id that is not known (any more) is ignored. */
 void pst_pool_slot_down(struct pst_pool *pool, const char *worker);
 /*

@@ -32,6 +32,7 @@ run_script(const char *script, const struct pst_identity *identity, bool raise_n
 	int ends[2], null = open("/dev/null", O_RDWR | O_CLOEXEC), status;
 	struct pst_spawn spawn = {.file = "/bin/sh",
 	    .argv = argv,
+	    .base = -1,
 	    .environment = environ,
 	    .identity = identity,
 	    .raise_nofile = raise_nofile};
@@ -124,6 +125,7 @@ START_TEST(test_identity)
 		char *argv[] = {word("sh"), NULL};
 		struct pst_spawn spawn = {.file = "/bin/sh",
 		    .argv = argv,
+		    .base = -1,
 		    .fds = {null, null, null, null, -1},
 		    .identity = &nobody};
 		const char *step;
@@ -145,6 +147,7 @@ START_TEST(test_no_such_program)
 	char *argv[] = {word("x"), NULL};
 	struct pst_spawn spawn = {.file = "/nonexistent/x",
 	    .argv = argv,
+	    .base = -1,
 	    .fds = {null, null, null, null},
 	    .identity = &same};
 	const char *step;
@@ -161,8 +164,11 @@ END_TEST
 START_TEST(test_no_descriptor)
 {
 	char *argv[] = {word("sh"), NULL};
-	struct pst_spawn spawn = {
-	    .file = "/bin/sh", .argv = argv, .fds = {1000, -1, -1, -1, -1}, .identity = &same};
+	struct pst_spawn spawn = {.file = "/bin/sh",
+	    .argv = argv,
+	    .base = -1,
+	    .fds = {1000, -1, -1, -1, -1},
+	    .identity = &same};
 	const char *step;
 
 	ck_assert_int_eq(pst_spawn(&spawn, &step), -1);
