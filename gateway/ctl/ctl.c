@@ -13,7 +13,7 @@
 
 struct order {
 	const char *socket;
-	const char *pidfile;
+	const char *process;
 	bool json;
 	char **words; /* the command and its arguments */
 	int count;
@@ -52,7 +52,7 @@ print_help(void)
 		printf("  %-18s %s\n", commands[i].usage, commands[i].help);
 	printf("\n"
 	       "  -s, --socket PATH  the control socket (--control-socket of the server)\n"
-	       "  -p, --pid FILE     the pid file (--pid of the server)\n"
+	       "  -p, --pid PID      its process id, or its pid file\n"
 	       "  -j, --json         answer in JSON\n"
 	       "  -h, --help         print this\n"
 	       "\n"
@@ -85,7 +85,7 @@ read_options(struct order *order, int argc, char **argv)
 	while ((letter = getopt_long(argc, argv, ":s:p:jh", options, NULL)) != -1) {
 		switch (letter) {
 		case 's': order->socket = optarg; break;
-		case 'p': order->pidfile = optarg; break;
+		case 'p': order->process = optarg; break;
 		case 'j': order->json = true; break;
 		case 'h': print_help(); return 0;
 		case ':': return usage("a value is missing after ", argv[optind - 1]);
@@ -169,7 +169,7 @@ carry_out(const struct order *order, const struct command *command)
 	struct pst_talk talk;
 	enum pst_ctl_exit status;
 	char why[2048];
-	int fd = pst_ctl_find(order->socket, order->pidfile, why, sizeof(why));
+	int fd = pst_ctl_find(order->socket, order->process, why, sizeof(why));
 
 	if (fd < 0) {
 		if (order->json)

@@ -86,8 +86,8 @@ pid_of(const char *name)
 }
 
 /*
- * It is what its directory's name says, and when nobody said which, this user's: others can make
- * directories in /tmp, too.
+ * It is what its directory's name says, and when nobody said which, this user's, who can be root
+ * for all: others can make directories in /tmp, too.
  */
 static bool
 is_genuine(int fd, const struct search *search, pid_t pid)
@@ -96,7 +96,7 @@ is_genuine(int fd, const struct search *search, pid_t pid)
 	socklen_t length = sizeof(peer);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && peer.pid == pid &&
-	       (search->pid != 0 || peer.uid == geteuid());
+	       (search->pid != 0 || peer.uid == geteuid() || geteuid() == 0);
 }
 
 static bool
@@ -108,8 +108,9 @@ is_known(const struct search *search, pid_t pid)
 	return false;
 }
 
+/* Ask at the LENGTH bytes of DIRECTORY, whose last part is at NAME. */
 static void
-try_directory(struct search *search, const char *parent, const char *name)
+try_directory(struct search *search, const char *directory, size_t length, const char *name)
 {
 	pid_t pid = pid_of(name);
 	char path[PATH_MAX];
@@ -117,7 +118,7 @@ try_directory(struct search *search, const char *parent, const char *name)
 
 	if (!pid || (search->pid && pid != search->pid) || is_known(search, pid))
 		return;
-	snprintf(path, sizeof(path), "%s/%s/" PST_CTL_FILE, parent, name);
+	snprintf(path, sizeof(path), "%.*s/" PST_CTL_FILE, (int)length, directory);
 	fd = connect_to(path);
 	if (fd < 0) {
 		if (search->pid)
@@ -144,9 +145,34 @@ search_in(struct search *search, const char *parent)
 
 	if (!directory)
 		return;
-	while ((entry = readdir(directory)))
-		try_directory(search, parent, entry->d_name);
+	while ((entry = readdir(directory))) {
+		char path[PATH_MAX];
+		int length = snprintf(path, sizeof(path), "%s/%s", parent, entry->d_name);
+
+		if (length < (int)sizeof(path))
+			try_directory(search, path, (size_t)length, entry->d_name);
+	}
 	closedir(directory);
+}
+
+/* Whoever set XDG_RUNTIME_DIR for a service has the directory elsewhere: the kernel knows all unix
+ * sockets, also those in it. */
+static void
+search_kernel(struct search *search)
+{
+	FILE *file = fopen("/proc/net/unix", "re");
+	char line[PATH_MAX + 256], *path, *name, *end;
+
+	if (!file)
+		return;
+	while (fgets(line, sizeof(line), file)) {
+		path = strchr(line, '/');
+		name = path ? strstr(path, "/" PREFIX) : NULL;
+		end = name ? strchr(name + 1, '/') : NULL;
+		if (end)
+			try_directory(search, path, (size_t)(end - path), name + 1);
+	}
+	fclose(file);
 }
 
 static void
@@ -156,10 +182,12 @@ search_everywhere(struct search *search)
 	search_in(search, getenv("XDG_RUNTIME_DIR"));
 	search_in(search, getenv("TMPDIR"));
 	search_in(search, "/tmp");
+	search_kernel(search);
 }
 
+/* WHOSE says in words where PID came from. */
 static int
-find_pid(pid_t pid, const char *pidfile, char *why, size_t size)
+find_pid(pid_t pid, const char *whose, char *why, size_t size)
 {
 	struct search search = {.pid = pid, .fd = -1};
 
@@ -167,18 +195,19 @@ find_pid(pid_t pid, const char *pidfile, char *why, size_t size)
 	if (search.fd >= 0)
 		return search.fd;
 	if (search.error && search.error != ECONNREFUSED && search.error != ENOENT)
-		return say(why, size, "cannot connect to the penstock with pid %ld (%s): %s",
-		    (long)pid, pidfile, strerror(search.error));
+		return say(why, size, "cannot connect to the penstock with pid %ld%s: %s",
+		    (long)pid, whose, strerror(search.error));
 	return say(why, size,
-	    "no penstock with pid %ld (%s) has a control socket where this user can find it; "
+	    "no penstock with pid %ld%s has a control socket where this user can find it; "
 	    "--socket says where it is",
-	    (long)pid, pidfile);
+	    (long)pid, whose);
 }
 
 static int
 find_pidfile(const char *pidfile, char *why, size_t size)
 {
 	FILE *file = fopen(pidfile, "re");
+	char whose[PATH_MAX];
 	long pid = 0;
 
 	if (!file)
@@ -188,7 +217,21 @@ find_pidfile(const char *pidfile, char *why, size_t size)
 	fclose(file);
 	if (!pid)
 		return say(why, size, "there is no process id in the pid file %s", pidfile);
-	return find_pid((pid_t)pid, pidfile, why, size);
+	snprintf(whose, sizeof(whose), " (%s)", pidfile);
+	return find_pid((pid_t)pid, whose, why, size);
+}
+
+/* TEXT is a process id, or the file of one. */
+static int
+find_process(const char *text, char *why, size_t size)
+{
+	size_t length = strlen(text);
+	long pid = strtol(text, NULL, 10);
+
+	if (length == 0 || length > 10 || strspn(text, "0123456789") != length || pid < 1 ||
+	    pid > INT_MAX)
+		return find_pidfile(text, why, size);
+	return find_pid((pid_t)pid, "", why, size);
 }
 
 /* What process PID calls itself, "" when that is not known. */
@@ -219,8 +262,7 @@ say_several(const struct search *search, char *why, size_t size)
 {
 	size_t used;
 
-	say(why, size,
-	    "%u penstocks of this user are running; say which by -p PIDFILE or --socket:",
+	say(why, size, "%u penstocks of this user are running; say which by -p PID or --socket:",
 	    search->count);
 	for (unsigned i = 0; i < search->count && i < sizeof(search->pids) / sizeof(pid_t); i++) {
 		char title[160];
@@ -249,11 +291,11 @@ find_only(char *why, size_t size)
 }
 
 int
-pst_ctl_find(const char *path, const char *pidfile, char *why, size_t size)
+pst_ctl_find(const char *path, const char *process, char *why, size_t size)
 {
 	if (path)
 		return find_path(path, why, size);
-	if (pidfile)
-		return find_pidfile(pidfile, why, size);
+	if (process)
+		return find_process(process, why, size);
 	return find_only(why, size);
 }

@@ -18,6 +18,7 @@ import installed
 from load import Load
 from penstock import PATIENCE, Penstock, environment, eventually, is_alive
 from raw import Client
+from test_arbiter import anybodys, as_root  # noqa: F401  (a fixture)
 from test_reload import Site, Start, site  # noqa: F401  (a fixture)
 
 Result = subprocess.CompletedProcess[str]
@@ -215,9 +216,32 @@ def test_the_socket_is_found_by_the_pid_file(site, tmp_path: Path) -> None:
     shop: Site = site("-p", str(pidfile), workers=1)
     result = ctl("-p", str(pidfile), "--json", "status")
     assert json.loads(result.stdout)["instance"]["pid"] == shop.server.pid
+    result = ctl("-p", str(shop.server.pid), "--json", "status")
+    assert json.loads(result.stdout)["instance"]["pid"] == shop.server.pid
     shop.server.stop()
+    result = ctl("-p", str(shop.server.pid), "status")
+    assert result.returncode == 1 and f"no penstock with pid {shop.server.pid} " in result.stderr
     result = ctl("-p", str(pidfile), "status")
     assert result.returncode == 1 and "cannot read the pid file" in result.stderr
+
+
+def become_nobody() -> None:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+@as_root
+def test_root_finds_a_service_of_another_user(penstock: Start, anybodys: Path) -> None:
+    run = anybodys / "run"
+    run.mkdir()
+    os.chown(run, 65534, 65534)
+    variables = {"XDG_RUNTIME_DIR": str(run)}
+    server = penstock("./probe.so", cwd=anybodys, preexec_fn=become_nobody, env=variables)
+    assert (run / f"penstock-{server.pid}" / "penstock.ctl").is_socket()
+    result = ctl("-p", str(server.pid), "reload")
+    assert result.returncode == 0, result.stderr
+    assert server.stop() == 0
 
 
 def test_several_are_listed(penstock: Start, tmp_path: Path) -> None:
@@ -225,7 +249,7 @@ def test_several_are_listed(penstock: Start, tmp_path: Path) -> None:
     servers = [penstock("site_app:app", cwd=tmp_path) for _ in range(2)]
     result = ctl("status")
     assert result.returncode == 1
-    assert "say which by -p PIDFILE or --socket" in result.stderr
+    assert "say which by -p PID or --socket" in result.stderr
     for server in servers:
         assert f"pid {server.pid}: " in result.stderr
 
@@ -261,7 +285,7 @@ def test_no_socket(site) -> None:
 # ---- who asks, and how
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become others")
+@as_root
 def test_others_may_not_connect(site) -> None:
     shop: Site = site(workers=1)
     assert stat.S_IMODE(socket_of(shop.server).stat().st_mode) == 0o600

@@ -21,7 +21,7 @@ def test_nothing_is_lost_when_workers_grow(site, capsys: pytest.CaptureFixture[s
     leaking = source.replace("    body =", "    LEAK.append(os.urandom(200 * 1024))\n    body =")
     (shop.directory / "site_app.py").write_text(leaking)
     shop.hup()
-    shop.server.wait_for("reload done")
+    shop.server.wait_for("has left: it exited with status 0", count=2)
     census = Census(shop.server)
     with Load(shop.server) as load:
         shop.server.wait_for("MiB, more than --max-memory allows .*: another is started", count=3)
