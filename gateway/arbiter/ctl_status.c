@@ -48,6 +48,7 @@ put_instance(const struct pst_arbiter *arbiter, struct pst_buf *out)
 	pst_status_text(&line, "phase", phase_name(arbiter));
 	pst_status_number(
 	    &line, "uptime_ms", (uint64_t)(pst_clock_ms() - arbiter->ctl->started_at));
+	pst_status_number(&line, "generation", arbiter->generation->number);
 	pst_status_number(&line, "reloads", arbiter->ctl->reloads);
 	pst_status_text(&line, "reload", reload_state(arbiter));
 	pst_status_text(&line, "log_level", level);
@@ -92,10 +93,16 @@ put_child(struct pst_status_line *line, const struct pst_child *child)
 static int
 put_gate(const struct pst_arbiter *arbiter, struct pst_buf *out)
 {
+	const struct pst_gate *gate;
 	struct pst_status_line line;
+	unsigned leaving = 0;
+
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		leaving += gate->role == PST_GATE_LEAVING;
 
 	pst_status_begin(&line, out, "gateway", "-");
 	put_child(&line, &arbiter->gate->child);
+	pst_status_number(&line, "leaving", leaving);
 	return pst_status_end(&line);
 }
 

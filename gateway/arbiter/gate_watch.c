@@ -13,6 +13,8 @@
 #define PINGS 6
 /* Between SIGABRT, which may leave a core, and SIGKILL. */
 #define ABORT_MS 1000
+/* Until it is looked whether another configuration wants it watched. */
+#define IDLE_MS 5000
 
 static unsigned long
 limit(const struct pst_gate *gate)
@@ -36,12 +38,14 @@ end_hung(struct pst_gate *gate)
 static void
 ask(struct pst_gate *gate)
 {
-	unsigned long ms = limit(gate) * 1000 / PINGS;
+	unsigned long ms = limit(gate) > 0 ? limit(gate) * 1000 / PINGS : IDLE_MS;
 	struct timeval wait = {
 	    .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 
-	gate->unanswered++;
-	pst_channel_send(gate->child.channel, "PING", NULL);
+	if (limit(gate) > 0) {
+		gate->unanswered++;
+		pst_channel_send(gate->child.channel, "PING", NULL);
+	}
 	event_add(gate->watch, &wait);
 }
 
@@ -64,8 +68,7 @@ void
 pst_gate_watch(struct pst_gate *gate)
 {
 	gate->unanswered = 0;
-	if (limit(gate) > 0)
-		ask(gate);
+	ask(gate);
 }
 
 void

@@ -275,20 +275,22 @@ log_mistakes(const struct pst_conf *conf)
 		pst_log_warning("%s", pst_conf_warning_text(conf, i));
 }
 
-/* The next generation, without its listeners; NULL after a line was logged. */
+/* The next generation, without its listeners; NULL after a line was logged, and WHY filled. */
 static struct pst_generation *
-read_next(struct pst_arbiter *arbiter)
+read_next(struct pst_arbiter *arbiter, char why[PST_CONF_WHY])
 {
 	const struct pst_start *start = arbiter->start;
 	struct pst_conf *conf = pst_conf_new();
 	struct pst_generation *next = NULL;
 	enum pst_conf_wish wish = PST_CONF_ERROR;
-	char why[PST_CONF_WHY] = "out of memory";
 
+	snprintf(why, PST_CONF_WHY, "out of memory");
 	(void)!fchdir(start->directory);
 	if (conf) {
 		wish = pst_conf_read(conf, start->argc, start->argv);
 		log_mistakes(conf);
+		if (pst_conf_mistake_count(conf) > 0)
+			snprintf(why, PST_CONF_WHY, "%s", pst_conf_mistake_text(conf, 0));
 	}
 	if (wish == PST_CONF_RUN)
 		next = pst_generation_new(&conf, why);
@@ -359,14 +361,16 @@ void
 pst_reload_begin(struct pst_arbiter *arbiter)
 {
 	struct pst_reload *reload = &arbiter->reload;
-	struct pst_generation *next = read_next(arbiter);
+	char why[PST_CONF_WHY], text[PST_CONF_WHY + 64];
+	struct pst_generation *next = read_next(arbiter, why);
 
 	if (!next || open_listeners(arbiter, next) < 0) {
+		snprintf(text, sizeof(text), "%s; all goes on as it was",
+		    next ? "a listener cannot be opened, the error log says which" : why);
 		pst_generation_release(&next);
 		pst_log_error("nothing is reloaded, all goes on as it was; mend what is said above "
 			      "and send HUP again");
-		pst_ctl_reload_over(
-		    arbiter, "the error log says what is wrong; all goes on as it was");
+		pst_ctl_reload_over(arbiter, text);
 		return;
 	}
 	if (reload->step == PST_RELOAD_OFF) {

@@ -110,6 +110,9 @@ show_gateway(const struct pst_report *report, FILE *out)
 		    number_of(gateway, "requests"));
 	else
 		fprintf(out, ", does not say how it is");
+	if (pst_thing_number(gateway, "leaving"))
+		fprintf(
+		    out, "; older ones that finish requests: %s", number_of(gateway, "leaving"));
 	fputc('\n', out);
 }
 

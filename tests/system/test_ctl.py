@@ -415,3 +415,19 @@ def test_what_a_killed_arbiter_leaves_is_no_obstacle(site, tmp_path: Path) -> No
     again: Site = site("--control-socket", str(path), workers=1)
     assert ctl("-s", str(path), "status").returncode == 0
     assert again.version() == "1"
+
+
+def test_a_wrong_configuration_is_told(penstock: Start, tmp_path: Path) -> None:
+    Site(tmp_path).deploy("1")
+    file = tmp_path / "penstock.yaml"
+    file.write_text("pools:\n  web: {app: site_app:app}\n")
+    server = penstock("", "-c", "penstock.yaml", cwd=tmp_path)
+    file.write_text("pools:\n  web: {app: site_app:app, workerz: 2}\n")
+    result = ask(server, "reload")
+    assert result.returncode == 1
+    assert "penstock.yaml:2:28: workerz is no key" in result.stderr
+    assert result.stderr.endswith("; all goes on as it was\n")
+    file.write_text("pools:\n  web: {app: site_app:app, workers: 2}\n")
+    assert ask(server, "reload").returncode == 0
+    told = status(server)
+    assert told["instance"]["generation"] == 2 and told["pools"][0]["workers"] == 2
