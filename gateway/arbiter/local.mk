@@ -78,6 +78,8 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/state.h \
 	%D%/turnover.c \
 	%D%/turnover.h \
+	%D%/unlisten.c \
+	%D%/unlisten.h \
 	%D%/weigh.c \
 	%D%/weigh.h \
 	%D%/worker.c \

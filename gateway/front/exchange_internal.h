@@ -76,6 +76,9 @@ int pst_exchange_route(struct pst_exchange *exchange);
 /* Take HOST[:PORT] apart: the port, 0 when there is none. */
 uint16_t pst_exchange_split_host(struct pst_http_text host, struct pst_http_text *name);
 
+/* The host that was asked for, without its port. */
+struct pst_http_text pst_exchange_host(const struct pst_exchange *exchange);
+
 /* One info line: there is no route, or no script, for the request. */
 void pst_exchange_log_no_route(const struct pst_exchange *exchange);
 

@@ -50,7 +50,7 @@ pst_exchange_log_slow(const struct pst_exchange *x, const char *what, const char
 void
 pst_exchange_log_no_route(const struct pst_exchange *x)
 {
-	const struct pst_http_text host = x->request.host;
+	struct pst_http_text host = pst_exchange_host(x);
 	char name[256];
 
 	pst_exchange_name(x, name, sizeof(name));

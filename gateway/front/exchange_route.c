@@ -26,8 +26,8 @@ pst_exchange_split_host(struct pst_http_text host, struct pst_http_text *name)
 	return port;
 }
 
-static struct pst_http_text
-host_of(const struct pst_exchange *x)
+struct pst_http_text
+pst_exchange_host(const struct pst_exchange *x)
 {
 	struct pst_http_text host;
 
@@ -125,7 +125,7 @@ pst_exchange_route(struct pst_exchange *x)
 
 	if (err != 0)
 		return err;
-	route = pst_routes_find(x->context->routes, host_of(x), normal);
+	route = pst_routes_find(x->context->routes, pst_exchange_host(x), normal);
 	if (route == NULL)
 		return 0;
 	to = route->to;

@@ -8,7 +8,8 @@ unit_tests += \
 	%D%/test_ctl_socket \
 	%D%/test_output \
 	%D%/test_slot \
-	%D%/test_spawn
+	%D%/test_spawn \
+	%D%/test_unlisten
 
 %C%_test_channel_SOURCES = %D%/test_channel.c %D%/failmalloc.c %D%/failmalloc.h
 %C%_test_channel_LDFLAGS = $(failmalloc_wrap)
