@@ -89,8 +89,14 @@ set_signals(sigset_t *set)
 static void
 on_term(struct pst_arbiter *arbiter, unsigned sender)
 {
-	pst_log_info("SIGTERM from pid %u: requests are finished within %s s, then all ends",
-	    sender, pst_conf_text(arbiter->generation->conf, PST_OPT_GRACEFUL_TIMEOUT));
+	const struct pst_conf *conf = arbiter->generation->conf;
+	char delay[96] = "";
+
+	if (pst_conf_number(conf, PST_OPT_DRAIN_DELAY) > 0)
+		snprintf(delay, sizeof(delay), "clients are accepted for %.20s s more, then ",
+		    pst_conf_text(conf, PST_OPT_DRAIN_DELAY));
+	pst_log_info("SIGTERM from pid %u: %srequests are finished within %s s, then all ends",
+	    sender, delay, pst_conf_text(conf, PST_OPT_GRACEFUL_TIMEOUT));
 	pst_arbiter_drain(arbiter);
 }
 

@@ -270,6 +270,13 @@ pst_gate_set_role(struct pst_gate *gate, enum pst_gate_role role)
 }
 
 void
+pst_gate_say_closing(struct pst_gate *gate)
+{
+	if (gate->child.channel)
+		pst_channel_send(gate->child.channel, "CLOSING", NULL);
+}
+
+void
 pst_gate_start(struct pst_gate *gate)
 {
 	struct pst_arbiter *arbiter = gate->arbiter;
@@ -302,6 +309,8 @@ pst_gate_start(struct pst_gate *gate)
 		pst_channel_send_fd(
 		    gate->child.channel, generation->access_log, "ACCESS_LOG", NULL);
 	pst_channel_send(gate->child.channel, "START", NULL);
+	if (arbiter->phase == PST_PHASE_LINGERING)
+		pst_gate_say_closing(gate);
 	pst_gate_watch(gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		if (pst_gate_has(gate, crew))

@@ -52,6 +52,8 @@ struct pst_gate *pst_gate_new(
 void pst_gate_free(struct pst_gate *gate);
 /* The one place where the role changes. */
 void pst_gate_set_role(struct pst_gate *gate, enum pst_gate_role role);
+/* Its clients are to know that it is going to leave. */
+void pst_gate_say_closing(struct pst_gate *gate);
 /* Start a process, and tell it the settings, listeners and all workers that are ready. */
 void pst_gate_start(struct pst_gate *gate);
 /* It finishes what it has, and exits. */

@@ -1,5 +1,6 @@
 #include "gateway/arbiter/listener.h"
 
+#include "gateway/arbiter/unlisten.h"
 #include "gateway/log.h"
 
 #include <errno.h>
@@ -447,8 +448,9 @@ pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_conf
 	return open_all(listeners, conf, count, &opening, present) == PST_LISTENERS_OPEN ? 0 : -1;
 }
 
+/* SHARED: systemd has it, too, and keeps it open for whoever comes next. */
 static void
-release(struct pst_listener *listener)
+release(struct pst_listener *listener, bool shared)
 {
 	const char *path = listener->address.path;
 	struct stat status;
@@ -458,6 +460,8 @@ release(struct pst_listener *listener)
 	if (listener->fd >= 0 && listener->ino && lstat(path, &status) == 0 &&
 	    status.st_dev == listener->dev && status.st_ino == listener->ino)
 		unlink(path);
+	if (listener->fd >= 0 && !shared)
+		pst_unlisten(listener->fd);
 	if (listener->fd >= 0)
 		close(listener->fd);
 	free(listener);
@@ -467,7 +471,7 @@ void
 pst_listeners_close(struct pst_listeners *listeners)
 {
 	for (size_t i = 0; i < listeners->count; i++)
-		release(listeners->list[i]);
+		release(listeners->list[i], listeners->handed_over);
 	free(listeners->list);
 	listeners->list = NULL;
 	listeners->count = 0;

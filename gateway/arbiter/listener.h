@@ -57,7 +57,10 @@ int pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_
 int pst_listener_remove_stale(
     const char *path, const struct sockaddr_un *address, const char **hint);
 
-/* Let go of all: what no other list has is closed, and if it is a unix socket of ours removed. */
+/*
+ * Let go of all: what no other list has is closed, and if it is a unix socket of ours removed. From
+ * then on nobody can connect there; a gateway that has it open accepts who has connected.
+ */
 void pst_listeners_close(struct pst_listeners *listeners);
 
 /* Both have the same ones. */

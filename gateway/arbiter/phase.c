@@ -147,6 +147,8 @@ drain(struct pst_arbiter *arbiter)
 
 	enter_phase(arbiter, PST_PHASE_DRAINING);
 	give_up_slot(&gate->child);
+	/* First, so that nobody connects whom the gateway does not accept. */
+	pst_listeners_close(&arbiter->generation->listeners);
 	if (pst_slot_is_wanted(&gate->child.slot))
 		pst_gate_leave(gate);
 	else if (!has_gate(arbiter))
@@ -174,6 +176,8 @@ pst_arbiter_drain(struct pst_arbiter *arbiter)
 
 	enter_phase(arbiter, PST_PHASE_LINGERING);
 	pst_reload_stop(arbiter);
+	if (delay > 0)
+		pst_gate_say_closing(arbiter->gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
 			if (worker->role == PST_WORKER_HEIR)
