@@ -1,6 +1,7 @@
 """Start an adapter the way spawn-fcgi and the arbiter do, and build plugins for it."""
 from __future__ import annotations
 
+import fcntl
 import os
 import shlex
 import signal
@@ -32,7 +33,8 @@ def build_plugin(source: str | Path, target: Path, *flags: str) -> Path:
 
 class Adapter:
     """`sync APP` on a unix socket in DIR, started directly: fd 0 listens, fd 3 is the control
-    socket when CONTROL says so. What it writes to fd 2 goes to a file."""
+    socket when CONTROL says so, fd 4 is the descriptor PAGE. What it writes to fd 2 goes to a
+    file."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class Adapter:
         control: bool = False,
         listener: socket.socket | None = None,
         environment: dict[str, str] | None = None,
+        page: int | None = None,
     ) -> None:
         self.path = str(directory / "adapter.sock")
         self._log = directory / "adapter.log"
@@ -50,14 +53,20 @@ class Adapter:
             Path(self.path).unlink(missing_ok=True)
             listener.bind(self.path)
             listener.listen(128)
-        env = {k: v for k, v in os.environ.items() if k != "PENSTOCK_CONTROL"}
+        ours = ("PENSTOCK_CONTROL", "PENSTOCK_PAGE")
+        env = {name: value for name, value in os.environ.items() if name not in ours}
         env |= environment or {}
         theirs = None
+        fds = {}
+        if page is not None:
+            env["PENSTOCK_PAGE"] = "4"
+            fds[4] = page
         if control:
             self.control, theirs = socket.socketpair()
             self.control.settimeout(60)
             env["PENSTOCK_CONTROL"] = "3"
-        self.process = self._start([str(installed.SYNC), *args], env, listener, theirs)
+            fds[3] = theirs.fileno()
+        self.process = self._start([str(installed.SYNC), *args], env, listener, fds)
         listener.close()
         if theirs:
             theirs.close()
@@ -67,17 +76,20 @@ class Adapter:
         command: list[str],
         env: dict[str, str],
         listener: socket.socket,
-        control: socket.socket | None,
+        fds: dict[int, int],
     ) -> subprocess.Popen[bytes]:
-        """The shell puts the control socket on fd 3, which Popen cannot."""
-        with self._log.open("wb") as log:
-            if control is None:
-                return subprocess.Popen(command, stdin=listener, stderr=log, env=env)
-            fd = control.fileno()
-            return subprocess.Popen(
-                ["/bin/bash", "-c", f'exec "$@" 3<&{fd} {fd}<&-', "bash", *command],
-                stdin=listener, stderr=log, env=env, pass_fds=[fd],
-            )
+        """The shell puts descriptors where Popen cannot: those of FDS as their keys say."""
+        high = {number: fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for number, fd in fds.items()}
+        moves = " ".join(f"{number}<&{fd} {fd}<&-" for number, fd in high.items())
+        try:
+            with self._log.open("wb") as log:
+                return subprocess.Popen(
+                    ["/bin/bash", "-c", f'exec "$@" {moves}', "bash", *command],
+                    stdin=listener, stderr=log, env=env, pass_fds=list(high.values()),
+                )
+        finally:
+            for fd in high.values():
+                os.close(fd)
 
     def __enter__(self) -> Adapter:
         return self
