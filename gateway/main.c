@@ -6,6 +6,7 @@
 #include "gateway/arbiter/logfile.h"
 #include "gateway/conf.h"
 #include "gateway/ctl/ctl.h"
+#include "gateway/import_gunicorn.h"
 #include "gateway/log.h"
 
 #include <dirent.h>
@@ -174,6 +175,8 @@ main(int argc, char **argv)
 	fill_standard_fds();
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
 		return (int)pst_ctl_main(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "import-gunicorn") == 0)
+		return pst_import_gunicorn(argc - 1, argv + 1);
 	start.directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	conf = pst_conf_new();
 	if (!conf)
