@@ -133,6 +133,27 @@ on_drained(struct pst_gate *gate, struct pst_worker *worker)
 }
 
 /*
+ * While WORKER handles a request of one gateway it may leave another's connection waiting: as long
+ * as somebody else knows it, that is no reason to end it, but one to try again.
+ */
+static void
+on_broken(struct pst_gate *gate, struct pst_worker *worker, const char *why)
+{
+	bool is_wanted = worker->child.slot.state == PST_SLOT_READY ||
+			 worker->child.slot.state == PST_SLOT_USABLE;
+
+	if (!(worker->told & ~gate->bit) || !is_wanted) {
+		pst_child_suspect(&worker->child, why);
+		return;
+	}
+	pst_log_debug("worker %s (pid %ld): gateway (pid %ld) tries again, another uses it: %s",
+	    worker->id, (long)worker->child.pid, (long)gate->child.pid, why);
+	worker->usable &= ~gate->bit;
+	worker->paged &= ~gate->bit;
+	announce(gate, worker);
+}
+
+/*
  * SLOT usable ID, SLOT drained ID, SLOT worn ID REASON, SLOT late ID REQUEST, SLOT broken ID
  * REASON. A worker may be gone by now.
  */
@@ -153,7 +174,7 @@ on_slot(struct pst_gate *gate, const struct pst_control *line)
 	else if (pst_control_is(line, "SLOT late"))
 		pst_worker_late(worker, more);
 	else if (pst_control_is(line, "SLOT broken"))
-		pst_child_suspect(&worker->child, more);
+		on_broken(gate, worker, more);
 	else
 		pst_child_unknown_line(&gate->child, line);
 }

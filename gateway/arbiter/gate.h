@@ -73,11 +73,13 @@ void pst_gates_withdraw(struct pst_worker *worker);
 /* They are to give WORKER nothing more. -1: none of them has ever heard of it. */
 int pst_gates_drain(struct pst_worker *worker);
 
-/* ---- gate_lines.c: what it is told before START ---- */
+/* ---- gate_lines.c: what it is told before START, and at its end ---- */
 
 /* The settings of the top and of every pool, and the routes. */
 void pst_gate_send_settings(struct pst_gate *gate);
 void pst_gate_send_listeners(struct pst_gate *gate);
+/* Another gateway has taken over: it is to leave those of its listeners that SUCCESSOR has, too. */
+void pst_gate_send_unlisten(struct pst_gate *gate, const struct pst_gate *successor);
 
 /* ---- gate_watch.c: is it there ---- */
 

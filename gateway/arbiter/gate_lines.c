@@ -71,3 +71,16 @@ pst_gate_send_listeners(struct pst_gate *gate)
 		pst_channel_send_fd(gate->child.channel, listeners->list[i]->fd, "LISTEN",
 		    listeners->list[i]->name, NULL);
 }
+
+void
+pst_gate_send_unlisten(struct pst_gate *gate, const struct pst_gate *successor)
+{
+	const struct pst_listeners *listeners = &gate->generation->listeners;
+
+	if (!gate->child.channel)
+		return;
+	for (size_t i = 0; i < listeners->count; i++)
+		if (pst_listeners_have(&successor->generation->listeners, listeners->list[i]))
+			pst_channel_send(
+			    gate->child.channel, "UNLISTEN", listeners->list[i]->name, NULL);
+}

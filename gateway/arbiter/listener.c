@@ -329,15 +329,6 @@ same_address(const struct pst_address *a, const struct pst_address *b)
 	return false;
 }
 
-static bool
-has(const struct pst_listeners *listeners, const struct pst_listener *listener)
-{
-	for (size_t i = 0; i < listeners->count; i++)
-		if (listeners->list[i] == listener)
-			return true;
-	return false;
-}
-
 /* The one of PRESENT, which may be NULL, that is for ADDRESS and is not in LISTENERS yet. */
 static struct pst_listener *
 find_present(const struct pst_listeners *present, const struct pst_listeners *listeners,
@@ -345,7 +336,7 @@ find_present(const struct pst_listeners *present, const struct pst_listeners *li
 {
 	for (size_t i = 0; present && i < present->count; i++)
 		if (same_address(&present->list[i]->address, address) &&
-		    !has(listeners, present->list[i]))
+		    !pst_listeners_have(listeners, present->list[i]))
 			return present->list[i];
 	return NULL;
 }
@@ -475,6 +466,15 @@ pst_listeners_close(struct pst_listeners *listeners)
 	free(listeners->list);
 	listeners->list = NULL;
 	listeners->count = 0;
+}
+
+bool
+pst_listeners_have(const struct pst_listeners *listeners, const struct pst_listener *listener)
+{
+	for (size_t i = 0; i < listeners->count; i++)
+		if (listeners->list[i] == listener)
+			return true;
+	return false;
 }
 
 bool

@@ -63,6 +63,7 @@ int pst_listener_remove_stale(
  */
 void pst_listeners_close(struct pst_listeners *listeners);
 
+bool pst_listeners_have(const struct pst_listeners *listeners, const struct pst_listener *listener);
 /* Both have the same ones. */
 bool pst_listeners_same(const struct pst_listeners *a, const struct pst_listeners *b);
 

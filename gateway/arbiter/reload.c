@@ -132,6 +132,8 @@ commit_gateway(struct pst_arbiter *arbiter, struct pst_generation *next)
 		old->generation = pst_generation_hold(next);
 		return;
 	}
+	/* Who connects from now on gets what the reload has brought. */
+	pst_gate_send_unlisten(old, reload->successor);
 	/* A unix socket has to be gone before its last connections are taken. */
 	pst_listeners_close(&old->generation->listeners);
 	pst_gate_set_role(reload->successor, PST_GATE_SERVING);
@@ -144,13 +146,37 @@ commit_gateway(struct pst_arbiter *arbiter, struct pst_generation *next)
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", "");
 }
 
+/* Workers of pools that there were not before. */
+static unsigned
+count_new(const struct pst_arbiter *arbiter)
+{
+	const struct pst_crew *crew;
+	unsigned count = 0;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		if (crew->since == arbiter->generation->number)
+			count += pst_crew_size(crew);
+	return count;
+}
+
+static void
+log_done(const struct pst_reload *reload, unsigned new)
+{
+	int64_t ms = pst_clock_ms() - reload->begun;
+	char more[64] = "";
+
+	if (new > 0)
+		snprintf(more, sizeof(more), ", %u started in new pools,", new);
+	pst_log_info("reload done: %u worker%s replaced%s in %d.%d s", reload->replaced,
+	    reload->replaced == 1 ? "" : "s", more, (int)(ms / 1000), (int)(ms % 1000 / 100));
+}
+
 static void
 commit(struct pst_arbiter *arbiter)
 {
 	struct pst_reload *reload = &arbiter->reload;
 	struct pst_generation *old = arbiter->generation;
 	struct pst_crew *crew;
-	int64_t ms = pst_clock_ms() - reload->begun;
 
 	arbiter->generation = pst_generation_hold(reload->next);
 	(void)!fchdir(arbiter->generation->directory);
@@ -162,8 +188,7 @@ commit(struct pst_arbiter *arbiter)
 		commit_crew(crew, reload->next);
 	pst_operate_settings(arbiter, old->conf);
 	pst_crews_release(arbiter);
-	pst_log_info("reload done: %u worker%s replaced in %d.%d s", reload->replaced,
-	    reload->replaced == 1 ? "" : "s", (int)(ms / 1000), (int)(ms % 1000 / 100));
+	log_done(reload, count_new(arbiter));
 	pst_ctl_reload_over(arbiter, NULL);
 	pst_generation_release(&old);
 	pst_generation_release(&reload->next);

@@ -36,6 +36,7 @@ struct listener {
 	struct pst_acceptor *acceptor;
 	struct event *readable;
 	int fd;
+	char *name; /* as the arbiter calls it */
 	bool any; /* bound to a wildcard address: each connection has its own local one */
 	struct pst_peer_address local;
 };
@@ -195,7 +196,11 @@ pst_acceptor_add(struct pst_acceptor *acceptor, int fd, const char *name)
 		return -1;
 	listener->readable = event_new(
 	    pst_loop_base(acceptor->loop), fd, EV_READ | EV_PERSIST, on_readable, listener);
-	if (listener->readable == NULL) {
+	listener->name = strdup(name);
+	if (listener->readable == NULL || listener->name == NULL) {
+		if (listener->readable != NULL)
+			event_free(listener->readable);
+		free(listener->name);
 		free(listener);
 		return -1;
 	}
@@ -231,6 +236,30 @@ pst_acceptor_drain(struct pst_acceptor *acceptor)
 	pst_acceptor_stop(acceptor);
 }
 
+static void
+close_listener(struct listener *listener)
+{
+	event_free(listener->readable);
+	close(listener->fd);
+	free(listener->name);
+	free(listener);
+}
+
+void
+pst_acceptor_leave(struct pst_acceptor *acceptor, const char *name)
+{
+	struct listener **at = &acceptor->listeners, *listener;
+
+	while ((listener = *at) != NULL) {
+		if (strcmp(listener->name, name) != 0) {
+			at = &listener->next;
+			continue;
+		}
+		*at = listener->next;
+		close_listener(listener);
+	}
+}
+
 void
 pst_acceptor_stop(struct pst_acceptor *acceptor)
 {
@@ -239,9 +268,7 @@ pst_acceptor_stop(struct pst_acceptor *acceptor)
 	set_state(acceptor, STOPPED);
 	while ((listener = acceptor->listeners) != NULL) {
 		acceptor->listeners = listener->next;
-		event_free(listener->readable);
-		close(listener->fd);
-		free(listener);
+		close_listener(listener);
 	}
 }
 

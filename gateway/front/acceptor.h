@@ -21,6 +21,8 @@ int pst_acceptor_add(struct pst_acceptor *acceptor, int fd, const char *name);
 void pst_acceptor_start(struct pst_acceptor *acceptor);
 /* Accept who has connected by now, then stop. */
 void pst_acceptor_drain(struct pst_acceptor *acceptor);
+/* Close those called NAME: another process has them, too, and accepts. */
+void pst_acceptor_leave(struct pst_acceptor *acceptor, const char *name);
 /* Close all listeners: nothing is accepted any more. */
 void pst_acceptor_stop(struct pst_acceptor *acceptor);
 /* It has listeners. */

@@ -229,6 +229,8 @@ pst_front_on_line(void *arg, const struct pst_control *line)
 		pst_front_pools_slot_drain(&front->pools, line->words[2]);
 	else if (started && is(line, "SLOT down", 3))
 		pst_front_pools_slot_down(&front->pools, line->words[2]);
+	else if (is(line, "UNLISTEN", 2))
+		pst_acceptor_leave(front->acceptor, line->words[1]);
 	else if (is(line, "CLOSING", 1))
 		pst_front_close(front);
 	else if (is(line, "DRAIN", 1))

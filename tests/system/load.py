@@ -22,11 +22,12 @@ SLOW = 0.7  # seconds that a slow request sleeps, and an upload rests half done
 
 
 class Load:
-    """Each client keeps one connection for as long as it lives: one that is lost is a failure."""
+    """Each client keeps one connection until an answer says that it is the last there (RFC 9112,
+    9.6): one that is lost is a failure."""
 
     def __init__(self, server: Penstock, quick: int = 4, slow: int = 1, uploads: int = 1) -> None:
         self.versions: Counter[str] = Counter()  # answers, by what the application says it is
-        self.sent = self.answered = 0
+        self.sent = self.answered = self.connections = 0
         self.failures: list[str] = []
         self._port = server.port
         self._stop = threading.Event()
@@ -50,11 +51,11 @@ class Load:
 
     def _run(self, ask: Callable[[http.client.HTTPConnection], None]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
+        connection.auto_open = 0
         try:
-            connection.connect()
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.auto_open = False
             while not self._stop.is_set():
+                if connection.sock is None:
+                    self._connect(connection)
                 with self._lock:
                     self.sent += 1
                 ask(connection)
@@ -63,6 +64,12 @@ class Load:
                 self.failures.append(f"{ask.__name__}: {error!r}")
         finally:
             connection.close()
+
+    def _connect(self, connection: http.client.HTTPConnection) -> None:
+        connection.connect()
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with self._lock:
+            self.connections += 1
 
     def _take(self, connection: http.client.HTTPConnection, expected: str | None = None) -> None:
         response = connection.getresponse()

@@ -1,0 +1,299 @@
+"""HUP reads the configuration anew: pools, routes, listeners and settings change, and not one request
+is lost; what is wrong changes nothing."""
+from __future__ import annotations
+
+import http.client
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from load import Load
+from penstock import Answer, Penstock, eventually
+from raw import Client
+from servers import free_port
+
+SOURCE = """
+import hashlib, os, time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/sleep":
+        time.sleep(float(environ["QUERY_STRING"]))
+    body = hashlib.sha256(environ["wsgi.input"].read()).hexdigest()
+    start_response("200 OK", [
+        ("Content-Type", "text/plain"), ("X-Pid", str(os.getpid())),
+        ("X-Version", os.environ.get("VERSION", "-")), ("X-Mount", environ["SCRIPT_NAME"]),
+        ("X-Directory", os.getcwd()),
+    ])
+    return [body.encode()]
+"""
+
+
+class Site:
+    """A configuration file that changes, and the penstock that serves it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.server: Penstock
+        self.reloads = 0
+        self.failures = 0
+        (directory / "site_app.py").write_text(SOURCE)
+
+    def configure(self, text: str) -> None:
+        new = self.directory / "new.yaml"
+        new.write_text(text)
+        new.rename(self.directory / "penstock.yaml")
+
+    def hup(self, text: str) -> None:
+        self.configure(text)
+        self.server.signal(signal.SIGHUP)
+
+    def reload(self, text: str) -> str:
+        """To the end: the line that says so."""
+        self.hup(text)
+        self.reloads += 1
+        return self.server.wait_for(r"reload done: .*$", self.reloads).group()
+
+    def fail(self, text: str, reason: str) -> None:
+        """A reload that changes nothing, for a REASON."""
+        before = sorted(self.server.worker_pids), self.server.gateway_pid
+        self.hup(text)
+        self.failures += 1
+        self.server.wait_for(reason)
+        self.server.wait_for("nothing is reloaded|reload failed", self.failures)
+        eventually(lambda: len(self.children()) == len(before[0]) + 1, "the others' end")
+        assert (sorted(self.server.worker_pids), self.server.gateway_pid) == before
+        assert self.server.get("/").status == 200
+
+    def children(self) -> list[int]:
+        return [pid for pid, _ in self.server._children()]
+
+    def gateways(self) -> list[int]:
+        return [pid for pid, name in self.server._children() if name == "gateway"]
+
+    def settle(self) -> None:
+        """Until old gateways have left, and what they needed."""
+        eventually(lambda: len(self.gateways()) == 1, "the old gateways' end")
+
+
+@pytest.fixture
+def site(penstock: Callable[..., Penstock], tmp_path: Path) -> Callable[..., Site]:
+    def start(text: str, bind: str | None = "127.0.0.1:0") -> Site:
+        site = Site(tmp_path)
+        site.configure(text)
+        site.server = penstock("", "-c", "penstock.yaml", cwd=tmp_path, bind=bind)
+        return site
+
+    return start
+
+
+def get_unix(path: Path) -> Answer:
+    connection = http.client.HTTPConnection("localhost", timeout=30)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    try:
+        connection.sock.connect(str(path))
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+    finally:
+        connection.close()
+
+
+def show(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    with capsys.disabled():
+        print(f"\n  {text}")
+
+
+ONE = "app: site_app:app\nworkers: 2\nenv: [VERSION=one]\n"
+
+TWO = """
+pools:
+  web: {app: "site_app:app", workers: 2, env: [VERSION=web]}
+  api: {app: "site_app:app", workers: 1, env: [VERSION=api]}
+routes: [{path: /api, pool: api, mount: true}, {path: /, pool: web}]
+"""
+
+
+# --- what changes --------------------------------------------------------------------------
+
+
+def test_nothing_is_lost_by_changes(
+    site: Callable[..., Site], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Keep-alive clients, slow requests in flight and uploads half done, while all changes."""
+    port, path = free_port(), tmp_path / "http.sock"
+    bind = f"127.0.0.1:{port}"
+    both = f"bind: ['{bind}', 'unix:{path}']\n"
+    shop = site(f"bind: ['{bind}']\n{ONE}", bind=None)
+    first = shop.server.gateway_pid
+    with Load(shop.server) as load:
+        for text in (both + TWO, both + TWO + "keep_alive: 30\n", f"bind: ['{bind}']\n{ONE}"):
+            time.sleep(0.4)
+            done = shop.reload(text)
+            if "unix" in text:
+                assert get_unix(path).headers["X-Version"] == "web"
+                assert shop.server.get("/api/x").headers["X-Mount"] == "/api"
+            else:
+                assert not path.exists()
+                assert shop.server.get("/api/x").headers["X-Version"] == "one"
+        time.sleep(0.4)
+    shop.settle()
+    show(capsys, f"3 changes of pools, routes and listeners: {load.figures} over "
+         f"{load.connections} connections; {done}")  # fmt: skip
+    assert load.failures == []
+    assert load.answered == load.sent
+    assert shop.server.gateway_pid != first
+    eventually(lambda: len(shop.server.worker_pids) == 2, "the end of the pools that are gone")
+    assert len(re.findall(r"old gateway \(pid \d+\) has left: it exited with status 0",
+                          shop.server.log)) == 3  # fmt: skip
+
+
+def test_hups_one_upon_another(
+    site: Callable[..., Site], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop = site(ONE)
+    with Load(shop.server, quick=2) as load:
+        for i in range(8):
+            shop.hup(TWO if i % 2 else f"{ONE}keep_alive: {50 + i}\n")
+            time.sleep(0.05 + 0.03 * i)
+        shop.reload(ONE)
+        eventually(lambda: shop.server.get("/").headers["X-Version"] == "one", "the last one")
+        time.sleep(0.3)
+    shop.settle()
+    show(capsys, f"9 HUPs within a second: {load.figures}")
+    assert load.failures == []
+    eventually(lambda: len(shop.server.worker_pids) == 2, "the end of the pools that are gone")
+
+
+def test_only_the_workers_change(site: Callable[..., Site], tmp_path: Path) -> None:
+    """The gateway stays where nothing changes for it."""
+    pool = "pools: {web: {app: 'site_app:app', workers: %d, env: [VERSION=%s]%s}}\n"
+    shop = site(pool % (2, "one", ""))
+    gateway = shop.server.gateway_pid
+    (tmp_path / "below").mkdir()
+    shop.reload(pool % (2, "two", f", chdir: below, pythonpath: {tmp_path}"))
+    answer = shop.server.get("/")
+    assert answer.headers["X-Version"] == "two"
+    assert answer.headers["X-Directory"] == str(tmp_path / "below")
+    shop.reload(pool % (4, "three", ""))
+    eventually(lambda: len(shop.server.worker_pids) == 4, "four workers")
+    assert shop.server.get("/").headers["X-Directory"] == str(tmp_path)
+    shop.reload(pool % (1, "four", ""))
+    eventually(lambda: len(shop.server.worker_pids) == 1, "one worker")
+    assert shop.server.gateway_pid == gateway
+
+
+def test_settings_of_the_gateway(site: Callable[..., Site]) -> None:
+    shop = site(ONE)
+    first = shop.server.gateway_pid
+    shop.reload(ONE + "limit_request_body: 10\n")
+    assert shop.server.request("POST", "/", b"x" * 11).status == 413
+    shop.settle()
+    assert shop.server.gateway_pid != first
+
+
+def test_logs_move(site: Callable[..., Site], tmp_path: Path) -> None:
+    shop = site(ONE)
+    access, error = tmp_path / "access.log", tmp_path / "error.log"
+    shop.hup(f"{ONE}access_logfile: {access}\nerror_logfile: {error}\n")
+    eventually(lambda: error.exists() and "reload done" in error.read_text(), "the new log")
+    shop.server.get("/there")
+    eventually(lambda: "GET /there" in access.read_text(), "a line of the access log")
+
+
+def test_a_listener_moves(site: Callable[..., Site]) -> None:
+    old, new = free_port(), free_port()
+    shop = site(f"bind: '127.0.0.1:{old}'\n{ONE}", bind=None)
+    with Client(("127.0.0.1", old)) as slow, Client(("127.0.0.1", old)) as idle:
+        slow.get("/sleep?1")
+        idle.get("/")
+        assert idle.response().status == 200
+        time.sleep(0.3)
+        shop.reload(f"bind: '127.0.0.1:{new}'\n{ONE}")
+        with pytest.raises(ConnectionRefusedError):
+            eventually(lambda: socket.create_connection(("127.0.0.1", old)).close(), "a refusal")
+        with Client(("127.0.0.1", new)) as client:
+            client.get("/")
+            assert client.response().status == 200
+        answer = slow.response()
+        assert answer.status == 200 and "Connection: close" in answer.head
+    shop.settle()
+
+
+def test_a_long_request_is_finished_by_the_old_gateway(site: Callable[..., Site]) -> None:
+    """The only worker of it is busy: the new gateway waits for that, and so does the reload."""
+    shop = site(ONE.replace("workers: 2", "workers: 1"))
+    with Client(("127.0.0.1", shop.server.port)) as slow:
+        slow.get("/sleep?2")
+        time.sleep(0.3)
+        shop.reload(TWO)
+        assert shop.server.get("/api").headers["X-Version"] == "api"
+        answer = slow.response()
+        assert answer.status == 200 and "X-Version: one\r\n" in answer.head
+    shop.settle()
+    eventually(lambda: len(shop.server.worker_pids) == 3, "the old worker's end")
+
+
+# --- what changes nothing ------------------------------------------------------------------
+
+
+def test_a_file_that_is_wrong(site: Callable[..., Site]) -> None:
+    shop = site(ONE)
+    shop.fail("app: site_app:app\nworkrs: 3\n", r"penstock\.yaml:2:1: .*workrs")
+    shop.fail("pools: [", r"penstock\.yaml:")
+    (shop.directory / "penstock.yaml").unlink()
+    shop.server.signal(signal.SIGHUP)
+    shop.server.wait_for("nothing is reloaded", 3)
+    assert shop.server.get("/").headers["X-Version"] == "one"
+
+
+def test_a_listener_that_cannot_be_opened(site: Callable[..., Site], tmp_path: Path) -> None:
+    shop = site(f"bind: '127.0.0.1:{free_port()}'\n{ONE}", bind=None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        shop.fail(f"bind: ['unix:{tmp_path}/new.sock', '{address}']\n{ONE}",
+                  rf"cannot listen on {re.escape(address)}: address already in use")  # fmt: skip
+    assert not (tmp_path / "new.sock").exists()
+
+
+def test_a_new_pool_that_does_not_load(site: Callable[..., Site], tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise LookupError('a reason to see')")
+    shop = site(TWO)
+    broken = TWO.replace("routes:", "  new: {app: broken, workers: 2}\nroutes:")
+    with Load(shop.server, slow=0) as load:
+        shop.fail(broken.replace("/api", "/new").replace("pool: api", "pool: new"),
+                  r"worker new\.\d\.\d+ \(pid \d+\) of the new pool new exited with status 3")  # fmt: skip
+    assert load.failures == []
+    shop.server.wait_for(r"worker new\.\d\.\d+: .*LookupError: a reason to see")
+    assert shop.server.get("/api").headers["X-Mount"] == "/api"
+
+
+def test_what_only_a_new_gateway_can_judge(site: Callable[..., Site]) -> None:
+    shop = site(ONE)
+    gateway = shop.server.gateway_pid
+    shop.hup(ONE.replace("=one", "=two") + "spool_dir: /proc\n")
+    shop.server.wait_for("no file can be made in the spool directory /proc")
+    shop.server.wait_for(r"new gateway \(pid \d+\) exited with status 2 before it could take over")
+    shop.server.wait_for("reload failed: 2 workers of the new version serve, 0 of the old one")
+    eventually(lambda: shop.gateways() == [gateway], "the new gateway's end")
+    assert shop.server.get("/").status == 200
+    shop.reload(ONE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_with_two_gateways(site: Callable[..., Site], number: int) -> None:
+    shop = site(ONE)
+    with Client(("127.0.0.1", shop.server.port)) as client:
+        client.get("/sleep?1.5")
+        time.sleep(0.3)
+        shop.reload(TWO)
+        assert len(shop.gateways()) == 2
+        shop.server.signal(number)
+        if number == signal.SIGTERM:
+            assert client.response().status == 200
+    assert shop.server.wait() == 0
+    assert shop.server.log.count("Shutting down") == 1
