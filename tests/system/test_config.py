@@ -6,11 +6,12 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGHUP
 
 import pytest
 
 import installed
-from penstock import Penstock, environment, options_of_help
+from penstock import Penstock, environment, eventually, options_of_help
 
 EXAMPLE = installed.SOURCE / "examples/pools"
 MANUAL = installed.SOURCE / "docs/penstock.yaml.5"
@@ -119,6 +120,24 @@ def test_the_command_line_and_the_file(penstock: Callable[..., Penstock], site: 
         r"\[WARNING\] --workers of the command line does not change pool one, which has its own "
         r"\(f.yaml:4:19\)$"
     )
+    assert server.stop() == 0
+
+
+def test_reload_reads_it_anew(penstock: Callable[..., Penstock], site: Path) -> None:
+    """From the directory of the start, although chdir changed that; a bad file changes nothing."""
+    file = site / "f.yaml"
+    text = "chdir: sub\napp: three\nenv: {A: %s}\n"
+    file.write_text(text % "first")
+    server = penstock("", "-c", "f.yaml", cwd=site)
+    assert b"|first|" in server.get("/").body
+    file.write_text(text % "second" + "wokers: 3\ntimeout: x\n")
+    server.signal(SIGHUP)
+    server.wait_for(r"f.yaml:4:1: wokers is no key; did you mean workers\?")
+    server.wait_for(r"f.yaml:5:10: timeout wants a whole number")
+    assert b"|first|" in server.get("/").body
+    file.write_text(text % "third")
+    server.signal(SIGHUP)
+    eventually(lambda: b"|third|" in server.get("/").body, "the new environment")
     assert server.stop() == 0
 
 
