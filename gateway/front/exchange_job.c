@@ -260,6 +260,7 @@ is_run_again(struct pst_exchange *x, const char *reason)
 	    !is_idempotent(x->request.method))
 		return false;
 	x->retried = true;
+	pst_pool_figures(x->pool)->run_again++;
 	pst_exchange_name(x, name, sizeof(name));
 	pst_log_warning("worker %s: %s: %s: it is run again by the next free worker (--retry)",
 	    x->worker, name, reason);

@@ -36,6 +36,7 @@ pst_figures_put(const struct pst_figures *figures, struct pst_status_line *line)
 	pst_status_number(line, "wait.count", figures->waits);
 	pst_status_number(line, "wait.sum_us", figures->wait_us);
 	pst_status_number(line, "wait.max_us", figures->wait_us_most);
+	pst_status_number(line, "run_again", figures->run_again);
 	for (int i = 0; i < PST_FAILURES; i++)
 		pst_status_number(line, names[i], figures->failed[i]);
 }

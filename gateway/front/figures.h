@@ -24,6 +24,7 @@ struct pst_figures {
 	uint64_t waits; /* of requests that a worker was found for */
 	uint64_t wait_us; /* all of them together */
 	uint64_t wait_us_most;
+	uint64_t run_again; /* after their worker was lost: --retry */
 	uint64_t failed[PST_FAILURES];
 };
 

@@ -88,6 +88,9 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/main.c \
 	%D%/pool.c \
 	%D%/pool.h \
+	%D%/pool_internal.h \
+	%D%/pool_slot.c \
+	%D%/pool_status.c \
 	%D%/queue.c \
 	%D%/queue.h \
 	%D%/runtime_dir.c \

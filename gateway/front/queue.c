@@ -13,9 +13,7 @@
 static double
 age(const struct pst_queue *queue)
 {
-	const struct pst_job *first = TAILQ_FIRST(&queue->jobs);
-
-	return first == NULL ? 0 : (double)(pst_loop_now() - first->queued_at) / 1000;
+	return (double)pst_queue_age(queue) / 1000;
 }
 
 static void
@@ -147,6 +145,14 @@ wait_passed(struct pst_deadline *deadline)
 		log_expired(queue, who);
 	}
 	job->callbacks->expired(job);
+}
+
+uint64_t
+pst_queue_age(const struct pst_queue *queue)
+{
+	const struct pst_job *first = TAILQ_FIRST(&queue->jobs);
+
+	return first == NULL ? 0 : pst_loop_now() - first->queued_at;
 }
 
 /* --- life --- */

@@ -37,6 +37,9 @@ struct pst_job *pst_queue_take(struct pst_queue *queue);
 /* JOB, which is queued, is IDLE. */
 void pst_queue_remove(struct pst_queue *queue, struct pst_job *job);
 
+/* How long the first has waited, in milliseconds; 0 when there is none. */
+uint64_t pst_queue_age(const struct pst_queue *queue);
+
 static inline bool
 pst_queue_is_empty(const struct pst_queue *queue)
 {

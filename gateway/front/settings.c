@@ -167,7 +167,6 @@ struct setting {
 static const struct setting of_gateway[] = {
 #define AT(member) offsetof(struct pst_settings, member)
     {"graceful_timeout", AT(graceful_timeout), set_seconds},
-    {"drain_delay", AT(drain_delay), set_seconds},
     {"keep_alive", AT(keep_alive), set_seconds},
     {"client_header_timeout", AT(client_header_timeout), set_seconds},
     {"client_body_timeout", AT(client_body_timeout), set_seconds},

@@ -12,7 +12,6 @@
 
 struct pst_settings {
 	uint64_t graceful_timeout; /* ms */
-	uint64_t drain_delay; /* ms */
 	uint64_t keep_alive; /* ms; 0: every answer is its connection's last */
 	uint64_t client_header_timeout; /* ms; 0: none, as the next two */
 	uint64_t client_body_timeout;

@@ -30,6 +30,13 @@ def test_a_full_queue_is_503_at_once(tmp_path: Path) -> None:
         eventually(lambda: running, "the first")
         served += ask_all(gateway, stack, 20, "/waits")
         gateway.settle()
+        gateway.tell("STATUS")
+        lines = []
+        while (line := gateway.line()) != "STATUS end":
+            lines.append(f"{line} ")
+        web = "".join(line for line in lines if line.startswith("STATUS pool web "))
+        other = "".join(line for line in lines if line.startswith("STATUS pool other "))
+        assert " queued 20 " in web and " queued 0 oldest_ms 0 " in other
         refused = [client.response() for client in ask_all(gateway, stack, 200, "/refused")]
         assert {(r.status, r.field("Retry-After")) for r in refused} == {(503, "10")}
         # Whoever was refused may ask again on the same connection.

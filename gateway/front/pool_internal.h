@@ -1,0 +1,79 @@
+/*
+ * What the files of a pool share: pool.c (the queue and who gets what of it), pool_slot.c (slots
+ * and what their upstreams say), pool_status.c (what is told of both).
+ */
+#ifndef PST_FRONT_POOL_INTERNAL_H
+#define PST_FRONT_POOL_INTERNAL_H
+
+#include "gateway/front/pool.h"
+#include "gateway/front/queue.h"
+#include "gateway/front/upstream.h"
+
+/*
+ *	            GET_VALUES_RESULT         given
+ *	 STARTING ─────────────────► IDLE ◄─────────► BUSY
+ *	                              ▲      over      │ deadline passed: no more is given
+ *	                              └── DRAINING ◄───┘
+ *	                          over       │ grace passed: the arbiter was told
+ *	                                     ▼
+ *	                                 CONDEMNED
+ *
+ * When the arbiter retires it: BUSY and DRAINING become RETIRING, which is given nothing more and
+ * becomes RETIRED with its last job; STARTING and IDLE are RETIRED at once. A RETIRING one whose
+ * job outlasts deadline and grace is CONDEMNED. From everywhere to DEAD: the process exited, or
+ * the connection is lost.
+ */
+enum pst_pool_slot_state {
+	PST_POOL_SLOT_STARTING,
+	PST_POOL_SLOT_IDLE,
+	PST_POOL_SLOT_BUSY,
+	PST_POOL_SLOT_DRAINING,
+	PST_POOL_SLOT_RETIRING,
+	PST_POOL_SLOT_RETIRED, /* the arbiter was told */
+	PST_POOL_SLOT_CONDEMNED,
+	PST_POOL_SLOT_DEAD,
+};
+
+struct pst_pool_slot {
+	enum pst_pool_slot_state state;
+	TAILQ_ENTRY(pst_pool_slot) link;
+	struct pst_pool_slots *list; /* usable, or others */
+	struct pst_pool *pool;
+	struct pst_upstream *upstream;
+	struct pst_task burial;
+	unsigned load;
+	unsigned capacity;
+	uint64_t served;
+	uint64_t wears_at; /* so many served; 0: never */
+};
+
+TAILQ_HEAD(pst_pool_slots, pst_pool_slot);
+
+struct pst_pool {
+	struct pst_loop *loop;
+	struct pst_queue queue;
+	struct pst_pool_slots usable; /* may be given a job now; the least recently used first */
+	struct pst_pool_slots others;
+	struct pst_task dispatch;
+	struct pst_upstream_deadlines deadlines;
+	const char *name;
+	enum pst_pool_kind kind;
+	const struct pst_pool_settings *settings;
+	struct pst_figures figures;
+	struct pst_remote *remote; /* NULL: it is no remote pool */
+	struct event *again; /* when a full remote is tried again */
+	const struct pst_pool_events *events;
+	void *arg; /* of the events */
+};
+
+/* --- pool_slot.c --- */
+
+/* Give it JOB, which was taken from the queue; the slot is among the usable ones. */
+void pst_pool_slot_give(struct pst_pool_slot *slot, struct pst_job *job);
+
+/* One more connection to a remote pool's server: 0, or -1 when memory is short. */
+int pst_pool_slot_add_remote(struct pst_pool *pool);
+
+void pst_pool_slots_free(struct pst_pool *pool);
+
+#endif

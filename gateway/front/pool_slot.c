@@ -1,0 +1,380 @@
+#include "gateway/front/container.h"
+#include "gateway/front/foreign.h"
+#include "gateway/front/pool_internal.h"
+#include "gateway/log.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* --- state --- */
+
+#define TO(state) (1u << PST_POOL_SLOT_##state)
+
+static const unsigned allowed[] = {
+    [PST_POOL_SLOT_STARTING] = TO(IDLE) | TO(RETIRED) | TO(DEAD),
+    [PST_POOL_SLOT_IDLE] = TO(BUSY) | TO(RETIRED) | TO(DEAD),
+    [PST_POOL_SLOT_BUSY] = TO(IDLE) | TO(BUSY) | TO(DRAINING) | TO(RETIRING) | TO(DEAD),
+    [PST_POOL_SLOT_DRAINING] = TO(IDLE) | TO(DRAINING) | TO(RETIRING) | TO(CONDEMNED) | TO(DEAD),
+    [PST_POOL_SLOT_RETIRING] = TO(RETIRING) | TO(RETIRED) | TO(CONDEMNED) | TO(DEAD),
+    [PST_POOL_SLOT_RETIRED] = TO(DEAD),
+    [PST_POOL_SLOT_CONDEMNED] = TO(DEAD),
+    [PST_POOL_SLOT_DEAD] = 0,
+};
+
+static bool
+is_usable(const struct pst_pool_slot *slot)
+{
+	return slot->state == PST_POOL_SLOT_IDLE ||
+	       (slot->state == PST_POOL_SLOT_BUSY && slot->load < slot->capacity);
+}
+
+/* The one place where the state and the load change: a slot that becomes usable goes last. */
+static void
+set_state(struct pst_pool_slot *slot, enum pst_pool_slot_state state, unsigned load)
+{
+	struct pst_pool *pool = slot->pool;
+
+	assert(allowed[slot->state] & 1u << state);
+	TAILQ_REMOVE(slot->list, slot, link);
+	slot->state = state;
+	slot->load = load;
+	slot->list = is_usable(slot) ? &pool->usable : &pool->others;
+	TAILQ_INSERT_TAIL(slot->list, slot, link);
+	if (!pst_queue_is_empty(&pool->queue) && !TAILQ_EMPTY(&pool->usable))
+		pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
+static void
+bury(void *arg)
+{
+	struct pst_pool_slot *slot = arg;
+
+	assert(slot->state == PST_POOL_SLOT_DEAD);
+	TAILQ_REMOVE(slot->list, slot, link);
+	pst_upstream_free(slot->upstream);
+	free(slot);
+}
+
+static void
+on_open(void *arg, unsigned capacity)
+{
+	struct pst_pool_slot *slot = arg;
+
+	/* Until a worker tells that it serves many at once on purpose, one at a time. */
+	(void)capacity;
+	slot->capacity = 1;
+	if (slot->state != PST_POOL_SLOT_STARTING)
+		return;
+	set_state(slot, PST_POOL_SLOT_IDLE, 0);
+	slot->pool->events->usable(slot->pool->arg, pst_upstream_worker(slot->upstream));
+}
+
+/* Nothing more is given to it, and LOAD jobs are left. */
+static void
+retire(struct pst_pool_slot *slot, unsigned load)
+{
+	set_state(slot, load == 0 ? PST_POOL_SLOT_RETIRED : PST_POOL_SLOT_RETIRING, load);
+	if (load == 0)
+		slot->pool->events->drained(slot->pool->arg, pst_upstream_worker(slot->upstream));
+}
+
+/* One more served: may be told of several times, as the arbiter may have failed to replace it. */
+static void
+wear(struct pst_pool_slot *slot)
+{
+	struct pst_pool *pool = slot->pool;
+
+	slot->served++;
+	if (slot->wears_at > 0 && slot->served % slot->wears_at == 0)
+		pool->events->worn(pool->arg, pst_upstream_worker(slot->upstream), slot->served);
+}
+
+/* It has one job less. */
+static void
+unload(struct pst_pool_slot *slot)
+{
+	unsigned load = slot->load - 1;
+
+	if (slot->state == PST_POOL_SLOT_BUSY || slot->state == PST_POOL_SLOT_DRAINING)
+		set_state(slot, load == 0 ? PST_POOL_SLOT_IDLE : slot->state, load);
+	else if (slot->state == PST_POOL_SLOT_RETIRING)
+		retire(slot, load);
+	else
+		slot->load = load;
+}
+
+static void
+on_over(void *arg)
+{
+	wear(arg);
+	unload(arg);
+}
+
+static void
+on_unseen(void *arg, struct pst_job *job)
+{
+	struct pst_pool_slot *slot = arg;
+	struct pst_pool *pool = slot->pool;
+
+	unload(slot);
+	pst_queue_put_first(&pool->queue, job);
+	pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
+static void
+on_late(void *arg)
+{
+	struct pst_pool_slot *slot = arg;
+
+	if (slot->state == PST_POOL_SLOT_BUSY)
+		set_state(slot, PST_POOL_SLOT_DRAINING, slot->load);
+}
+
+static void
+on_stuck(void *arg, struct pst_job *job)
+{
+	struct pst_pool_slot *slot = arg;
+	char name[256];
+
+	if (slot->state != PST_POOL_SLOT_DRAINING && slot->state != PST_POOL_SLOT_RETIRING)
+		return;
+	set_state(slot, PST_POOL_SLOT_CONDEMNED, slot->load);
+	job->callbacks->name(job, name, sizeof(name));
+	slot->pool->events->late(slot->pool->arg, pst_upstream_worker(slot->upstream), name);
+}
+
+static void
+on_lost(void *arg, const char *reason)
+{
+	struct pst_pool_slot *slot = arg;
+
+	if (slot->state != PST_POOL_SLOT_DEAD) {
+		set_state(slot, PST_POOL_SLOT_DEAD, slot->load);
+		slot->pool->events->broken(
+		    slot->pool->arg, pst_upstream_worker(slot->upstream), reason);
+	}
+	pst_loop_bury(slot->pool->loop, &slot->burial);
+}
+
+static void
+on_reached(void *arg)
+{
+	struct pst_pool_slot *slot = arg;
+
+	if (slot->pool->remote != NULL)
+		pst_remote_reached(slot->pool->remote, pst_loop_now());
+}
+
+static void
+on_unreachable(void *arg, bool full, const char *reason)
+{
+	struct pst_pool_slot *slot = arg;
+	struct pst_pool *pool = slot->pool;
+	char text[128];
+
+	if (pool->remote != NULL) {
+		pst_remote_failed(pool->remote, pst_loop_now(), full, reason);
+		pst_loop_defer(pool->loop, &pool->dispatch);
+		return;
+	}
+	snprintf(text, sizeof(text), "cannot connect to it: %s", reason);
+	on_lost(slot, text);
+}
+
+static const struct pst_upstream_callbacks callbacks = {
+    .open = on_open,
+    .over = on_over,
+    .unseen = on_unseen,
+    .late = on_late,
+    .stuck = on_stuck,
+    .reached = on_reached,
+    .unreachable = on_unreachable,
+    .lost = on_lost,
+};
+
+/* --- what the arbiter says --- */
+
+static struct pst_pool_slot *
+find(struct pst_pool *pool, const char *worker)
+{
+	struct pst_pool_slots *const lists[] = {&pool->usable, &pool->others};
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		struct pst_pool_slot *slot;
+
+		TAILQ_FOREACH (slot, lists[i], link) {
+			if (strcmp(pst_upstream_worker(slot->upstream), worker) == 0)
+				return slot;
+		}
+	}
+	return NULL;
+}
+
+/* How many requests a new worker serves before it is worn; 0: no limit. */
+static uint64_t
+choose_wear(const struct pst_pool_settings *settings)
+{
+	uint64_t random = 0;
+
+	if (settings->max_requests == 0)
+		return 0;
+	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
+		random = pst_loop_now();
+	return settings->max_requests + random % (settings->max_requests_jitter + 1);
+}
+
+static struct pst_pool_slot *
+new_slot(struct pst_pool *pool)
+{
+	struct pst_pool_slot *slot = calloc(1, sizeof(*slot));
+
+	if (slot == NULL)
+		return NULL;
+	slot->pool = pool;
+	slot->state = PST_POOL_SLOT_STARTING;
+	slot->list = &pool->others;
+	slot->wears_at = choose_wear(pool->settings);
+	pst_task_init(&slot->burial, bury, slot);
+	return slot;
+}
+
+/* The upstream to WORKER, for SLOT; NULL with *WHY set. */
+static struct pst_upstream *
+connect_worker(struct pst_pool_slot *slot, const char *worker, const char *path, const char **why)
+{
+	struct pst_pool *pool = slot->pool;
+	struct pst_remote_address address;
+	struct pst_upstream *upstream;
+
+	if (pool->kind == PST_POOL_APP) {
+		upstream =
+		    pst_upstream_new(pool->loop, &pool->deadlines, worker, path, &callbacks, slot);
+	} else {
+		*why = pst_remote_unix(&address, path);
+		if (*why != NULL)
+			return NULL;
+		upstream = pst_foreign_new(
+		    pool->loop, &pool->deadlines, worker, &address, &callbacks, slot);
+	}
+	*why = strerror(errno);
+	return upstream;
+}
+
+void
+pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path, int page)
+{
+	const char *why = "out of memory";
+	struct pst_pool_slot *slot;
+
+	if (find(pool, worker) != NULL) {
+		pst_log_error("worker %s was announced twice: the second is ignored", worker);
+		return;
+	}
+	slot = new_slot(pool);
+	if (slot != NULL)
+		slot->upstream = connect_worker(slot, worker, path, &why);
+	if (slot == NULL || slot->upstream == NULL) {
+		char reason[128];
+
+		snprintf(reason, sizeof(reason), "cannot connect to it: %s", why);
+		free(slot);
+		pool->events->broken(pool->arg, worker, reason);
+		return;
+	}
+	if (page != -1)
+		pst_upstream_share(slot->upstream, page);
+	TAILQ_INSERT_TAIL(slot->list, slot, link);
+	/* A foreign program is not asked what it can do. */
+	if (pool->kind == PST_POOL_PROGRAM)
+		on_open(slot, 1);
+}
+
+int
+pst_pool_slot_add_remote(struct pst_pool *pool)
+{
+	struct pst_pool_slot *slot = new_slot(pool);
+
+	if (slot == NULL)
+		return -1;
+	TAILQ_INSERT_TAIL(slot->list, slot, link);
+	slot->wears_at = 0;
+	slot->capacity = 1;
+	slot->upstream = pst_foreign_new(
+	    pool->loop, &pool->deadlines, pool->name, &pool->remote->address, &callbacks, slot);
+	if (slot->upstream == NULL)
+		return -1;
+	set_state(slot, PST_POOL_SLOT_IDLE, 0);
+	return 0;
+}
+
+void
+pst_pool_slot_page(struct pst_pool *pool, const char *worker, int page)
+{
+	struct pst_pool_slot *slot = find(pool, worker);
+
+	if (slot != NULL && slot->state != PST_POOL_SLOT_DEAD)
+		pst_upstream_share(slot->upstream, page);
+}
+
+void
+pst_pool_slot_down(struct pst_pool *pool, const char *worker)
+{
+	struct pst_pool_slot *slot = find(pool, worker);
+
+	if (slot == NULL || slot->state == PST_POOL_SLOT_DEAD)
+		return;
+	set_state(slot, PST_POOL_SLOT_DEAD, slot->load);
+	pst_upstream_leave(slot->upstream);
+}
+
+void
+pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
+{
+	struct pst_pool_slot *slot = find(pool, worker);
+
+	if (slot == NULL)
+		return;
+	switch (slot->state) {
+	case PST_POOL_SLOT_STARTING:
+	case PST_POOL_SLOT_IDLE:
+	case PST_POOL_SLOT_BUSY:
+	case PST_POOL_SLOT_DRAINING: retire(slot, slot->load); break;
+	case PST_POOL_SLOT_RETIRING:
+	case PST_POOL_SLOT_RETIRED:
+	case PST_POOL_SLOT_CONDEMNED:
+	case PST_POOL_SLOT_DEAD: break;
+	}
+}
+
+/* --- life --- */
+
+void
+pst_pool_slot_give(struct pst_pool_slot *slot, struct pst_job *job)
+{
+	set_state(slot, PST_POOL_SLOT_BUSY, slot->load + 1);
+	pst_upstream_give(slot->upstream, job);
+}
+
+static void
+free_slots(struct pst_pool_slots *list)
+{
+	struct pst_pool_slot *slot;
+
+	while ((slot = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, slot, link);
+		pst_task_cancel(&slot->burial);
+		pst_upstream_free(slot->upstream);
+		free(slot);
+	}
+}
+
+void
+pst_pool_slots_free(struct pst_pool *pool)
+{
+	free_slots(&pool->usable);
+	free_slots(&pool->others);
+}
