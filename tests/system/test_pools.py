@@ -167,6 +167,7 @@ def test_all_workers_of_a_pool_crash(
 def test_pools_are_replaced_side_by_side(serve: Start, tmp_path: Path) -> None:
     """One heir at a time in each, and the quick pool does not wait for the slow one."""
     server = serve(two("{app: 'site_app:app', workers: 2, env: [SLOW=1]}"))
+    server.wait_for(r"worker \S+ ready", 4)
     slow = "import os, time\nif 'SLOW' in os.environ: time.sleep(0.7)\n"
     (tmp_path / "site_app.py").write_text(slow + SOURCE)
     before, most = set(server.worker_pids), 0
