@@ -82,6 +82,12 @@ size_shift(const char *value)
 }
 
 int
+pst_check_connections(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 1, 65535, why);
+}
+
+int
 pst_check_size(const char *value, char why[PST_CONF_WHY])
 {
 	unsigned shift = size_shift(value);
@@ -237,18 +243,22 @@ pst_check_absolute(const char *value, char why[PST_CONF_WHY])
 }
 
 int
-pst_check_file_name(const char *value, char why[PST_CONF_WHY])
+pst_check_index(const char *value, char why[PST_CONF_WHY])
 {
-	if (*value && !strchr(value, '/'))
+	if (*value && value[strlen(value) - 1] != '/' && !strstr(value, "..") &&
+	    (*value == '/' || !strchr(value, '/')))
 		return 0;
-	snprintf(why, PST_CONF_WHY, "wants a file's name, without a slash, not '%.200s'", value);
+	snprintf(why, PST_CONF_WHY,
+	    "wants /index.php, one for all paths, or index.php, one in each directory, not "
+	    "'%.200s'",
+	    value);
 	return -1;
 }
 
 int
 pst_check_suffix(const char *value, char why[PST_CONF_WHY])
 {
-	if (value[0] == '.' && value[1] && !strchr(value, '/'))
+	if (!strchr(value, '/'))
 		return 0;
 	snprintf(why, PST_CONF_WHY, "wants the end of file names, as .php, not '%.200s'", value);
 	return -1;

@@ -12,6 +12,7 @@ int pst_check_bind(const char *value, char why[PST_CONF_WHY]);
 int pst_check_number(const char *value, char why[PST_CONF_WHY]); /* 0 to 2147483647 */
 int pst_check_positive(const char *value, char why[PST_CONF_WHY]); /* 1 to 2147483647 */
 int pst_check_workers(const char *value, char why[PST_CONF_WHY]); /* 1 to 1024 */
+int pst_check_connections(const char *value, char why[PST_CONF_WHY]); /* 1 to 65535 */
 int pst_check_size(
     const char *value, char why[PST_CONF_WHY]); /* bytes, below 2^63, or with K, M, G */
 int pst_check_umask(const char *value, char why[PST_CONF_WHY]);
@@ -23,8 +24,8 @@ int pst_check_root_path(const char *value, char why[PST_CONF_WHY]);
 int pst_check_word(const char *value, char why[PST_CONF_WHY]); /* anything, even nothing */
 int pst_check_fastcgi(const char *value, char why[PST_CONF_WHY]); /* unix:PATH, HOST:PORT */
 int pst_check_absolute(const char *value, char why[PST_CONF_WHY]); /* a path from / on */
-int pst_check_file_name(const char *value, char why[PST_CONF_WHY]); /* without a slash */
-int pst_check_suffix(const char *value, char why[PST_CONF_WHY]); /* .php */
+int pst_check_index(const char *value, char why[PST_CONF_WHY]); /* see front/script.h */
+int pst_check_suffix(const char *value, char why[PST_CONF_WHY]); /* .php, or nothing */
 int pst_check_trust(const char *value, char why[PST_CONF_WHY]);
 int pst_check_access_format(const char *value, char why[PST_CONF_WHY]);
 int pst_check_log_level(const char *value, char why[PST_CONF_WHY]);

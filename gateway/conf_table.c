@@ -118,13 +118,13 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
     [PST_OPT_FASTCGI] = {"fastcgi", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL,
 	"ADDRESS", NULL, NULL, pst_check_fastcgi},
     [PST_OPT_CONNECTIONS] = {"connections", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL,
-	"N", NULL, NULL, pst_check_workers},
+	"N", "5", NULL, pst_check_connections},
     [PST_OPT_ROOT] = {"root", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL, "DIR", NULL,
 	NULL, pst_check_absolute},
     [PST_OPT_INDEX] = {"index", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL, "FILE",
-	NULL, NULL, pst_check_file_name},
+	"/index.php", NULL, pst_check_index},
     [PST_OPT_SCRIPT_SUFFIX] = {"script-suffix", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY,
-	PST_SCOPE_POOL, "SUFFIX", NULL, NULL, pst_check_suffix},
+	PST_SCOPE_POOL, "SUFFIX", ".php", NULL, pst_check_suffix},
 };
 
 const struct pst_option_missing pst_options_missing[] = {

@@ -11,7 +11,9 @@ from signal import SIGHUP
 import pytest
 
 import installed
+from peers import PhpFpm
 from penstock import Penstock, environment, eventually, options_of_help
+from servers import find
 
 EXAMPLE = installed.SOURCE / "examples/pools"
 MANUAL = installed.SOURCE / "docs/penstock.yaml.5"
@@ -106,6 +108,34 @@ def test_one_pool_mounted(penstock: Callable[..., Penstock], site: Path) -> None
     assert server.get("/shop/x").body.decode() == f"one|/shop|/x|-|-|{site}"
     assert server.get("/x").status == 404
     assert server.stop() == 0
+
+
+def test_three_kinds_of_pools(penstock: Callable[..., Penstock], site: Path) -> None:
+    """An application, php-cgi in slots, and a php-fpm that runs by itself."""
+    script = site / "where.php"
+    script.write_text("<?php echo $_SERVER['SCRIPT_NAME'], '|', $_SERVER['PATH_INFO'] ?? '', '|', "
+                      "getenv('A'), '|', php_sapi_name();")  # fmt: skip
+    script.chmod(0o644)
+    with PhpFpm(site) as fpm:
+        (site / "penstock.yaml").write_text(f"""
+env: {{A: all}}
+pools:
+  web: {{app: one}}
+  cgi: {{command: [{find("php-cgi")}, -n], root: {site}, workers: 2, index: /where.php}}
+  fpm: {{fastcgi: "unix:{fpm.socket}", root: {site}, connections: 1}}
+routes:
+  - {{path: /, pool: web}}
+  - {{path: /cgi, pool: cgi, mount: true}}
+  - {{host: fpm.example, pool: fpm}}
+""")
+        server = penstock("", "-c", "penstock.yaml", cwd=site)
+        assert server.get("/x").body.decode() == f"one||/x|all|-|{site}"
+        assert server.get("/cgi/where.php/a").body == b"/cgi/where.php|/a|all|cgi-fcgi"
+        assert server.get("/cgi/a").body == b"/cgi/where.php||all|cgi-fcgi"
+        fpm_answer = server.get("/where.php/b", {"Host": "fpm.example"})
+        assert fpm_answer.body == b"/where.php|/b||fpm-fcgi"
+        assert server.get("/x").status == 200
+        assert server.stop() == 0
 
 
 def test_the_command_line_and_the_file(penstock: Callable[..., Penstock], site: Path) -> None:

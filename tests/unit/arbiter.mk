@@ -16,3 +16,5 @@ unit_tests += \
 
 %C%_test_ctl_report_SOURCES = %D%/test_ctl_report.c %D%/failmalloc.c %D%/failmalloc.h
 %C%_test_ctl_report_LDFLAGS = $(failmalloc_wrap)
+%C%_test_conf_file_SOURCES = %D%/test_conf_file.c %D%/failmalloc.c %D%/failmalloc.h
+%C%_test_conf_file_LDFLAGS = $(failmalloc_wrap)

@@ -3,6 +3,7 @@
  */
 #include "gateway/conf.h"
 #include "gateway/yaml.h"
+#include "tests/unit/failmalloc.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #define LINE_MAX_WORDS 16
 
 static struct pst_conf *conf;
+static unsigned long fail_at; /* which allocation of pst_conf_read(); 0: none */
 static char all[16384]; /* what is wrong, a line each */
 
 static void
@@ -23,6 +25,7 @@ set_up(void)
 	unsetenv("PENSTOCK_CMD_ARGS");
 	unsetenv("FORWARDED_ALLOW_IPS");
 	conf = NULL;
+	fail_at = 0;
 }
 
 static void
@@ -49,7 +52,11 @@ read_with(const char *text, size_t length, const char *line)
 		argv[argc++] = word;
 	pst_conf_free(conf);
 	conf = pst_conf_new();
+	ck_assert_ptr_nonnull(conf);
+	failmalloc_count = 0;
+	failmalloc_at = fail_at;
 	wish = pst_conf_read(conf, argc, argv);
+	failmalloc_at = 0;
 	all[0] = '\0';
 	for (size_t i = 0; i < pst_conf_mistake_count(conf); i++)
 		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s\n",
@@ -298,6 +305,12 @@ static const struct {
 	"f:1:21: conections is no key; did you mean connections?\n"},
     {"pools: {a: {app: x, connections: 1}}\n",
 	"f:1:21: connections has no meaning in pool a, which serves an application\n"},
+    {"fastcgi: 'h:1'\nconnections: 0\n",
+	"f:2:14: connections wants a whole number from 1 to 65535, not '0'\n"},
+    {"fastcgi: 'h:1'\nindex: a/b\nroot: x\nscript_suffix: /\n",
+	"f:2:8: index wants /index.php, one for all paths, or index.php, one in each directory, "
+	"not 'a/b'\nf:3:7: root wants a path that begins with a slash, not 'x'\nf:4:16: "
+	"script_suffix wants the end of file names, as .php, not '/'\n"},
     {"pools: {a: {command: x, python: y}}\n",
 	"f:1:25: python has no meaning in pool a, whose workers are a FastCGI program\n"},
     {"pools: {a: {app: x}, a: {app: y}}\n", "f:1:22: a is there already, in line 1\n"},
@@ -419,6 +432,35 @@ START_TEST(test_nul_bytes)
 }
 END_TEST
 
+/* Whichever allocation fails: it is said, or what was read is whole. */
+START_TEST(test_out_of_memory)
+{
+	static const char text[] = "env: {A: b}\nbind: [':1', ':2']\nname: x\n"
+				   "pools: {a: {app: x, env: [B=c]}, b: {app: y}}\n"
+				   "routes: [{path: /, pool: a}, {host: [x, y], pool: b}]\n";
+	unsigned long failed = 0;
+
+	must_run(text, "-w 3");
+	for (unsigned long n = 1;; n++) {
+		enum pst_conf_wish wish;
+
+		fail_at = n;
+		wish = read_with(text, strlen(text), "-w 3");
+		if (wish == PST_CONF_RUN) {
+			ck_assert_uint_eq(pst_conf_route_count(conf), 3);
+			ck_assert_uint_eq(pst_conf_count(pool("a"), PST_OPT_ENV), 2);
+			ck_assert_uint_eq(pst_conf_number(pool("b"), PST_OPT_WORKERS), 3);
+		} else {
+			ck_assert_uint_ge(pst_conf_mistake_count(conf), 1);
+			failed++;
+		}
+		if (failmalloc_count < n)
+			break;
+	}
+	ck_assert_uint_ge(failed, 50);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -441,6 +483,7 @@ main(void)
 	tcase_add_test(bad, test_the_command_line_and_pools);
 	tcase_add_test(bad, test_too_much);
 	tcase_add_test(bad, test_nul_bytes);
+	tcase_add_test(bad, test_out_of_memory);
 	suite_add_tcase(suite, right);
 	suite_add_tcase(suite, bad);
 	runner = srunner_create(suite);
