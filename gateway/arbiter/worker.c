@@ -292,10 +292,10 @@ pst_worker_late(struct pst_worker *worker, const char *request)
 	if (!pst_slot_is_wanted(&worker->child.slot))
 		return;
 	worker->late = true;
-	pst_log_error("worker %s (pid %ld): %s passed the timeout of %s s and still runs: the "
-		      "worker %sis killed and replaced",
+	/* Which deadline that was the gateway has said. */
+	pst_log_error("worker %s (pid %ld): %s passed its deadline and still runs: the worker %sis "
+		      "killed and replaced",
 	    worker->id, (long)worker->child.pid, request,
-	    pst_conf_text(worker->crew->scope->conf, PST_OPT_TIMEOUT),
 	    worker->child.channel ? "dumps its stacks, " : "");
 	pst_child_end(&worker->child, worker->child.channel ? SIGABRT : SIGTERM, DUMP_MS);
 }

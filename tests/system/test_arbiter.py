@@ -456,7 +456,7 @@ def test_a_request_that_runs_too_long_is_504_and_its_worker_is_replaced(serve: S
     server = serve("-w", "2", "-t", "1")
     server.wait_for("ready", count=2)
     assert server.get("/sleep?60").status == 504
-    line = server.wait_for(r"worker (\S+) \(pid \d+\): GET /sleep\S* passed the timeout of 1 s")
+    line = server.wait_for(r"worker (\S+) \(pid \d+\): GET /sleep\S* passed its deadline")
     worker = re.escape(line.group(1))
     server.wait_for(rf"worker {worker}: .*lives\.py.*_sleep")
     server.wait_for(rf"worker {worker} \(pid \d+\) is gone; another is started")

@@ -129,7 +129,7 @@ SESSION = "its FastCGI session failed: "
 CUT = "its client's connection is closed in the middle of the answer"
 LATE = "nothing came from it for 2 s (--timeout)"
 KILLED = (
-    "passed the timeout of 2 s and still runs: the worker dumps its stacks, is killed and replaced"
+    "passed its deadline and still runs: the worker dumps its stacks, is killed and replaced"
 )
 
 
