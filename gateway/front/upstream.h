@@ -66,8 +66,8 @@ struct pst_upstream *pst_upstream_new(struct pst_loop *loop,
 void pst_upstream_free(struct pst_upstream *upstream);
 
 /*
- * Use the page behind FD, which stays the caller's: what was started is known from now on. Before
- * the loop runs again. When it cannot be mapped, that is logged, and the worker has none.
+ * Use the page behind FD, which stays the caller's: of jobs that are given from now on it is known
+ * whether they were started. When it cannot be mapped, that is logged, and the worker has none.
  */
 void pst_upstream_share(struct pst_upstream *upstream, int fd);
 

@@ -11,7 +11,9 @@
 void
 pst_upstream_share(struct pst_upstream *up, int fd)
 {
-	if (pst_page_map(&up->page, fd) == 0)
+	if (up->page.bytes != NULL)
+		pst_log_warning("worker %s: a second page is ignored", up->worker);
+	else if (pst_page_map(&up->page, fd) == 0)
 		pst_page_begin_epoch(&up->page);
 	else
 		pst_log_warning("worker %s: the memory that it shares with the gateway cannot be "
