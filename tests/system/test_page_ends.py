@@ -107,9 +107,10 @@ def test_a_ticket_without_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_vitals(adapter: Adapter, page: Page) -> None:
     with connect(adapter) as connection:
         ask(connection, "/", page.offer())
+    started, turned, cpu = (page.number(at) for at in (STARTED, TURNED, CPU))
     now = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    assert 0 < page.number(STARTED) <= page.number(TURNED) <= now
-    assert 0 < page.number(CPU) < page.number(TURNED)
+    assert 0 < started <= turned <= now
+    assert 0 < cpu < turned
 
 
 @pytest.mark.parametrize("how", [{"sealed": False}, {"version": 2}])
