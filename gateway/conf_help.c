@@ -52,7 +52,8 @@ pst_conf_print_help(FILE *out)
 {
 	int column = 0;
 
-	fputs("usage: penstock [OPTION]... APP\n"
+	fputs("usage: penstock [OPTION]... APP, or penstock [OPTION]... -c FILE\n"
+	      "       penstock ctl COMMAND, penstock import-gunicorn [FILE.py]\n"
 	      "Serve APP, a Python application (MODULE:CALLABLE) or a plugin (./FILE.so).\n"
 	      "\n",
 	    out);
@@ -66,7 +67,7 @@ pst_conf_print_help(FILE *out)
 	fputs("\n\n"
 	      "PENSTOCK_CMD_ARGS holds options, too; the command line overrides them.\n"
 	      "WEB_CONCURRENCY, PORT and FORWARDED_ALLOW_IPS are defaults; see penstock(8).\n"
-	      "Signals: TERM ends gracefully, INT and QUIT at once; HUP loads APP anew.\n"
+	      "Signals: TERM ends gracefully, INT and QUIT at once; HUP loads all anew.\n"
 	      "Exit status: 0; 1 listener, plugin, runtime; 2 usage; 3 APP did not load.\n"
 	      "  penstock -b 127.0.0.1:8000 -w 4 --access-logfile - shop.wsgi:application\n",
 	    out);
