@@ -3,6 +3,7 @@ is lost; what is wrong changes nothing."""
 from __future__ import annotations
 
 import http.client
+import os
 import re
 import signal
 import socket
@@ -59,14 +60,16 @@ class Site:
         return self.server.wait_for(r"reload done: .*$", self.reloads).group()
 
     def fail(self, text: str, reason: str) -> None:
-        """A reload that changes nothing, for a REASON."""
+        """A reload that fails for a REASON: the gateway stays, and if nothing was begun all do."""
         before = sorted(self.server.worker_pids), self.server.gateway_pid
         self.hup(text)
         self.failures += 1
         self.server.wait_for(reason)
-        self.server.wait_for("nothing is reloaded|reload failed", self.failures)
+        how = self.server.wait_for("nothing is reloaded|reload failed", self.failures).group()
         eventually(lambda: len(self.children()) == len(before[0]) + 1, "the others' end")
-        assert (sorted(self.server.worker_pids), self.server.gateway_pid) == before
+        assert self.server.gateway_pid == before[1]
+        if how == "nothing is reloaded":
+            assert sorted(self.server.worker_pids) == before[0]
         assert self.server.get("/").status == 200
 
     def children(self) -> list[int]:
@@ -236,6 +239,34 @@ def test_a_long_request_is_finished_by_the_old_gateway(site: Callable[..., Site]
         assert answer.status == 200 and "X-Version: one\r\n" in answer.head
     shop.settle()
     eventually(lambda: len(shop.server.worker_pids) == 3, "the old worker's end")
+
+
+def test_either_gateway_may_be_killed(site: Callable[..., Site]) -> None:
+    """The new one is started again, with the new configuration; without the old one its workers
+    have nothing left to do."""
+    shop = site(ONE)
+    old = shop.server.gateway_pid
+    with Client(("127.0.0.1", shop.server.port)) as first:
+        first.get("/sleep?1.5")
+        time.sleep(0.3)
+        shop.reload(TWO)
+        (new,) = (pid for pid in shop.gateways() if pid != old)
+        os.kill(new, signal.SIGKILL)
+        shop.server.wait_for(rf"gateway \(pid {new}\) was killed by signal 9 .*; another is started")
+        eventually(lambda: len(shop.gateways()) == 2, "another one")
+        assert shop.server.get("/api").headers["X-Version"] == "api"
+        assert first.response().status == 200
+    shop.settle()
+    old = shop.server.gateway_pid
+    with Client(("127.0.0.1", shop.server.port)) as second:
+        second.get("/api/sleep?2")
+        time.sleep(0.3)
+        shop.reload(ONE)
+        os.kill(old, signal.SIGKILL)
+        shop.server.wait_for(rf"old gateway \(pid {old}\) was killed by signal 9")
+        assert shop.server.get("/").headers["X-Version"] == "one"
+    shop.settle()
+    eventually(lambda: len(shop.server.worker_pids) == 2, "the end of its workers")
 
 
 # --- what changes nothing ------------------------------------------------------------------
