@@ -3,6 +3,7 @@ replacement of what it ended took, and allows the failures that it may cost: no 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import time
 from trial import Trial
 
 LOST = ("502", "truncated")  # a request that a worker had begun when it died
+RETRIED = ("502:upload", "truncated")  # ... with --retry idempotent
 BROKEN = ("reset", "truncated")  # one that the gateway had when it died
 
 
@@ -64,7 +66,8 @@ async def kill_all_workers(trial: Trial) -> None:
 async def _kill_workers(trial: Trial, count: int) -> None:
     pids = trial.random.sample(trial.server.workers(), count)
     mark = trial.server.mark()
-    allowance = trial.allow("worker killed", count, *LOST)
+    kinds = RETRIED if trial.case.may_repeat else LOST
+    allowance = trial.allow("worker killed", count, *kinds)
     begun = time.monotonic()
     trial.say(f"kill -9 of the workers {pids}")
     for pid in pids:
@@ -149,4 +152,37 @@ async def hang(trial: Trial) -> None:
     trial.expect(len(trial.server.find("passed its deadline", mark)) == 1, "others were late")
     allowance.until = time.monotonic()
     trial.say(f"request {request.number} is over after {allowance.until - begun:.1f} s")
+    trial.events += 1
+
+
+async def ctl_scale(trial: Trial) -> None:
+    """penstock ctl scale: two workers more, then as many as before. It costs nothing."""
+    mark, begun = trial.server.mark(), time.monotonic()
+    count, pool = trial.setup.workers, trial.case.pool
+    trial.say(f"ctl scale {pool} {count + 2}")
+    await trial.server.ctl("scale", pool, str(count + 2))
+    for number in (count + 1, count + 2):
+        line = await trial.server.wait_for(rf"worker (\S+\.)?{number}\.\d+ ready", mark)
+        trial.replaced.append(line.at - begun)
+    await trial.pause(0.1, 1)
+    await trial.server.ctl("scale", pool, str(count))
+    await trial.server.wait_for(r"is taken away: ", mark, count=2)
+    for line in trial.server.find(r"is taken away: ", mark):
+        gone = re.search(r"\(pid (\d+)\)", line.text)
+        assert gone
+        await trial.server.wait_for(rf"\(pid {gone[1]}\) has left", mark)
+    trial.events += 1
+
+
+async def ctl_kill(trial: Trial) -> None:
+    """penstock ctl kill: it costs the request that the worker had begun."""
+    status = json.loads(await trial.server.ctl("--json", "status"))
+    worker = trial.random.choice(status["workers"])
+    mark = trial.server.mark()
+    allowance = trial.allow("ctl kill", 1, *LOST)
+    begun = time.monotonic()
+    trial.say(f"ctl kill {worker['id']} (pid {worker['pid']})")
+    await trial.server.ctl("kill", worker["id"])
+    await _until_replaced(trial, worker["pid"], mark, begun)
+    allowance.until = time.monotonic()
     trial.events += 1

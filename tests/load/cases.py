@@ -70,6 +70,18 @@ def note_crashes(trial: Trial) -> None:
         trial.events += 1
 
 
+# One application in two pools; the workers of a third crash as soon as they serve.
+TWO_POOLS = """\
+pools:
+  web: {app: "app:app"}
+  other: {app: "app:app", workers: 1}
+  broken: {app: "crashing:app", workers: 2}
+routes:
+  - {path: /, pool: web}
+  - {path: /mounted, pool: other, mount: true}
+  - {path: /broken, pool: broken}
+"""
+
 CASES = [
     Case("steady", "nothing happens", steady),
     Case("reload", "HUP with a new version", again_and_again(actions.reload)),
@@ -99,6 +111,17 @@ CASES = [
     Case(
         "deadline", "requests that hang", again_and_again(actions.hang, 0, 1),
         ("--timeout", "2"),
+    ),
+    Case("ctl-scale", "penstock ctl scale", again_and_again(actions.ctl_scale)),
+    Case("ctl-kill", "penstock ctl kill", again_and_again(actions.ctl_kill)),
+    Case(
+        "retry", "kill -9 of a worker with --retry idempotent",
+        again_and_again(actions.kill_worker), ("--retry", "idempotent"), may_repeat=True,
+    ),
+    Case(
+        "pools", "kill -9 of a worker, beside a pool whose workers all crash",
+        again_and_again(actions.kill_worker), config=TWO_POOLS, pool="web",
+        prefixes=("", "/mounted"),
     ),
     Case(
         "crash", "the application crashes at its 1,000th request", crashing,

@@ -6,6 +6,7 @@ import itertools
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asking import Answer, Connection, Failure, Request, draw
@@ -18,6 +19,7 @@ ROLES = ["quick"] * 11 + ["page", "page", "stream", "upload", "slow"]
 class Failed:
     at: float  # time.monotonic()
     kind: str
+    asked: str  # the kind of its request
     number: int
     text: str
 
@@ -26,9 +28,9 @@ class Clients:
     """COUNT clients of the server at PORT, until stop()."""
 
     def __init__(
-        self, port: int, count: int, seed: int = 1, leavers: int = 0, prefix: str = ""
+        self, port: int, count: int, seed: int, leavers: int, prefixes: Sequence[str]
     ) -> None:
-        self.port, self.prefix = port, prefix
+        self.port, self.prefixes = port, prefixes
         self.count = count
         self.sent = self.left = self.refused = 0
         self.answered: list[int] = []  # their numbers
@@ -62,7 +64,8 @@ class Clients:
                 await asyncio.sleep(0.02)
 
     def draw(self, kind: str) -> Request:
-        return draw(kind, next(self._numbers), self._random, self.prefix)
+        prefix = self._random.choice(self.prefixes)
+        return draw(kind, next(self._numbers), self._random, prefix)
 
     async def ask(self, connection: Connection, request: Request) -> Answer | None:
         """Ask, and count what becomes of it; None for a failure."""
@@ -71,8 +74,9 @@ class Clients:
             answer = await connection.ask(request)
         except Failure as failure:
             text = f"{request.kind} {request.number}: {failure}"
-            failed = Failed(time.monotonic(), failure.kind, request.number, text)
-            self.failures.append(failed)
+            self.failures.append(
+                Failed(time.monotonic(), failure.kind, request.kind, request.number, text)
+            )
             return None
         self.answered.append(request.number)
         self.versions[answer.version] += 1

@@ -11,9 +11,11 @@ import platform
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from cases import CASES
+from soak import SOAK
 from trial import Case, Row, Setup, conduct
 
 COLUMNS = (
@@ -45,6 +47,11 @@ def show(row: Row) -> None:
         print(f"{row.case}: and {len(row.wrongs) - SHOWN} more", file=sys.stderr, flush=True)
 
 
+def show_soak(row: Row) -> None:
+    counted = [f"{count} {name}" for name, count in sorted(row.count.items())]
+    print(f"\nsoak: {', '.join(counted)}\n{'FAIL' if row.wrongs else 'PASS'}", flush=True)
+
+
 def chosen(patterns: list[str]) -> list[Case]:
     found = [case for case in CASES if any(fnmatch.fnmatch(case.name, p) for p in patterns)]
     if not found:
@@ -54,8 +61,10 @@ def chosen(patterns: list[str]) -> list[Case]:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", nargs="?", choices=("cases", "soak"), default="cases")
     parser.add_argument("--penstock", required=True, help="the installed program")
     parser.add_argument("--seconds", type=float, default=30, help="for each case [30]")
+    parser.add_argument("--minutes", type=float, default=10, help="of the soak [10]")
     parser.add_argument("--case", action="append", help="only these; * stands for anything")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
@@ -71,7 +80,11 @@ def main() -> int:
         os.path.abspath(args.penstock), args.seconds, args.clients, args.workers, args.seed,
         args.log, args.keep,
     )  # fmt: skip
-    cases = chosen(args.case or ["*"])
+    if args.what == "soak":
+        setup = replace(setup, seconds=60 * args.minutes)
+        cases = [SOAK]
+    else:
+        cases = chosen(args.case or ["*"])
     version = subprocess.run([setup.binary, "--version"], capture_output=True, text=True).stdout
     print(
         f"{version.splitlines()[0]}, {setup.workers} workers, {setup.clients} clients; "
@@ -82,6 +95,8 @@ def main() -> int:
     for case in cases:
         row = asyncio.run(conduct(setup, case))
         show(row)
+        if case is SOAK:
+            show_soak(row)
         failed += bool(row.wrongs)
     return 1 if failed else 0
 

@@ -71,6 +71,7 @@ class Server:
         env = {n: v for n, v in os.environ.items() if n not in _FROM_OUTSIDE}
         env |= {"LOAD_LEDGER": str(self.directory / "ledger"), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [self._binary, "-b", f"127.0.0.1:{self.port}", "--pythonpath", str(HERE)]
+        command += ["--control-socket", "ctl"]
         with open(self._log_file, "ab") as log:
             self._process = subprocess.Popen(
                 [*command, *self._options], cwd=self.directory, env=env | self._env,
@@ -157,6 +158,17 @@ class Server:
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)
+
+    async def ctl(self, *words: str) -> str:
+        """penstock ctl; what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            self._binary, "ctl", "-s", str(self.directory / "ctl"), *words,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        out, err = await process.communicate()
+        if process.returncode != 0:
+            raise RuntimeError(f"penstock ctl {' '.join(words)}: {err.decode().strip()}")
+        return out.decode()
 
     async def kill_arbiter(self) -> None:
         """SIGKILL, and reap it; its children are on their own."""
