@@ -1,0 +1,30 @@
+"""The load test (tests/load), briefly: the cases that no other test here makes. Whatever fails that
+the event at hand does not excuse fails the case."""
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import installed
+from test_reload import show
+
+RUN = installed.SOURCE / "tests" / "load" / "run.py"
+CASES = [
+    "leave", "kill-worker", "kill-workers", "kill-gateway", "kill-arbiter", "ctl-kill", "retry",
+    "pools",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_case(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [sys.executable, RUN, "--penstock", installed.PENSTOCK, "--seconds", "1.5"]
+    result = subprocess.run(
+        [*command, "--clients", "32", "--case", case, "--keep", tmp_path],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    show(capsys, result.stdout.splitlines()[-1])
+    log = "".join(path.read_text() for path in tmp_path.glob("*.log"))
+    assert result.returncode == 0, f"{result.stderr}\n{log}"
