@@ -216,6 +216,30 @@ def test_a_killed_gateway(start: Start) -> None:
     assert site.server.worker_pids == [worker]
 
 
+def test_the_successor_of_a_gateway_has_the_pages(
+    penstock: Callable[..., Penstock], tmp_path: Path
+) -> None:
+    """Changed settings bring another gateway, to which the pages go when the old one has left."""
+    settings = tmp_path / "penstock.yaml"
+    settings.write_text(text := f"app: claims:app\nworkers: 2\npythonpath: {APPS}\n")
+    site = Site(penstock("", "-c", str(settings), cwd=tmp_path), tmp_path)
+    first = site.server.gateway_pid
+    settings.write_text(text + "keep_alive: 7\n")
+    site.server.signal(signal.SIGHUP)
+    site.server.wait_for("reload done")
+    site.server.wait_for("old gateway .* has left")
+    assert site.server.gateway_pid != first
+    eventually(lambda: len(site.epochs()) == 2 and all(site.epochs()), "the epochs")
+    time.sleep(0.3)  # it is being told
+    workers = stop_workers(site)
+    with ask_in_vain(site, "/moved") as client:
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        assert client.response().status == 200
+    assert site.ran == Counter(["/moved"])
+    assert set(site.moved) == {"/moved"}
+
+
 SPOILT = r"holds what its adapter does not write there"
 
 
