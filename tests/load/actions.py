@@ -9,6 +9,7 @@ import re
 import signal
 import time
 
+from php import CHILDREN
 from trial import Trial
 
 LOST = ("502", "truncated")  # a request that a worker had begun when it died
@@ -35,6 +36,35 @@ async def _until_served_by(trial: Trial, version: str) -> None:
         if time.monotonic() > end:
             raise RuntimeError(f"no answer of version {version}, which was reloaded")
         await asyncio.sleep(0.01)
+
+
+async def reload_config(trial: Trial) -> None:
+    """The configuration file gets other routes and a listener more, or loses them again: a new
+    gateway takes over, too. It costs nothing."""
+    server = trial.server
+    mark, begun = server.mark(), time.monotonic()
+    trial.configuration = 1 - trial.configuration
+    server.configure(trial.case.configs[trial.configuration])
+    trial.say(f"reload of the configuration, number {trial.configuration}")
+    server.signal(signal.SIGHUP)
+    line = await server.wait_for(r"reload (done|failed)|nothing is reloaded", mark)
+    trial.expect("done" in line.text, line.text)
+    trial.replaced.append(line.at - begun)
+    await _until_changed(trial)
+    trial.events += 1
+
+
+async def _until_changed(trial: Trial) -> None:
+    """The new routes are in force, and the second listener is there or not."""
+    server, changed = trial.server, trial.configuration == 1
+    script = "/changed" if changed else ""
+    answer = await trial.clients.ask_anew(server.port, "/changed")
+    trial.expect(answer == script, f"/changed is mounted at {answer!r} instead of {script!r}")
+    try:
+        answer = await trial.clients.ask_anew(server.second_port, "")
+    except ConnectionRefusedError:
+        answer = None
+    trial.expect((answer == "") == changed, f"the second listener: {answer!r}")
 
 
 async def broken_reload(trial: Trial) -> None:
@@ -88,15 +118,31 @@ async def _until_replaced(trial: Trial, pid: int, mark: int, begun: float) -> No
     trial.replaced.append(line.at - begun)
 
 
+async def kill_php(trial: Trial) -> None:
+    """A child of php-fpm: it costs the request that the child had begun."""
+    assert trial.php
+    pid = trial.random.choice(trial.php.children())
+    allowance = trial.allow("child of php-fpm killed", 1, *LOST)
+    trial.say(f"kill -9 of php-fpm's child {pid}")
+    os.kill(pid, signal.SIGKILL)
+    while pid in trial.php.children() or len(trial.php.children()) < CHILDREN:
+        await asyncio.sleep(0.01)
+    allowance.until = time.monotonic()
+    trial.events += 1
+
+
 async def kill_gateway(trial: Trial) -> None:
     """It costs what clients had asked, one request each at most; who connects now only waits."""
-    pid, mark, begun = trial.server.gateway(), trial.server.mark(), time.monotonic()
+    while not (pid := trial.server.gateway()):
+        await asyncio.sleep(0.05)
+    mark, begun = trial.server.mark(), time.monotonic()
     allowance = trial.allow("gateway killed", trial.setup.clients, *BROKEN)
     trial.say(f"kill -9 of the gateway {pid}")
     os.kill(pid, signal.SIGKILL)
     line = await trial.server.wait_for(rf"gateway \(pid {pid}\) was killed", mark)
-    line = await trial.server.wait_for(r"worker \S+ ready", trial.server.log.index(line))
-    trial.replaced.append(line.at - begun)
+    if "another is started" in line.text:  # the old one of a reload has its successor already
+        line = await trial.server.wait_for(r"worker \S+ ready", trial.server.log.index(line))
+        trial.replaced.append(line.at - begun)
     allowance.until = time.monotonic()
     trial.events += 1
 
@@ -123,7 +169,7 @@ async def scale(trial: Trial) -> None:
     line = await trial.server.wait_for(r"a worker is added: (\d+) workers", mark)
     added = re.search(r"added: (\d+)", line.text)
     assert added
-    line = await trial.server.wait_for(rf"worker {added[1]}\.\d+ ready", mark)
+    line = await trial.server.wait_for(rf"worker (\S+\.)?{added[1]}\.\d+ ready", mark)
     trial.replaced.append(line.at - begun)
     await trial.pause(0.1, 1)
     trial.server.signal(signal.SIGTTOU)

@@ -66,8 +66,8 @@ class Failure(Exception):
 @dataclass
 class Answer:
     version: str
+    script: str  # SCRIPT_NAME
     keeps: bool  # the connection may be used again
-    interim: int = 0
 
 
 class Connection:
@@ -130,7 +130,7 @@ class Connection:
         if body != request.expected():
             raise Failure("wrong", f"{body[:60]!r}... instead of {request.expected()[:60]!r}...")
         keeps = fields.get("connection", "").lower() != "close"
-        return Answer(fields.get("x-version", ""), keeps)
+        return Answer(fields.get("x-version", ""), fields.get("x-script", ""), keeps)
 
     async def _head(self) -> tuple[int, dict[str, str]]:
         head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")

@@ -72,6 +72,7 @@ def note_crashes(trial: Trial) -> None:
 
 # One application in two pools; the workers of a third crash as soon as they serve.
 TWO_POOLS = """\
+bind: 127.0.0.1:{port}
 pools:
   web: {app: "app:app"}
   other: {app: "app:app", workers: 1}
@@ -82,6 +83,30 @@ routes:
   - {path: /broken, pool: broken}
 """
 
+# What a reload changes.
+ONE_LISTENER = """\
+bind: 127.0.0.1:{port}
+pools:
+  web: {app: "app:app"}
+routes:
+  - {path: /, pool: web}
+"""
+TWO_LISTENERS = """\
+bind: [127.0.0.1:{port}, 127.0.0.1:{second}]
+keep_alive: 60
+pools:
+  web: {app: "app:app"}
+routes:
+  - {path: /, pool: web}
+  - {path: /changed, pool: web, mount: true}
+"""
+
+PHP = """\
+bind: 127.0.0.1:{port}
+pools:
+  php: {fastcgi: "unix:{directory}/php.sock", root: "{directory}", connections: 2}
+"""
+
 CASES = [
     Case("steady", "nothing happens", steady),
     Case("reload", "HUP with a new version", again_and_again(actions.reload)),
@@ -90,11 +115,20 @@ CASES = [
         again_and_again(actions.broken_reload),
     ),
     Case(
+        "reload-config", "HUP with other routes and listeners: a new gateway, too",
+        again_and_again(actions.reload_config), configs=(ONE_LISTENER, TWO_LISTENERS),
+        pool="web", prefixes=("", "/changed"),
+    ),
+    Case(
         "max-requests", "workers are recycled after 300 to 600 requests", recycled,
         ("--max-requests", "300", "--max-requests-jitter", "300"),
     ),
     Case(
         "max-lifetime", "workers are recycled after 2 s", recycled, ("--max-lifetime", "2"),
+    ),
+    Case(
+        "max-memory", "workers are recycled when they have grown beyond 48 MiB", recycled,
+        ("--max-memory", "48M"), env=(("LOAD_LEAK", "100000"),),
     ),
     Case("scale", "TTIN, then TTOU", again_and_again(actions.scale)),
     Case("leave", "a quarter of the clients leaves at any moment", steady, leavers=16),
@@ -120,8 +154,13 @@ CASES = [
     ),
     Case(
         "pools", "kill -9 of a worker, beside a pool whose workers all crash",
-        again_and_again(actions.kill_worker), config=TWO_POOLS, pool="web",
+        again_and_again(actions.kill_worker), configs=(TWO_POOLS,), pool="web",
         prefixes=("", "/mounted"),
+    ),
+    Case(
+        "php-fpm", "a pool of a php-fpm whose children end after 400 requests, or by kill -9",
+        again_and_again(actions.kill_php), configs=(PHP,), prefixes=("/load.php",), php=True,
+        ready="",
     ),
     Case(
         "crash", "the application crashes at its 1,000th request", crashing,

@@ -82,6 +82,14 @@ class Clients:
         self.versions[answer.version] += 1
         return answer
 
+    async def ask_anew(self, port: int, prefix: str) -> str | None:
+        """The SCRIPT_NAME of a request over a connection of its own; None for a failure."""
+        connection = await Connection.open(port)
+        request = draw("quick", next(self._numbers), self._random, prefix)
+        answer = await self.ask(connection, request)
+        connection.close()
+        return answer.script if answer else None
+
     async def _serve(self, role: str) -> None:
         kind = "quick" if role == "idle" else role
         connection = await self.connect()

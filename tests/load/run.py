@@ -14,6 +14,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import php
 from cases import CASES
 from soak import SOAK
 from trial import Case, Row, Setup, conduct
@@ -93,6 +94,9 @@ def main() -> int:
     print(line(list(COLUMNS)), line(["---"] * len(COLUMNS)), sep="\n", flush=True)
     failed = 0
     for case in cases:
+        if case.php and not php.find():
+            print(f"{case.name}: left out, php-fpm is not installed", file=sys.stderr)
+            continue
         row = asyncio.run(conduct(setup, case))
         show(row)
         if case is SOAK:

@@ -57,7 +57,7 @@ class Server:
 
     def __init__(self, binary: str, directory: Path, options: list[str], env: dict[str, str]):
         self.directory = directory
-        self.port = free_port()
+        self.port, self.second_port = free_port(), free_port()
         self.log: list[Line] = []
         self.deploys = 0
         self.ever: set[Process] = set()  # its processes, and those of its predecessors
@@ -70,8 +70,9 @@ class Server:
         """Start it at the same address as ever."""
         env = {n: v for n, v in os.environ.items() if n not in _FROM_OUTSIDE}
         env |= {"LOAD_LEDGER": str(self.directory / "ledger"), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [self._binary, "-b", f"127.0.0.1:{self.port}", "--pythonpath", str(HERE)]
-        command += ["--control-socket", "ctl"]
+        command = [self._binary, "--pythonpath", str(HERE), "--control-socket", "ctl"]
+        if "-c" not in self._options:
+            command += ["-b", f"127.0.0.1:{self.port}"]
         with open(self._log_file, "ab") as log:
             self._process = subprocess.Popen(
                 [*command, *self._options], cwd=self.directory, env=env | self._env,
@@ -155,6 +156,14 @@ class Server:
         new.write_text(f'VERSION = "{self.deploys}"\n{more}\n')
         new.rename(self.directory / "deployed.py")
         return str(self.deploys)
+
+    def configure(self, text: str) -> None:
+        """Put another penstock.yaml there; {port}, {second} and {directory} in TEXT are filled in."""
+        text = text.replace("{port}", str(self.port)).replace("{second}", str(self.second_port))
+        text = text.replace("{directory}", str(self.directory))
+        new = self.directory / "penstock.new"
+        new.write_text(text)
+        new.rename(self.directory / "penstock.yaml")
 
     def signal(self, number: int) -> None:
         self._process.send_signal(number)

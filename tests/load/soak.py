@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import actions
+from cases import ONE_LISTENER, TWO_LISTENERS
 from trial import Case, Trial
 
 # How often each is drawn, beside the others.
 WEIGHTS = {
-    actions.reload: 5,
+    actions.reload: 4,
+    actions.reload_config: 4,
     actions.broken_reload: 2,
     actions.kill_worker: 4,
     actions.kill_all_workers: 1,
@@ -40,5 +42,5 @@ SOAK = Case(
     "soak", "everything at random", _act,
     ("--max-requests", "3000", "--max-requests-jitter", "2000", "--max-lifetime", "45",
      "--timeout", "3"),
-    leavers=4,
+    configs=(ONE_LISTENER, TWO_LISTENERS), pool="web", prefixes=("", "/changed"), leavers=4,
 )  # fmt: skip

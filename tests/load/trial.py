@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clients import Clients, Failed
 from ledger import Ledger, contradictions
+from php import PhpFpm
 from server import Server
 
 NEAR = 5.0  # seconds after an event was over in which its failures may still show
@@ -52,9 +53,11 @@ class Case:
     act: Callable[[Trial], Awaitable[None]]
     options: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
-    config: str = ""  # a penstock.yaml; {workers} is their number
+    configs: tuple[str, ...] = ()  # one penstock.yaml after the other; server.configure()
     pool: str = "default"
     prefixes: tuple[str, ...] = ("",)  # of the paths that are asked for
+    ready: str = r"worker (web\.)?\d+\.\d+ ready"  # in the log, from each worker
+    php: bool = False  # needs a php-fpm
     leavers: int = 0
     may_repeat: bool = False  # a request may run twice
 
@@ -80,13 +83,13 @@ class Trial:
         self.setup, self.case = setup, case
         self.random = random.Random(setup.seed)
         options = ["-w", str(setup.workers), *case.options]
-        if case.config:
-            (directory / "penstock.yaml").write_text(case.config)
-            options += ["-c", "penstock.yaml"]
-        else:
-            options.append("app:app")
+        options += ["-c", "penstock.yaml"] if case.configs else ["app:app"]
         self.server = Server(setup.binary, directory, options, dict(case.env))
+        if case.configs:
+            self.server.configure(case.configs[0])
+        self.configuration = 0  # which of them
         self.ledger = Ledger(directory / "ledger")
+        self.php: PhpFpm | None = None
         self.clients: Clients
         self.allowances: list[Allowance] = []
         self.wrongs: list[str] = []
@@ -130,8 +133,12 @@ class Trial:
 
     async def start(self) -> None:
         self.server.deploy()
+        if self.case.php:
+            self.php = PhpFpm(self.server.directory)
         self.server.start()
-        await self.server.wait_for(r"worker (web\.)?\d+\.\d+ ready", count=self.setup.workers)
+        await self.server.wait_for("serves at")
+        if self.case.ready:
+            await self.server.wait_for(self.case.ready, count=self.setup.workers)
         self.descriptors = self.server.descriptors()
         self.clients = Clients(
             self.server.port, self.setup.clients, self.setup.seed, self.case.leavers,
@@ -150,6 +157,8 @@ class Trial:
             await self.clients.stop()
         row.seconds = self.elapsed
         self.wrongs += await self.server.stop()
+        if self.php:
+            self.php.stop()
         if hasattr(self, "clients"):
             self._judge(row)
         row.events, row.count = self.events, self.count
