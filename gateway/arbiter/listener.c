@@ -26,6 +26,7 @@ struct opening {
 	mode_t umask;
 	const struct pst_identity *identity;
 	int tries; /* for an address that is in use, after the first */
+	const struct pst_listeners *present, *more; /* what is open already; or NULL */
 };
 
 /* ---- names ---- */
@@ -365,11 +366,13 @@ get_wish(struct pst_address *address, const struct pst_conf *conf, bool handed_o
 }
 
 static enum pst_listeners_result
-open_wish(struct pst_listeners *listeners, const struct pst_address *wish,
-    const struct opening *opening, const struct pst_listeners *present)
+open_wish(
+    struct pst_listeners *listeners, const struct pst_address *wish, const struct opening *opening)
 {
-	struct pst_listener *listener = find_present(present, listeners, wish);
+	struct pst_listener *listener = find_present(opening->present, listeners, wish);
 
+	if (!listener)
+		listener = find_present(opening->more, listeners, wish);
 	if (listener) {
 		share(listeners, listener);
 		(void)listen(listener->fd, opening->backlog);
@@ -384,7 +387,7 @@ open_wish(struct pst_listeners *listeners, const struct pst_address *wish,
 
 static enum pst_listeners_result
 open_all(struct pst_listeners *listeners, const struct pst_conf *conf, size_t count,
-    const struct opening *opening, const struct pst_listeners *present)
+    const struct opening *opening)
 {
 	enum pst_listeners_result result = PST_LISTENERS_OPEN;
 	struct pst_address wish;
@@ -397,7 +400,7 @@ open_all(struct pst_listeners *listeners, const struct pst_conf *conf, size_t co
 	}
 	for (size_t i = 0; i < count && result == PST_LISTENERS_OPEN; i++) {
 		get_wish(&wish, conf, listeners->handed_over, i);
-		result = open_wish(listeners, &wish, opening, present);
+		result = open_wish(listeners, &wish, opening);
 	}
 	if (result != PST_LISTENERS_OPEN)
 		pst_listeners_close(listeners);
@@ -421,14 +424,17 @@ pst_listeners_open(struct pst_listeners *listeners, const struct pst_conf *conf,
 	unsetenv("LISTEN_FDS");
 	unsetenv("LISTEN_FDNAMES");
 	return open_all(listeners, conf,
-	    handed_over ? handed_over : pst_conf_count(conf, PST_OPT_BIND), &opening, NULL);
+	    handed_over ? handed_over : pst_conf_count(conf, PST_OPT_BIND), &opening);
 }
 
 int
 pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_conf *conf,
-    const struct pst_identity *identity, const struct pst_listeners *present)
+    const struct pst_identity *identity, const struct pst_listeners *present,
+    const struct pst_listeners *more)
 {
 	struct opening opening = {
+	    .present = present,
+	    .more = more,
 	    .backlog = (int)pst_conf_number(conf, PST_OPT_BACKLOG),
 	    .umask = (mode_t)pst_conf_umask(conf),
 	    .identity = identity,
@@ -436,7 +442,7 @@ pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_conf
 	size_t count = present->handed_over ? present->count : pst_conf_count(conf, PST_OPT_BIND);
 
 	listeners->handed_over = present->handed_over;
-	return open_all(listeners, conf, count, &opening, present) == PST_LISTENERS_OPEN ? 0 : -1;
+	return open_all(listeners, conf, count, &opening) == PST_LISTENERS_OPEN ? 0 : -1;
 }
 
 /* SHARED: systemd has it, too, and keeps it open for whoever comes next. */

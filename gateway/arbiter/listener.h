@@ -44,11 +44,12 @@ enum pst_listeners_result pst_listeners_open(struct pst_listeners *listeners,
     const struct pst_conf *conf, const struct pst_identity *identity);
 
 /*
- * The same while PRESENT is open: what is open there is shared, and nothing is tried twice. 0, or
- * -1 after a line was logged.
+ * The same while PRESENT is open, and MORE, which may be NULL: what is open there is shared, and
+ * nothing is tried twice. 0, or -1 after a line was logged.
  */
 int pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_conf *conf,
-    const struct pst_identity *identity, const struct pst_listeners *present);
+    const struct pst_identity *identity, const struct pst_listeners *present,
+    const struct pst_listeners *more);
 
 /*
  * Remove the unix socket at PATH, which is ADDRESS, if nobody answers on it: 0, also when there is

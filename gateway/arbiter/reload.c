@@ -329,8 +329,11 @@ read_next(struct pst_arbiter *arbiter, char why[PST_CONF_WHY])
 static int
 open_listeners(struct pst_arbiter *arbiter, struct pst_generation *next)
 {
+	const struct pst_generation *pending = arbiter->reload.next;
+
 	return pst_listeners_open_beside(&next->listeners, next->conf,
-	    &arbiter->first->top->identity, &arbiter->generation->listeners);
+	    &arbiter->first->top->identity, &arbiter->generation->listeners,
+	    pending ? &pending->listeners : NULL);
 }
 
 /* The crew that is to go on for the pool of SCOPE. */

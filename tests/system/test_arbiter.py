@@ -89,6 +89,8 @@ def taken_port() -> tuple[socket.socket, int]:
         (["--wokers", "2", "a"], "--wokers is no option; did you mean --workers?"),
         (["--threads", "2", "a"], "--threads is not there yet: gunicorn has this option"),
         (["-k", "gevent", "a"], "--worker-class gevent is not there yet"),
+        (["--access-logformat", "%(", "a"], "--access-logformat cannot use '%('"),
+        (["--forwarded-allow-ips", "127.0.0.1,x", "a"], "--forwarded-allow-ips cannot use 'x'"),
         (["--chdir", "/nonexistent", "a"], "--chdir: cannot enter /nonexistent: No such file"),
         (["--error-logfile", "/nonexistent/log", "a"], "cannot open /nonexistent/log: No such"),
         (["--access-logfile", "/nonexistent/log", "a"], "cannot open /nonexistent/log: No such"),
@@ -167,19 +169,10 @@ def test_a_plugin_that_does_not_exist_is_status_1() -> None:
     assert "nowhere.so" in ended.stderr
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        (["--access-logfile", "-", "--access-logformat", "%("], "--access-logformat at byte 0"),
-        (["--forwarded-allow-ips", "127.0.0.1,x"], "--forwarded-allow-ips (or FORWARDED_ALLOW_IPS) at byte 10"),
-    ],
-)
-def test_what_only_the_gateway_can_judge_is_status_2(
-    serve: Start, options: list[str], reason: str
-) -> None:
-    server = serve(*options, ready=False)
+def test_what_only_the_gateway_can_judge_is_status_2(serve: Start) -> None:
+    server = serve("--spool-dir", "/proc", ready=False)
     assert server.wait() == 2
-    assert reason in server.log
+    assert "no file can be made in the spool directory /proc" in server.log
 
 
 # --- listeners -----------------------------------------------------------------------------
@@ -567,9 +560,9 @@ def test_int_and_quit_are_quick(serve: Start, number: int) -> None:
 
 def test_signals_of_later_versions_are_ignored(serve: Start) -> None:
     server = serve()
-    for name in ("USR2", "WINCH"):
-        server.signal(getattr(signal, f"SIG{name}"))
-        server.wait_for(rf"\[WARNING\] SIG{name} from pid {os.getpid()} is ignored")
+    server.signal(signal.SIGUSR2)
+    server.wait_for(rf"\[WARNING\] SIGUSR2 from pid {os.getpid()} is ignored")
+    server.signal(signal.SIGWINCH)  # a terminal's; it is for daemons
     assert server.get("/pid").status == 200
 
 

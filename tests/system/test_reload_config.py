@@ -241,6 +241,20 @@ def test_a_long_request_is_finished_by_the_old_gateway(site: Callable[..., Site]
     eventually(lambda: len(shop.server.worker_pids) == 3, "the old worker's end")
 
 
+def test_a_hup_goes_on_with_the_listener_of_the_last(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    """That reload is not done yet; its new listener is open, and is wanted again."""
+    shop = site(f"bind: '127.0.0.1:{free_port()}'\n{ONE}", bind=None)
+    path = tmp_path / "http.sock"
+    (tmp_path / "site_app.py").write_text(f"import time; time.sleep(0.5)\n{SOURCE}")
+    text = f"bind: ['127.0.0.1:{shop.server.port}', 'unix:{path}']\n{ONE}"
+    shop.hup(text)
+    eventually(path.exists, "the new listener")
+    shop.reload(text.replace("=one", "=two"))
+    assert get_unix(path).headers["X-Version"] == "two"
+
+
 def test_either_gateway_may_be_killed(site: Callable[..., Site]) -> None:
     """The new one is started again, with the new configuration; without the old one its workers
     have nothing left to do."""
