@@ -190,6 +190,28 @@ def test_only_the_workers_change(site: Callable[..., Site], tmp_path: Path) -> N
     assert shop.server.gateway_pid == gateway
 
 
+def test_a_link_to_the_current_release_moves(site: Callable[..., Site], tmp_path: Path) -> None:
+    """How many deploy: --chdir is a link, and is followed anew by each reload."""
+    link = tmp_path / "current"
+    for release in ("first", "second"):
+        (tmp_path / release).mkdir()
+        (tmp_path / release / "site_app.py").write_text(SOURCE)
+    link.symlink_to("first")
+    shop = site(f"{ONE}chdir: current\n")
+    assert shop.server.get("/").headers["X-Directory"] == str(tmp_path / "first")
+    link.unlink()
+    link.symlink_to("second")
+    os.kill(shop.server.worker_pids[0], signal.SIGKILL)
+    shop.server.wait_for(r"worker \S+ ready", 3)
+    assert shop.server.get("/").headers["X-Directory"] == str(tmp_path / "first")
+    shop.reload(f"{ONE}chdir: current\n")
+    assert shop.server.get("/").headers["X-Directory"] == str(tmp_path / "second")
+    shop.server.wait_for("has left", 2)
+    os.kill(shop.server.worker_pids[0], signal.SIGKILL)
+    shop.server.wait_for(r"worker \S+ ready", 6)
+    assert shop.server.get("/").headers["X-Directory"] == str(tmp_path / "second")
+
+
 def test_settings_of_the_gateway(site: Callable[..., Site]) -> None:
     shop = site(ONE)
     first = shop.server.gateway_pid
