@@ -161,6 +161,20 @@ async def kill_arbiter(trial: Trial) -> None:
     trial.events += 1
 
 
+async def restart(trial: Trial) -> None:
+    """TERM, and a new start: who connects meanwhile is refused, who has asked is answered."""
+    mark, begun = trial.server.mark(), time.monotonic()
+    allowance = trial.allow("stopped", 0, "refused")
+    trial.say(f"TERM to {trial.server.pid}")
+    status = await trial.server.end()
+    trial.expect(status == 0, f"its exit status is {status}")
+    trial.server.start()
+    line = await trial.server.wait_for("serves at", mark)
+    trial.replaced.append(line.at - begun)
+    allowance.until = time.monotonic()
+    trial.events += 1
+
+
 async def scale(trial: Trial) -> None:
     """A worker more, and one less. It costs nothing."""
     mark, begun = trial.server.mark(), time.monotonic()
@@ -199,6 +213,50 @@ async def hang(trial: Trial) -> None:
     allowance.until = time.monotonic()
     trial.say(f"request {request.number} is over after {allowance.until - begun:.1f} s")
     trial.events += 1
+
+
+async def kill_in_reload(trial: Trial) -> None:
+    """A worker or a gateway, new or old, is killed while a reload is going on: the reload may fail,
+    and it costs what was running there."""
+    server, mark = trial.server, trial.server.mark()
+    version = server.deploy()
+    if trial.case.configs and trial.random.random() < 0.5:
+        trial.configuration = 1 - trial.configuration
+        server.configure(trial.case.configs[trial.configuration])
+    server.signal(signal.SIGHUP)
+    await asyncio.sleep(trial.random.uniform(0, 0.4))
+    pid, name = trial.random.choice(list(server.children().items()))
+    if name == "gateway":
+        allowance = trial.allow("gateway killed in a reload", trial.setup.clients, *BROKEN)
+    else:
+        allowance = trial.allow("worker killed in a reload", 1, *LOST)
+    trial.say(f"reload to version {version}, and kill -9 of the {name} {pid}")
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass  # it was about to leave
+    line = await server.wait_for(r"reload (done|failed)|nothing is reloaded", mark)
+    trial.say(line.text)
+    await _until_settled(trial)
+    allowance.until = time.monotonic()
+    trial.events += 1
+    if "done" not in line.text:
+        await reload(trial)
+
+
+async def _until_settled(trial: Trial) -> None:
+    """Every slot has a worker that serves, and nobody is about to be replaced."""
+    end = time.monotonic() + 60
+    while True:
+        told = json.loads(await trial.server.ctl("--json", "status"))
+        usable = [w["role"] == "holder" and w["state"] == "usable" for w in told["workers"]]
+        if all(usable) and len(usable) == trial.setup.workers and (
+            told["gateway"]["state"] == "usable" and told["gateway"]["leaving"] == 0
+        ):
+            return
+        if time.monotonic() > end:
+            raise RuntimeError(f"it does not settle: {told['gateway']}, {told['workers']}")
+        await asyncio.sleep(0.1)
 
 
 async def ctl_scale(trial: Trial) -> None:

@@ -17,6 +17,14 @@ async def steady(trial: Trial) -> None:
         await asyncio.sleep(0.05)
 
 
+async def crowded(trial: Trial) -> None:
+    """More clients than may wait: who is too many is told so, and runs nowhere."""
+    trial.allow("the queue is full", 1_000_000_000, "503")
+    await steady(trial)
+    full = sum(1 for failed in trial.clients.failures if failed.kind == "503")
+    trial.expect(full > 0, "the queue was never full")
+
+
 def again_and_again(action: Action, least: float = 0.5, most: float = 3.0) -> Action:
     """ACTION once at least, with a pause of that many seconds before each."""
 
@@ -120,6 +128,11 @@ CASES = [
         pool="web", prefixes=("", "/changed"),
     ),
     Case(
+        "kill-in-reload", "kill -9 of a worker or a gateway during a reload",
+        again_and_again(actions.kill_in_reload), configs=(ONE_LISTENER, TWO_LISTENERS),
+        pool="web", prefixes=("", "/changed"),
+    ),
+    Case(
         "max-requests", "workers are recycled after 300 to 600 requests", recycled,
         ("--max-requests", "300", "--max-requests-jitter", "300"),
     ),
@@ -132,6 +145,11 @@ CASES = [
     ),
     Case("scale", "TTIN, then TTOU", again_and_again(actions.scale)),
     Case("leave", "a quarter of the clients leaves at any moment", steady, leavers=16),
+    Case(
+        "queue-limit", "16 requests may wait, of 64 clients: 503", crowded,
+        ("--queue-limit", "16"),
+    ),
+    Case("restart", "TERM, and a new start", again_and_again(actions.restart)),
     Case("kill-worker", "kill -9 of a worker", again_and_again(actions.kill_worker)),
     Case(
         "kill-workers", "kill -9 of all workers at once",

@@ -185,12 +185,16 @@ class Server:
         self._process.kill()
         await asyncio.to_thread(self._process.wait)
 
-    async def stop(self) -> list[str]:
-        """End it as an operator does; what it left behind or said that it should not."""
+    async def end(self) -> int:
+        """SIGTERM, and wait: its exit status."""
         self.children()
         self._process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self._process.wait, PATIENCE)
+
+    async def stop(self) -> list[str]:
+        """End it as an operator does; what it left behind or said that it should not."""
         try:
-            status = await asyncio.to_thread(self._process.wait, PATIENCE)
+            status = await self.end()
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -10,6 +10,7 @@ WEIGHTS = {
     actions.reload: 4,
     actions.reload_config: 4,
     actions.broken_reload: 2,
+    actions.kill_in_reload: 3,
     actions.kill_worker: 4,
     actions.kill_all_workers: 1,
     actions.kill_gateway: 2,
