@@ -206,7 +206,7 @@ async def hang(trial: Trial) -> None:
     kind = trial.clients.failures[-1].kind
     trial.expect(kind == "504", f"the request that hung got {kind}")
     pid = trial.ledger.worker_of(request.number)
-    await trial.server.wait_for(rf"\(pid {pid}\): GET /hang/{request.number} passed", mark)
+    await trial.server.wait_for(rf"\(pid {pid}\): GET \S*/hang/{request.number} passed", mark)
     late = time.monotonic()
     await _until_replaced(trial, pid or 0, mark, late)
     trial.expect(len(trial.server.find("passed its deadline", mark)) == 1, "others were late")
