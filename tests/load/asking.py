@@ -4,6 +4,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import select
 from dataclasses import dataclass
 
 from content import body_of
@@ -82,8 +83,13 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """The server has said that it takes no more."""
-        return self._reader.at_eof() or self._reader.exception() is not None
+        """The server has said that it takes no more; a look that every good client takes before
+        it uses a connection again."""
+        if self._reader.at_eof() or self._reader.exception() is not None:
+            return True
+        look = select.poll()
+        look.register(self._writer.get_extra_info("socket").fileno(), select.POLLRDHUP)
+        return bool(look.poll(0))
 
     def close(self, reset: bool = False) -> None:
         if reset:

@@ -185,6 +185,10 @@ class Server:
         self._process.kill()
         await asyncio.to_thread(self._process.wait)
 
+    def give_up(self) -> None:
+        """SIGINT, and do not wait."""
+        self._process.send_signal(signal.SIGINT)
+
     async def end(self) -> int:
         """SIGTERM, and wait: its exit status."""
         self.children()

@@ -153,6 +153,11 @@ class Trial:
             await self.case.act(self)
         except RuntimeError as error:
             self.wrongs.append(str(error))
+        except asyncio.CancelledError:  # ^C
+            self.server.give_up()
+            if self.php:
+                self.php.stop()
+            raise
         if hasattr(self, "clients"):
             await self.clients.stop()
         row.seconds = self.elapsed
