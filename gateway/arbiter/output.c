@@ -23,6 +23,8 @@ struct pst_output {
 	bool continued; /* a piece of the line that has not ended was logged, as LEVEL */
 	bool hidden; /* the log does not want LEVEL */
 	enum pst_log_level level;
+	bool said_error; /* SAID is a line of level error */
+	char said[PST_OUTPUT_SAID];
 	size_t length; /* of the line that has not ended */
 	char line[PST_OUTPUT_LINE];
 };
@@ -56,14 +58,28 @@ take_level(struct pst_output *output, const char *text, size_t n)
 	return 3;
 }
 
+/* A line begins with the N bytes of TEXT: keep them for who asks why the worker exited. */
+static void
+remember(struct pst_output *output, const char *text, size_t n)
+{
+	bool is_error = output->level == PST_LOG_ERROR;
+
+	if (n == 0 || (output->said_error && !is_error))
+		return;
+	output->said_error = is_error;
+	snprintf(output->said, sizeof(output->said), "%.*s", (int)n, text);
+}
+
 /* Log N bytes of a line; ENDS: they are its last. */
 static void
 log_piece(struct pst_output *output, const char *text, size_t n, bool ends)
 {
-	size_t said = output->continued ? 0 : take_level(output, text, n);
+	size_t level = output->continued ? 0 : take_level(output, text, n);
 
+	if (!output->continued)
+		remember(output, text + level, n - level);
 	if (!output->hidden)
-		pst_log_worker(output->pid, output->id, output->level, text + said, n - said);
+		pst_log_worker(output->pid, output->id, output->level, text + level, n - level);
 	output->continued = !ends;
 }
 
@@ -156,7 +172,7 @@ pst_output_set_pid(struct pst_output *output, pid_t pid)
 }
 
 void
-pst_output_finish(struct pst_output *output)
+pst_output_finish(struct pst_output *output, char said[PST_OUTPUT_SAID])
 {
 	size_t budget = FINISH_BYTES;
 	ssize_t n = 0;
@@ -165,6 +181,8 @@ pst_output_finish(struct pst_output *output)
 	while (!output->ended && budget > 0 && (n = read_some(output)) > 0)
 		budget -= (size_t)n < budget ? (size_t)n : budget;
 	log_rest(output);
+	if (said)
+		memcpy(said, output->said, PST_OUTPUT_SAID);
 	if (output->ended || n < 0)
 		output_free(output);
 }
@@ -175,7 +193,7 @@ pst_outputs_close(struct pst_outputs *outputs)
 	while (outputs->first) {
 		struct pst_output *output = outputs->first;
 
-		pst_output_finish(output);
+		pst_output_finish(output, NULL);
 		if (outputs->first == output)
 			output_free(output);
 	}

@@ -18,6 +18,7 @@
 
 #define PST_OUTPUT_LINE 4096 /* longer lines are logged in pieces of this size */
 #define PST_OUTPUT_ID   72 /* a pool's name is in it */
+#define PST_OUTPUT_SAID 256
 
 struct pst_output;
 
@@ -39,9 +40,11 @@ void pst_output_set_pid(struct pst_output *output, pid_t pid);
 
 /*
  * The worker has exited: log what it left in the pipe and its unfinished last line. The output
- * ends by itself when nobody has the pipe any more; the pointer is not good after this.
+ * ends by itself when nobody has the pipe any more; the pointer is not good after this. SAID,
+ * unless it is NULL, gets what tells best why it exited: the beginning of its last line of level
+ * error, or else of its last line that is not empty; "" when it printed nothing.
  */
-void pst_output_finish(struct pst_output *output);
+void pst_output_finish(struct pst_output *output, char said[PST_OUTPUT_SAID]);
 
 /* End them all, with what is in the pipes logged. */
 void pst_outputs_close(struct pst_outputs *outputs);

@@ -359,16 +359,16 @@ worker_left(struct pst_worker *worker, long pid, int wait_status)
 static void
 newcomer_failed(struct pst_worker *worker, long pid, int wait_status)
 {
-	char words[128], why[384];
+	char words[128], why[384 + PST_OUTPUT_SAID];
 
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (pid)
 		pst_log_error("worker %s (pid %ld) of the new pool %s %s before that pool could "
 			      "serve: what it printed above should say why",
 		    worker->id, pid, pst_crew_name(worker->crew), words);
-	snprintf(why, sizeof(why),
-	    "worker %s of the new pool %s %s (what it printed is in the error log)", worker->id,
-	    pst_crew_name(worker->crew), words);
+	snprintf(why, sizeof(why), "worker %s of the new pool %s %s before that could serve: %s",
+	    worker->id, pst_crew_name(worker->crew), words,
+	    worker->said[0] ? worker->said : "it printed nothing");
 	empty_slot(&worker->child);
 	pst_reload_fail(worker->crew->arbiter, why);
 }

@@ -205,7 +205,7 @@ pst_turnover_failed(struct pst_worker *heir, long pid, int wait_status)
 	struct pst_crew *crew = heir->crew;
 	const struct pst_worker *holder = find_holder(crew, heir->number);
 	bool is_outdated = heir->due == PST_DUE_RELOAD;
-	char words[128], why[384];
+	char words[128], why[384 + PST_OUTPUT_SAID];
 
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (pid)
@@ -220,9 +220,8 @@ pst_turnover_failed(struct pst_worker *heir, long pid, int wait_status)
 		pst_slot_enter(&heir->child.slot, PST_SLOT_EMPTY, pst_clock_ms());
 	pst_worker_leave(heir);
 	if (!is_outdated) {
-		snprintf(why, sizeof(why),
-		    "worker %s %s before it was usable (what it printed is in the error log)",
-		    heir->id, words);
+		snprintf(why, sizeof(why), "worker %s %s before it was usable: %s", heir->id, words,
+		    heir->said[0] ? heir->said : "it printed nothing");
 		pst_reload_fail(crew->arbiter, why);
 	}
 	pst_turnover_next(crew);

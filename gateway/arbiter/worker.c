@@ -261,6 +261,7 @@ pst_worker_start(struct pst_worker *worker)
 	    worker->socket, sizeof(worker->socket), "%u.%lu", worker->number, ++arbiter->serial);
 	snprintf(worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
 	worker->late = false;
+	worker->said[0] = '\0';
 	if (worker->age)
 		event_del(worker->age);
 	if (try_to_start(worker) == 0)
@@ -274,7 +275,7 @@ pst_worker_reaped(struct pst_worker *worker)
 {
 	pst_child_reaped(&worker->child);
 	if (worker->output)
-		pst_output_finish(worker->output);
+		pst_output_finish(worker->output, worker->said);
 	worker->output = NULL;
 	if (worker->page >= 0)
 		close(worker->page);

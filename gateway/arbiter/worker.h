@@ -49,6 +49,7 @@ struct pst_worker {
 	char path[PST_RUNDIR_PATH];
 	int page; /* what it shares with the gateway; -1 when there is no process */
 	struct pst_output *output;
+	char said[PST_OUTPUT_SAID]; /* by its last process, that may tell why it exited */
 	bool heavy; /* beyond --max-memory from the start */
 	pst_gate_set told; /* the gateways that know it */
 	pst_gate_set paged; /* the one of them that has the page */

@@ -118,6 +118,7 @@ def test_reload_waits_and_says_what_failed(site) -> None:
     result = ask(shop.server, "reload")
     assert result.returncode == 1 and result.stdout == ""
     assert re.search(r"^penstock ctl: reload: worker 1\.5 exited with status 3", result.stderr)
+    assert "LookupError: a broken deploy" in result.stderr
     assert shop.version() == "2"
     assert status(shop.server)["instance"]["reload"] == "failed"
 

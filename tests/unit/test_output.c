@@ -100,15 +100,51 @@ END_TEST
 START_TEST(test_the_unfinished_line_of_a_dead_worker)
 {
 	print("one\nlast words");
-	pst_output_finish(output);
+	pst_output_finish(output, NULL);
 	ck_assert_str_eq(logged(), FRAME "one\n" FRAME "last words\n");
+}
+END_TEST
+
+static const struct {
+	const char *printed, *said;
+} reasons[] = {
+    {"", ""},
+    {"one\n\ntwo", "two"},
+    {"one\n<6>two\n\n", "two"},
+    {"<3>cannot load x\n<2>it ends\nmore\n", "cannot load x"},
+    {"<3>first\n<3>second\n", "second"},
+};
+
+START_TEST(test_what_tells_why)
+{
+	char said[PST_OUTPUT_SAID] = "?";
+
+	print(reasons[_i].printed);
+	pst_output_finish(output, said);
+	ck_assert_str_eq(said, reasons[_i].said);
+}
+END_TEST
+
+/* A line that is longer is cut, and its later pieces are no lines. */
+START_TEST(test_a_reason_is_cut)
+{
+	char text[3 * PST_OUTPUT_LINE], said[PST_OUTPUT_SAID];
+
+	memset(text, 'x', sizeof(text) - 1);
+	memcpy(text, "<3>begin", 8);
+	text[sizeof(text) - 1] = '\0';
+	print(text);
+	turn();
+	pst_output_finish(output, said);
+	ck_assert_uint_eq(strlen(said), PST_OUTPUT_SAID - 1);
+	ck_assert_int_eq(strncmp(said, "beginxxx", 8), 0);
 }
 END_TEST
 
 START_TEST(test_its_subprocess_writes_on)
 {
 	print("worker\n");
-	pst_output_finish(output);
+	pst_output_finish(output, NULL);
 	print("child\nof it");
 	turn();
 	ck_assert_str_eq(logged(), FRAME "worker\n" FRAME "child\n");
@@ -128,7 +164,7 @@ START_TEST(test_a_worker_that_closed_its_output_before_it_exits)
 	turn();
 	ck_assert_str_eq(logged(), FRAME "x\n");
 	ck_assert_ptr_nonnull(outputs.first);
-	pst_output_finish(output);
+	pst_output_finish(output, NULL);
 	ck_assert_ptr_null(outputs.first);
 }
 END_TEST
@@ -216,6 +252,8 @@ main(void)
 	tcase_add_checked_fixture(lines, set_up, tear_down);
 	tcase_add_test(lines, test_lines);
 	tcase_add_test(lines, test_the_unfinished_line_of_a_dead_worker);
+	tcase_add_loop_test(lines, test_what_tells_why, 0, sizeof(reasons) / sizeof(reasons[0]));
+	tcase_add_test(lines, test_a_reason_is_cut);
 	tcase_add_test(lines, test_its_subprocess_writes_on);
 	tcase_add_test(lines, test_a_worker_that_closed_its_output_before_it_exits);
 	tcase_add_test(lines, test_a_long_line_comes_in_pieces);
