@@ -56,6 +56,10 @@ abandon(struct pst_arbiter *arbiter)
 		else if (crew->since == reload->next->number)
 			crew->until = crew->since + 1;
 	}
+	/* As at the end of any gateway: what is wanted again is shared with others by now. */
+	if (reload->successor)
+		pst_gate_send_unlisten(reload->successor, arbiter->gate);
+	pst_listeners_close(&reload->next->listeners);
 	if (reload->successor)
 		pst_gate_leave(reload->successor);
 	reload->successor = NULL;
@@ -128,6 +132,7 @@ commit_gateway(struct pst_arbiter *arbiter, struct pst_generation *next)
 	struct pst_gate *old = arbiter->gate;
 
 	if (!reload->successor) {
+		pst_listeners_close(&old->generation->listeners);
 		pst_generation_release(&old->generation);
 		old->generation = pst_generation_hold(next);
 		return;

@@ -233,6 +233,7 @@ def test_logs_move(site: Callable[..., Site], tmp_path: Path) -> None:
 def test_a_listener_moves(site: Callable[..., Site]) -> None:
     old, new = free_port(), free_port()
     shop = site(f"bind: '127.0.0.1:{old}'\n{ONE}", bind=None)
+    shop.reload(f"bind: '127.0.0.1:{old}'\n{ONE}")  # changes nothing
     with Client(("127.0.0.1", old)) as slow, Client(("127.0.0.1", old)) as idle:
         slow.get("/sleep?1")
         idle.get("/")
@@ -275,6 +276,22 @@ def test_a_hup_goes_on_with_the_listener_of_the_last(
     eventually(path.exists, "the new listener")
     shop.reload(text.replace("=one", "=two"))
     assert get_unix(path).headers["X-Version"] == "two"
+
+
+def test_a_hup_takes_the_listener_of_the_last_back(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    shop = site(f"bind: '127.0.0.1:{free_port()}'\n{ONE}", bind=None)
+    path = tmp_path / "http.sock"
+    (tmp_path / "site_app.py").write_text(f"import time; time.sleep(0.5)\n{SOURCE}")
+    text = f"bind: ['127.0.0.1:{shop.server.port}', 'unix:{path}']\n{ONE}"
+    for _ in range(2):
+        shop.hup(text)
+        eventually(path.exists, "the new listener")
+        shop.hup(f"bind: '127.0.0.1:{shop.server.port}'\n{ONE}")
+        eventually(lambda: not path.exists(), "its end")
+    shop.server.wait_for("reload done")
+    assert "address already in use" not in shop.server.log
 
 
 def test_either_gateway_may_be_killed(site: Callable[..., Site]) -> None:
