@@ -142,7 +142,8 @@ def test_all_workers_of_a_pool_crash(
 ) -> None:
     """Again and again: tried less and less often, a line for each, and nobody else notices."""
     server = serve(two("{app: 'site_app:app', workers: 3}"))
-    web = sorted(server.worker_pids)[:2]
+    server.wait_for(r"worker \S+ ready", 5)
+    web = {int(pid) for pid in lines(server, r"worker web\.\S+ ready \(pid (\d+)\)")}
     (tmp_path / "site_app.py").write_text("import os; os._exit(9)")
     with Load(server, quick=3) as load:
         begun = time.monotonic()
@@ -157,7 +158,7 @@ def test_all_workers_of_a_pool_crash(
          f"{delays[:12]} s; in the other pool {load.figures}")  # fmt: skip
     assert delays[:12] == [0.1] * 3 + [0.2] * 3 + [0.4] * 3 + [0.8] * 3
     assert load.failures == []
-    assert set(web) <= set(server.worker_pids)
+    assert web <= set(server.worker_pids), server.log
     assert not lines(server, r"worker web\.\d\.\d+ \(pid \d+\) (?!ready)")
     exits = len(lines(server, r"worker other\.\d\.\d+ \(pid \d+\) (exited|was killed)"))
     assert exits == len(lines(server, failed))
