@@ -61,7 +61,7 @@ set_forwarded_allow_ips(struct pst_conf *conf)
 
 	if (list &&
 	    pst_conf_set(conf, PST_OPT_FORWARDED_ALLOW_IPS, list, PST_FROM_VARIABLE, why) < 0)
-		pst_conf_mistake(conf, "%s", why);
+		pst_conf_mistake(conf, "the environment's FORWARDED_ALLOW_IPS %s", why);
 }
 
 /* ---- command lines ---- */

@@ -352,10 +352,10 @@ def test_all_addresses(tmp_path: Path, bind: str, client: str) -> None:
 @pytest.mark.parametrize(
     "value, reason",
     [
-        ("localhost", "at byte 0: not an IP address"),
-        ("127.0.0.1,,::1", "at byte 10: an empty entry"),
-        ("10.0.0.1/8", "at byte 0: a network with bits set beyond its prefix"),
-        ("::/129", "at byte 0: a network prefix that is not a number of bits"),
+        ("localhost", "cannot use 'localhost': not an IP address"),
+        ("127.0.0.1,,::1", "cannot use ',::1': an empty entry"),
+        ("10.0.0.1/8", "cannot use '10.0.0.1/8': a network with bits set beyond its prefix"),
+        ("::/129", "cannot use '::/129': a network prefix that is not a number of bits"),
     ],
 )
 @pytest.mark.parametrize("source", ["option", "variable"])
@@ -365,7 +365,8 @@ def test_a_list_that_is_wrong(source: str, value: str, reason: str) -> None:
     ended = run("-b", "127.0.0.1:0", *options, "--chdir", str(APPS), "--python", sys.executable,
                 "rules:application", env=env)  # fmt: skip
     assert ended.returncode == 2, ended.stderr
-    assert f"--forwarded-allow-ips (or FORWARDED_ALLOW_IPS) {reason}" in ended.stderr
+    name = "--forwarded-allow-ips" if source == "option" else "FORWARDED_ALLOW_IPS"
+    assert f"{name} {reason}" in ended.stderr
 
 
 def test_the_variable_and_the_option(tmp_path: Path) -> None:
