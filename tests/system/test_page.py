@@ -49,14 +49,18 @@ class Site:
         return Client(("127.0.0.1", self.server.port))
 
     def pages(self) -> list[bytes]:
-        """What the arbiter's pages hold."""
+        """What the arbiter's pages hold; one that it closes meanwhile is none of them."""
         found = []
         for name in Path(f"/proc/{self.server.pid}/fd").iterdir():
-            if "memfd:penstock-page" in os.readlink(name):
+            try:
+                if "memfd:penstock-page" not in os.readlink(name):
+                    continue
                 fd = os.open(name, os.O_RDONLY)
-                with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as page:
-                    found.append(page[:])
-                os.close(fd)
+            except FileNotFoundError:
+                continue
+            with mmap.mmap(fd, 0, prot=mmap.PROT_READ) as page:
+                found.append(page[:])
+            os.close(fd)
         return found
 
     def epochs(self) -> list[int]:
