@@ -30,7 +30,7 @@ extern "C" {
 
 #define PST_PLUGIN_MAGIC 0x4e545350u /* "PSTN" */
 #define PST_PLUGIN_MAJOR 0
-#define PST_PLUGIN_MINOR 1
+#define PST_PLUGIN_MINOR 2
 
 /* The models of adapter; `models` of a plugin has the bits 1 << model that it supports. */
 enum pst_model {
@@ -55,9 +55,33 @@ enum pst_result {
 	    -2, /* the arguments are wrong (a CR in a field ...); nothing was done */
 	PST_RESULT_STATE = -3, /* out of order: a second head, a body before the head ... */
 	PST_RESULT_ERROR = -4, /* the host failed (memory, a file that cannot be read ...) */
+	PST_RESULT_AGAIN = -5, /* async model: not now, nothing was done; on_ready() follows */
 };
 
-struct pst_request; /* the host's; valid until handle() returns */
+/* Why nobody wants the answer any more. */
+enum pst_abort {
+	PST_ABORT_CLIENT = 0, /* the client left, or the connection was lost */
+	PST_ABORT_DEADLINE =
+	    1, /* the request is late: whatever still runs for it is to be stopped */
+};
+
+/* What the host can do with a request's connection, see upgrade(). */
+enum pst_upgrade {
+	PST_UPGRADE_NONE = 0, /* an ordinary request */
+	PST_UPGRADE_WEBSOCKET = 1, /* a WebSocket handshake: messages, after upgrade() */
+};
+
+/* Of a piece of a WebSocket message, bits. */
+enum pst_message {
+	PST_MESSAGE_BINARY = 1, /* else it is text, in UTF-8 that was checked */
+	PST_MESSAGE_END = 2, /* the message's last piece */
+	PST_MESSAGE_CLOSED = 4, /* no message: the peer has closed, see close_code() */
+};
+
+/* The most that one call of write() or send_message() takes in the async model. */
+#define PST_WRITE_MAX 65536
+
+struct pst_request; /* the host's; valid until handle() returns, or until finish() */
 
 /* A name and its value: a parameter of the request, or a field of a response. */
 struct pst_field {
@@ -78,12 +102,27 @@ struct pst_app_config {
 	size_t size;
 	const char *app; /* as on the command line: "shop.wsgi:application", or "./app.so" */
 	enum pst_model model;
-	unsigned concurrency; /* requests at a time: 1 for sync */
+	unsigned concurrency; /* requests at a time: 1 for sync, the threads, an async capacity */
 	const struct pst_option *options;
 	size_t option_count;
 };
 
-/* The host's functions. The table lives as long as the process. */
+/* Of a descriptor that is watched: bits. */
+enum pst_event {
+	PST_EVENT_READ = 1,
+	PST_EVENT_WRITE = 2,
+};
+
+/* A descriptor or a time that the host's loop watches for a plugin. */
+struct pst_watch;
+
+/*
+ * The host's functions. The table lives as long as the process.
+ *
+ * In the async model no function blocks: all are called on the loop's thread (log() and wake()
+ * excepted), and where a blocking model waits they return PST_RESULT_AGAIN. Then on_ready()
+ * follows, once, when it is worth while to try again.
+ */
 struct pst_host {
 	size_t size;
 
@@ -100,8 +139,8 @@ struct pst_host {
 
 	/*
 	 * Read up to N bytes of the body: a count, 0 at its end (and for N of 0), or
-	 * PST_RESULT_GONE when the body broke off. May block. What is not read is discarded after
-	 * the response.
+	 * PST_RESULT_GONE when the body broke off. May block (async: AGAIN). What is not read is
+	 * discarded after the response; the client is let send more only as this reads.
 	 */
 	ssize_t (*read)(struct pst_request *request, void *bytes, size_t n);
 
@@ -117,11 +156,16 @@ struct pst_host {
 	int (*respond)(struct pst_request *request, int status, const char *reason,
 	    const struct pst_field *fields, size_t count);
 
-	/* Add N bytes of body. They are sent when enough have gathered, at flush(), or at the end.
-	 * May block while the client's side is behind. */
+	/*
+	 * Add N bytes of body. They are sent when enough have gathered, at flush(), or at the end.
+	 * May block while the client's side is behind. Async: all or nothing of at most
+	 * PST_WRITE_MAX bytes is taken, AGAIN while the client's side is behind; they leave at the
+	 * end of the loop's turn.
+	 */
 	int (*write)(struct pst_request *request, const void *bytes, size_t n);
 
-	/* Send what was written so far, the head included. May block. */
+	/* Send what was written so far, the head included. May block (async: never; it is sent at
+	 * the end of the turn). */
 	int (*flush)(struct pst_request *request);
 
 	/*
@@ -143,6 +187,70 @@ struct pst_host {
 	 * until the next call for the request.
 	 */
 	const char *(*reason)(struct pst_request *request);
+
+	/* Fields behind the body (RFC 9110, 6.5), checked like those of respond(); once, after the
+	 * last of the body. Clients that cannot take them do not get them. Does not block. */
+	int (*trailers)(struct pst_request *request, const struct pst_field *fields, size_t count);
+
+	/* --- async model, on the loop's thread; NULL in others --- */
+
+	/* What the plugin keeps with a request; NULL at first. */
+	void (*set_user)(struct pst_request *request, void *user);
+	void *(*user)(const struct pst_request *request);
+
+	/*
+	 * The request is over, as when handle() returns RESULT: 0, the response is complete; -1, it
+	 * is not. Must be called once for each on_request(), also after on_abort(). The request is
+	 * gone then: no callback comes for it any more. May be called within its callbacks.
+	 */
+	void (*finish)(struct pst_request *request, int result);
+
+	/* What its connection could become. */
+	enum pst_upgrade (*upgradable)(const struct pst_request *request);
+	/*
+	 * Accept a WebSocket: the head is sent with FIELDS (Sec-WebSocket-Protocol among them, if a
+	 * subprotocol was chosen; the gateway adds what the handshake needs). From then on messages
+	 * take the place of bodies both ways. To deny it, respond() with any status.
+	 */
+	int (*upgrade)(struct pst_request *request, const struct pst_field *fields, size_t count);
+	/*
+	 * Up to N bytes of the message that has come: a count (0 is possible, for an empty piece),
+	 * and what they are in *FLAGS. AGAIN when nothing has come. A piece never holds bytes of
+	 * two messages. PST_MESSAGE_CLOSED in *FLAGS comes last, with 0.
+	 */
+	ssize_t (*read_message)(
+	    struct pst_request *request, void *bytes, size_t n, unsigned *flags);
+	/* Add N bytes to the message that is being sent; FLAGS has PST_MESSAGE_END with the last.
+	 * All or nothing of at most PST_WRITE_MAX bytes. */
+	int (*send_message)(
+	    struct pst_request *request, unsigned flags, const void *bytes, size_t n);
+	/* The peer's close: its code (1005: it gave none, 1006: there was no close), and *REASON,
+	 * *N bytes of it, valid until finish(). */
+	unsigned (*close_code)(struct pst_request *request, const char **reason, size_t *n);
+	/* Close with CODE and N bytes (at most 123) of REASON; nothing can be sent afterwards. */
+	int (*close)(struct pst_request *request, unsigned code, const char *reason, size_t n);
+
+	/* --- the loop, for plugins that have none of their own --- */
+
+	/* Call FN when FD is ready for one of EVENTS, as long as it is; NULL: memory is short. */
+	struct pst_watch *(*watch)(
+	    int fd, unsigned events, void (*fn)(void *arg, unsigned events), void *arg);
+	/* Call FN once, in MICROSECONDS. It must be cancelled all the same. */
+	struct pst_watch *(*timer)(
+	    uint64_t microseconds, void (*fn)(void *arg, unsigned events), void *arg);
+	/* Also within FN. NULL is allowed. */
+	void (*cancel)(struct pst_watch *watch);
+	/* Any thread: on_wake() is called soon, on the loop's thread; several may become one. */
+	void (*wake)(void);
+
+	/* --- for plugins that run a loop of their own, which call these from it --- */
+
+	/* FD, which watch() of the plugin named, is ready for EVENTS. */
+	void (*fd_ready)(int fd, unsigned events);
+	/* What timer() of the plugin asked for. */
+	void (*timer_due)(void);
+	/* What defer() of the plugin asked for: the turn ends, output is written. */
+	void (*turn)(void);
 };
 
 /* The life of an application; one table for each plugin. NULL entries are not called. */
@@ -160,7 +268,8 @@ struct pst_plugin_lifecycle {
 	/* Around a fork() of the adapter, which has a single thread then. */
 	void (*before_fork)(void *app);
 	void (*after_fork)(void *app);
-	/* On each worker thread, first and last (threaded model). -1: the thread cannot be used. */
+	/* On each thread that calls handle(), first and last (threaded model; the main thread is
+	 * one of them). -1 after the reason was logged: the thread cannot be used. */
 	int (*thread_start)(void *app);
 	void (*thread_stop)(void *app);
 	/* No further request will come; those that run are finished. */
@@ -186,6 +295,45 @@ struct pst_plugin_blocking {
 	int (*handle)(void *app, struct pst_request *request);
 };
 
+/*
+ * Model async: many requests on one loop, one thread.
+ *
+ * Callbacks for requests only enqueue: application code starts from the plugin's own loop, or from
+ * on_turn(), never under a frame of the host's. They may call host functions for the request.
+ */
+struct pst_plugin_async {
+	size_t size;
+
+	/* A request: its parameters are complete. finish() must follow some time. */
+	void (*on_request)(void *app, struct pst_request *request);
+	/* Something that was answered AGAIN may go on now, for reading, writing or both. */
+	void (*on_ready)(void *app, struct pst_request *request);
+	/* Nobody wants the answer any more: once at most. Host functions say GONE from now on. */
+	void (*on_abort)(void *app, struct pst_request *request, enum pst_abort why);
+	/* After host->wake(). NULL: it is not used. */
+	void (*on_wake)(void *app);
+	/* The callbacks of one wakeup were made: the place to start application code in a plugin
+	 * without a loop of its own. NULL: nothing is to be done then. */
+	void (*on_turn)(void *app);
+
+	/*
+	 * A loop of the plugin's own: all of these, or none (NULL). run() runs it until stop(), and
+	 * returns 0, or -1 after the reason was logged; the host calls stop() when it has drained,
+	 * within one of fd_ready(), timer_due() and turn(). The host has no loop then and asks for
+	 * what it needs:
+	 */
+	int (*run)(void *app);
+	void (*stop)(void *app);
+	/* Call host->fd_ready() while FD is ready for one of EVENTS (level-triggered); 0: no more.
+	 * Each FD is asked for anew with all its events. 0, or -1 when that is not possible. */
+	int (*watch)(void *app, int fd, unsigned events);
+	/* Call host->timer_due() once, in MICROSECONDS; it replaces what was asked for before.
+	 * UINT64_MAX: not at all. */
+	void (*timer)(void *app, uint64_t microseconds);
+	/* Call host->turn() once, behind the work that is ready in the loop now. */
+	void (*defer)(void *app);
+};
+
 struct pst_plugin {
 	uint32_t magic; /* PST_PLUGIN_MAGIC */
 	uint16_t major; /* PST_PLUGIN_MAJOR */
@@ -196,6 +344,7 @@ struct pst_plugin {
 	unsigned models; /* 1u << PST_MODEL_SYNC | ... */
 	const struct pst_plugin_lifecycle *lifecycle; /* open is required */
 	const struct pst_plugin_blocking *blocking; /* NULL without sync and threaded */
+	const struct pst_plugin_async *async; /* NULL without async */
 };
 
 /* The one exported symbol of a plugin, and its type for dlsym(). */
