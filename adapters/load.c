@@ -10,6 +10,12 @@
 
 static const char *const model_names[] = {"sync", "threaded", "async"};
 
+const char *
+pst_load_model_name(enum pst_model model)
+{
+	return model_names[model];
+}
+
 /* True when a table of SIZE bytes has MEMBER of STRUCT. */
 #define HAS(size, type, member) ((size) >= offsetof(type, member) + sizeof(((type *)NULL)->member))
 

@@ -13,6 +13,9 @@ struct pst_loaded {
 	struct pst_plugin_blocking blocking;
 };
 
+/* "sync", "threaded" or "async": the adapter's name, too. */
+const char *pst_load_model_name(enum pst_model model);
+
 /*
  * Load the plugin at PATH, which has a '/' in it, for MODEL. 0, or -1 after one line said why it
  * cannot be used. A plugin stays loaded for the life of the process: runtimes do not bear

@@ -4,6 +4,8 @@ penstockinclude_HEADERS = %D%/include/penstock/plugin.h
 # The adapter without its main(), so that unit tests can link it.
 noinst_LTLIBRARIES += %D%/libpst-adapter.la
 %C%_libpst_adapter_la_SOURCES = \
+	%D%/adapter.c \
+	%D%/adapter.h \
 	%D%/allow.c \
 	%D%/allow.h \
 	%D%/control.c \

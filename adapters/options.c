@@ -1,5 +1,6 @@
 #include "adapters/options.h"
 
+#include "adapters/load.h"
 #include "adapters/log.h"
 
 #include <errno.h>
@@ -17,10 +18,14 @@ enum {
 	OPTION_PYTHONPATH,
 	OPTION_OPTION,
 	OPTION_GRACEFUL_TIMEOUT,
+	OPTION_THREADS,
+	OPTION_CAPACITY,
 };
 
-/* As penstock's own, for an arbiter that does not say. */
+/* What holds when nothing is said. */
 #define GRACEFUL_TIMEOUT 30
+#define THREADS          8
+#define CAPACITY         1000
 
 static const struct option long_options[] = {
     {"help", no_argument, NULL, OPTION_HELP},
@@ -30,12 +35,27 @@ static const struct option long_options[] = {
     {"pythonpath", required_argument, NULL, OPTION_PYTHONPATH},
     {"option", required_argument, NULL, OPTION_OPTION},
     {"graceful-timeout", required_argument, NULL, OPTION_GRACEFUL_TIMEOUT},
+    {"threads", required_argument, NULL, OPTION_THREADS},
+    {"capacity", required_argument, NULL, OPTION_CAPACITY},
     {NULL, 0, NULL, 0},
 };
 
-static void
-print_help(const char *program)
+static const char *
+model_help(enum pst_model model)
 {
+	switch (model) {
+	case PST_MODEL_THREADED:
+		return "  --threads N          requests at a time, a thread for each (8)\n";
+	case PST_MODEL_ASYNC: return "  --capacity N         requests at a time (1000)\n";
+	default: return "";
+	}
+}
+
+static void
+print_help(enum pst_model model)
+{
+	const char *program = pst_load_model_name(model);
+
 	printf(
 	    "usage: %s [OPTION]... APP\n"
 	    "Serve an application to a FastCGI client on the listening socket that is fd 0.\n"
@@ -43,6 +63,7 @@ print_help(const char *program)
 	    "APP is MODULE[:CALLABLE] for the Python plugin. With a / in it, or .so at its end,\n"
 	    "it is a plugin itself.\n"
 	    "\n"
+	    "%s"
 	    "  --python FILE        the Python interpreter whose packages are used\n"
 	    "  --pythonpath DIR     search DIR for modules; may be repeated\n"
 	    "  --option NAME=VALUE  an option of the plugin; may be repeated\n"
@@ -52,7 +73,7 @@ print_help(const char *program)
 	    "  --help, --version\n"
 	    "\n"
 	    "By hand: spawn-fcgi -n -s app.sock -- %s/%s APP\n",
-	    program, GRACEFUL_TIMEOUT, PST_LIBEXECDIR, program);
+	    program, model_help(model), GRACEFUL_TIMEOUT, PST_LIBEXECDIR, program);
 }
 
 static int
@@ -92,21 +113,33 @@ add_named(struct pst_options *options, const char *text)
 	return add(options, strndup(text, (size_t)(equals - text)), equals + 1);
 }
 
+/* TEXT as a number from LEAST to MOST for the option NAME. */
 static int
-take_graceful_timeout(struct pst_options *options, const char *text)
+take_number(unsigned *number, const char *name, const char *text, unsigned least, unsigned most)
 {
-	unsigned long seconds;
+	unsigned long value;
 
 	errno = 0;
-	seconds = strtoul(text, NULL, 10);
+	value = strtoul(text, NULL, 10);
 	if (text[0] == '\0' || text[strspn(text, "0123456789")] != '\0' || errno != 0 ||
-	    seconds > INT_MAX) {
-		pst_log(
-		    PST_LOG_CRITICAL, "--graceful-timeout %s: a number of seconds is wanted", text);
+	    value < least || value > most) {
+		pst_log(PST_LOG_CRITICAL, "--%s %s: a number from %u to %u is wanted", name, text,
+		    least, most);
 		return -1;
 	}
-	options->graceful_timeout = (unsigned)seconds;
+	*number = (unsigned)value;
 	return 0;
+}
+
+/* The option NAME is for the adapter of model WANTED only. */
+static int
+check_model(const struct pst_options *options, const char *name, enum pst_model wanted)
+{
+	if (options->model == wanted)
+		return 0;
+	pst_log(PST_LOG_CRITICAL, "--%s is an option of the %s adapter, and this is %s", name,
+	    pst_load_model_name(wanted), pst_load_model_name(options->model));
+	return -1;
 }
 
 static int
@@ -117,7 +150,17 @@ take_option(struct pst_options *options, int option, const char *value)
 	case OPTION_PYTHON: options->python = value; return add(options, strdup("python"), value);
 	case OPTION_PYTHONPATH: return add(options, strdup("pythonpath"), value);
 	case OPTION_OPTION: return add_named(options, value);
-	case OPTION_GRACEFUL_TIMEOUT: return take_graceful_timeout(options, value);
+	case OPTION_GRACEFUL_TIMEOUT:
+		return take_number(
+		    &options->graceful_timeout, "graceful-timeout", value, 0, INT_MAX);
+	case OPTION_THREADS:
+		if (check_model(options, "threads", PST_MODEL_THREADED) < 0)
+			return -1;
+		return take_number(&options->threads, "threads", value, 1, PST_OPTIONS_THREADS);
+	case OPTION_CAPACITY:
+		if (check_model(options, "capacity", PST_MODEL_ASYNC) < 0)
+			return -1;
+		return take_number(&options->capacity, "capacity", value, 1, PST_OPTIONS_CAPACITY);
 	default: /* getopt_long() has said what is wrong */ return -1;
 	}
 }
@@ -140,14 +183,14 @@ take_app(struct pst_options *options, int argc, char **argv)
 }
 
 static enum pst_options_action
-parse(struct pst_options *options, const char *program, int argc, char **argv)
+parse(struct pst_options *options, int argc, char **argv)
 {
 	int option;
 
 	optind = 0; /* the GNU way to begin anew, for tests */
 	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
 		if (option == OPTION_HELP) {
-			print_help(program);
+			print_help(options->model);
 			return PST_OPTIONS_DONE;
 		}
 		if (option == OPTION_VERSION) {
@@ -162,18 +205,21 @@ parse(struct pst_options *options, const char *program, int argc, char **argv)
 }
 
 enum pst_options_action
-pst_options_parse(struct pst_options *options, const char *program, int argc, char **argv)
+pst_options_parse(struct pst_options *options, enum pst_model model, int argc, char **argv)
 {
 	enum pst_options_action action;
 
 	memset(options, 0, sizeof(*options));
+	options->model = model;
 	options->graceful_timeout = GRACEFUL_TIMEOUT;
+	options->threads = THREADS;
+	options->capacity = CAPACITY;
 	options->plugin = calloc((size_t)argc + 1, sizeof(*options->plugin)); /* argc at most */
 	if (!options->plugin) {
 		pst_log(PST_LOG_CRITICAL, "memory is short");
 		return PST_OPTIONS_USAGE;
 	}
-	action = parse(options, program, argc, argv);
+	action = parse(options, argc, argv);
 	if (action != PST_OPTIONS_SERVE)
 		pst_options_free(options);
 	return action;

@@ -119,7 +119,7 @@ END_TEST
 /* --- options --- */
 
 static enum pst_options_action
-parse(struct pst_options *options, const char *line)
+parse_as(struct pst_options *options, enum pst_model model, const char *line)
 {
 	static char copy[256];
 	static char program[] = "sync";
@@ -131,7 +131,13 @@ parse(struct pst_options *options, const char *line)
 	for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
 		argv[argc++] = word;
 	argv[argc] = NULL;
-	return pst_options_parse(options, "sync", argc, argv);
+	return pst_options_parse(options, model, argc, argv);
+}
+
+static enum pst_options_action
+parse(struct pst_options *options, const char *line)
+{
+	return parse_as(options, PST_MODEL_SYNC, line);
 }
 
 START_TEST(test_options_all)
@@ -172,29 +178,60 @@ START_TEST(test_options_after_the_app)
 }
 END_TEST
 
+START_TEST(test_options_of_models)
+{
+	struct pst_options options;
+
+	ck_assert_int_eq(parse_as(&options, PST_MODEL_THREADED, "app"), PST_OPTIONS_SERVE);
+	ck_assert_uint_eq(options.threads, 8);
+	pst_options_free(&options);
+	ck_assert_int_eq(
+	    parse_as(&options, PST_MODEL_THREADED, "--threads 1024 app"), PST_OPTIONS_SERVE);
+	ck_assert_uint_eq(options.threads, 1024);
+	pst_options_free(&options);
+	ck_assert_int_eq(parse_as(&options, PST_MODEL_ASYNC, "app"), PST_OPTIONS_SERVE);
+	ck_assert_uint_eq(options.capacity, 1000);
+	pst_options_free(&options);
+	ck_assert_int_eq(
+	    parse_as(&options, PST_MODEL_ASYNC, "--capacity 65535 app"), PST_OPTIONS_SERVE);
+	ck_assert_uint_eq(options.capacity, 65535);
+	pst_options_free(&options);
+}
+END_TEST
+
 static const struct {
+	enum pst_model model;
 	const char *line;
 	const char *said;
 } wrong_options[] = {
-    {"", "no APP is given"},
-    {"--worker-id 1.1", "no APP is given"},
-    {"a b", "one APP is served, but \"b\" follows \"a\""},
-    {"--option x app", "--option x: NAME=VALUE is wanted"},
-    {"--option =1 app", "--option =1: NAME=VALUE is wanted"},
-    {"--option a/b=1 app", "NAME=VALUE is wanted"},
-    {"--graceful-timeout 5s app", "--graceful-timeout 5s: a number of seconds"},
-    {"--graceful-timeout -1 app", "--graceful-timeout -1: a number of seconds"},
-    {"--graceful-timeout= app", "a number of seconds"},
-    {"--graceful-timeout 99999999999999999999 app", "a number of seconds"},
-    {"--none app", "unrecognized option '--none'"},
-    {"app --python", "requires an argument"},
+    {PST_MODEL_SYNC, "", "no APP is given"},
+    {PST_MODEL_SYNC, "--worker-id 1.1", "no APP is given"},
+    {PST_MODEL_SYNC, "a b", "one APP is served, but \"b\" follows \"a\""},
+    {PST_MODEL_SYNC, "--option x app", "--option x: NAME=VALUE is wanted"},
+    {PST_MODEL_SYNC, "--option =1 app", "--option =1: NAME=VALUE is wanted"},
+    {PST_MODEL_SYNC, "--option a/b=1 app", "NAME=VALUE is wanted"},
+    {PST_MODEL_SYNC, "--graceful-timeout 5s app",
+	"--graceful-timeout 5s: a number from 0 to 2147483647"},
+    {PST_MODEL_SYNC, "--graceful-timeout -1 app",
+	"--graceful-timeout -1: a number from 0 to 2147483647"},
+    {PST_MODEL_SYNC, "--graceful-timeout= app", "a number from 0"},
+    {PST_MODEL_SYNC, "--graceful-timeout 99999999999999999999 app", "a number from 0"},
+    {PST_MODEL_SYNC, "--none app", "unrecognized option '--none'"},
+    {PST_MODEL_SYNC, "app --python", "requires an argument"},
+    {PST_MODEL_SYNC, "--threads 2 app",
+	"--threads is an option of the threaded adapter, and this is sync"},
+    {PST_MODEL_THREADED, "--capacity 2 app", "--capacity is an option of the async adapter"},
+    {PST_MODEL_THREADED, "--threads 0 app", "--threads 0: a number from 1 to 1024"},
+    {PST_MODEL_THREADED, "--threads 1025 app", "--threads 1025: a number"},
+    {PST_MODEL_ASYNC, "--capacity 65536 app", "--capacity 65536: a number from 1 to 65535"},
 };
 
 START_TEST(test_options_wrong)
 {
 	struct pst_options options;
 
-	ck_assert_int_eq(parse(&options, wrong_options[_i].line), PST_OPTIONS_USAGE);
+	ck_assert_int_eq(
+	    parse_as(&options, wrong_options[_i].model, wrong_options[_i].line), PST_OPTIONS_USAGE);
 	fflush(stderr);
 	ck_assert_msg(strstr(logged(), wrong_options[_i].said) != NULL, "%s", logged());
 	ck_assert_ptr_null(options.plugin);
@@ -471,7 +508,8 @@ main(void)
 
 	ADD_CASE(suite, "params", NULL, tear_down_params, test_fields_keep_all, test_fields_empty,
 	    test_fields_refuse);
-	ADD_CASE(suite, "options", NULL, NULL, test_options_all, test_options_after_the_app);
+	ADD_CASE(suite, "options", NULL, NULL, test_options_all, test_options_after_the_app,
+	    test_options_of_models);
 	ADD_CASE(
 	    suite, "allow", NULL, NULL, test_allow_listed, test_allow_any, test_allow_too_many);
 	ADD_CASE(suite, "find", set_up_log, tear_down_log, test_find_by_name);

@@ -1,0 +1,181 @@
+#include "adapters/adapter.h"
+
+#include "adapters/control.h"
+#include "adapters/crash.h"
+#include "adapters/find.h"
+#include "adapters/host.h"
+#include "adapters/load.h"
+#include "adapters/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The one of this process, for the signal handlers and the control thread: what they use is left
+ * to the process's end. */
+static struct {
+	const struct pst_adapter_model *model;
+	struct pst_adapter adapter;
+	atomic_bool serving; /* the application is loaded */
+} process;
+
+/* --- the end --- */
+
+/* On the control thread. While the application loads there is nothing to finish. */
+static void
+on_control_drain(void *arg, bool orphaned)
+{
+	(void)arg;
+	if (!atomic_load(&process.serving))
+		_exit(PST_ADAPTER_DRAINED);
+	if (!orphaned) {
+		process.model->drain();
+		return;
+	}
+	pst_inherit_mute();
+	process.model->outlive();
+}
+
+/* The first SIGTERM or SIGINT drains; a second one ends the process at once (SA_RESETHAND). By
+ * hand, SIGINT does so at once when a request is running. */
+static void
+on_signal(int signo)
+{
+	if (signo == SIGINT && process.adapter.inherited.control < 0 && process.model->busy())
+		raise(signo);
+	process.model->drain();
+}
+
+static int
+take_signals(void)
+{
+	struct sigaction action = {
+	    .sa_handler = on_signal,
+	    .sa_flags = SA_RESETHAND | SA_NODEFER | SA_RESTART,
+	};
+
+	sigemptyset(&action.sa_mask);
+	if (sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0)
+		return 0;
+	pst_log(PST_LOG_CRITICAL, "signals cannot be handled: %s", strerror(errno));
+	return -1;
+}
+
+/* --- the application --- */
+
+static unsigned
+concurrency(void)
+{
+	const struct pst_options *options = &process.adapter.options;
+
+	switch (process.model->model) {
+	case PST_MODEL_THREADED: return options->threads;
+	case PST_MODEL_ASYNC: return options->capacity;
+	default: return 1;
+	}
+}
+
+static int
+open_app(struct pst_adapter *adapter)
+{
+	struct pst_loaded *loaded = &adapter->app.loaded;
+	const struct pst_app_config config = {
+	    .size = sizeof(config),
+	    .app = adapter->options.app,
+	    .model = process.model->model,
+	    .concurrency = concurrency(),
+	    .options = adapter->options.plugin,
+	    .option_count = adapter->options.plugin_count,
+	};
+	char path[4096];
+
+	if (pst_find(adapter->options.app, adapter->options.python, path, sizeof(path)) < 0 ||
+	    pst_load(path, process.model->model, loaded) < 0)
+		return PST_ADAPTER_RUNTIME;
+	pst_crash_plugin(&loaded->lifecycle);
+	if (loaded->lifecycle.open(process.model->host, &config, &adapter->app.app) != 0) {
+		pst_log(PST_LOG_CRITICAL,
+		    "the application \"%s\" was not loaded: this worker "
+		    "ends with status %d",
+		    adapter->options.app, PST_ADAPTER_APP);
+		return PST_ADAPTER_APP;
+	}
+	pst_crash_app(adapter->app.app);
+	return 0;
+}
+
+static void
+close_app(struct pst_adapter *adapter)
+{
+	const struct pst_plugin_lifecycle *lifecycle = &adapter->app.loaded.lifecycle;
+
+	if (lifecycle->drain)
+		lifecycle->drain(adapter->app.app);
+	pst_crash_plugin(NULL);
+	if (lifecycle->close)
+		lifecycle->close(adapter->app.app);
+}
+
+/* --- set-up --- */
+
+static int
+prepare(struct pst_adapter *adapter)
+{
+	int status;
+
+	if (pst_inherit(&adapter->inherited) < 0)
+		return PST_ADAPTER_USAGE;
+	signal(SIGPIPE, SIG_IGN);
+	if (pst_crash_begin() < 0) {
+		pst_log(PST_LOG_CRITICAL, "signals cannot be handled: %s", strerror(errno));
+		return PST_ADAPTER_RUNTIME;
+	}
+	status = process.model->prepare(adapter);
+	if (status != 0)
+		return status;
+	if (adapter->inherited.control >= 0 &&
+	    pst_control_begin(adapter->inherited.control, adapter->options.graceful_timeout,
+		on_control_drain, NULL) < 0)
+		return PST_ADAPTER_RUNTIME;
+	return 0;
+}
+
+static int
+serve(struct pst_adapter *adapter)
+{
+	int status = prepare(adapter);
+
+	if (status == 0)
+		status = open_app(adapter);
+	if (status != 0)
+		return status;
+	if (take_signals() < 0)
+		return PST_ADAPTER_RUNTIME;
+	atomic_store(&process.serving, true);
+	pst_control_ready();
+	status = process.model->run(adapter) < 0 ? PST_ADAPTER_RUNTIME : PST_ADAPTER_DRAINED;
+	close_app(adapter);
+	return status;
+}
+
+int
+pst_adapter_main(const struct pst_adapter_model *model, int argc, char **argv)
+{
+	struct pst_options *options = &process.adapter.options;
+	static char name[32];
+
+	snprintf(name, sizeof(name), "%s: ", pst_load_model_name(model->model));
+	process.model = model;
+	pst_log_begin(name);
+	switch (pst_options_parse(options, model->model, argc, argv)) {
+	case PST_OPTIONS_DONE: return PST_ADAPTER_DRAINED;
+	case PST_OPTIONS_USAGE: return PST_ADAPTER_USAGE;
+	case PST_OPTIONS_SERVE: break;
+	}
+	if (options->worker_id)
+		pst_log_begin(NULL);
+	return serve(&process.adapter);
+}
