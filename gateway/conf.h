@@ -22,8 +22,10 @@
 
 #define PST_CONF_WHY 512
 
-/* What --workers may be at most. */
+/* What --workers, --threads and --worker-connections may be at most. */
 #define PST_WORKERS_MOST 1024
+#define PST_THREADS_MOST 1024
+#define PST_CAPACITY_MOST 65535 /* ids of requests have 16 bits */
 
 enum pst_option_id {
 	PST_OPT_CONFIG,
@@ -33,6 +35,11 @@ enum pst_option_id {
 	PST_OPT_BACKLOG,
 	PST_OPT_WORKERS,
 	PST_OPT_WORKER_CLASS,
+	PST_OPT_THREADS,
+	PST_OPT_WORKER_CONNECTIONS,
+	PST_OPT_LOOP,
+	PST_OPT_LIFESPAN,
+	PST_OPT_FACTORY,
 	PST_OPT_TIMEOUT,
 	PST_OPT_REQUEST_TIMEOUT,
 	PST_OPT_QUEUE_LIMIT,
@@ -102,6 +109,7 @@ enum pst_option_to {
 	PST_TO_ARBITER,
 	PST_TO_GATEWAY, /* as SET name value; the arbiter may read it, too */
 	PST_TO_WORKER, /* as --name value */
+	PST_TO_PLUGIN, /* as --option name=value */
 };
 
 enum pst_option_scope {

@@ -4,6 +4,7 @@
 #include "gateway/front/access_log.h"
 #include "gateway/front/trust.h"
 #include "gateway/nearest.h"
+#include "gateway/worker_class.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -65,6 +66,18 @@ int
 pst_check_workers(const char *value, char why[PST_CONF_WHY])
 {
 	return check_range(value, 1, PST_WORKERS_MOST, why);
+}
+
+int
+pst_check_threads(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 1, PST_THREADS_MOST, why);
+}
+
+int
+pst_check_capacity(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 1, PST_CAPACITY_MOST, why);
 }
 
 /* By how many bits VALUE's suffix shifts it; 0 without one. */
@@ -170,18 +183,28 @@ check_word(const char *value, const char *const *names, size_t n,
 int
 pst_check_worker_class(const char *value, char why[PST_CONF_WHY])
 {
-	static const char *const known[] = {"sync"};
-	static const char *const later[] = {"threaded", "gthread", "async", "asgi", "gevent",
-	    "gevent_wsgi", "gevent_pywsgi", "eventlet", "tornado", "uvicorn.workers.UvicornWorker",
-	    "uvicorn_worker.UvicornWorker"};
+	static const char *const known[] = {
+	    "auto", "sync", "threaded", "async", "gevent", "eventlet", "tornado"};
+	struct pst_worker_class found;
 
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (strcmp(value, later[i]) == 0) {
-			snprintf(why, PST_CONF_WHY,
-			    "%s is not there yet: this version has sync workers only", value);
-			return -1;
-		}
-	}
+	if (pst_worker_class_find(value, &found) == 0)
+		return 0;
+	return CHECK_WORD(value, known, strcmp, why);
+}
+
+int
+pst_check_loop(const char *value, char why[PST_CONF_WHY])
+{
+	static const char *const known[] = {"auto", "asyncio", "uvloop"};
+
+	return CHECK_WORD(value, known, strcmp, why);
+}
+
+int
+pst_check_lifespan(const char *value, char why[PST_CONF_WHY])
+{
+	static const char *const known[] = {"auto", "on", "off"};
+
 	return CHECK_WORD(value, known, strcmp, why);
 }
 

@@ -17,6 +17,10 @@ int pst_check_size(
     const char *value, char why[PST_CONF_WHY]); /* bytes, below 2^63, or with K, M, G */
 int pst_check_umask(const char *value, char why[PST_CONF_WHY]);
 int pst_check_env(const char *value, char why[PST_CONF_WHY]);
+int pst_check_threads(const char *value, char why[PST_CONF_WHY]);
+int pst_check_capacity(const char *value, char why[PST_CONF_WHY]);
+int pst_check_loop(const char *value, char why[PST_CONF_WHY]);
+int pst_check_lifespan(const char *value, char why[PST_CONF_WHY]);
 int pst_check_worker_class(const char *value, char why[PST_CONF_WHY]);
 int pst_check_header_map(const char *value, char why[PST_CONF_WHY]);
 int pst_check_retry(const char *value, char why[PST_CONF_WHY]);

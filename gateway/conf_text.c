@@ -71,6 +71,7 @@ static const struct {
 } aliases[] = {
     {"listen", "bind", true},
     {"adapter", "worker_class", true},
+    {"capacity", "worker_connections", true},
     {"accesslog", "access_logfile", false},
     {"access_log_format", "access_logformat", false},
     {"errorlog", "error_logfile", false},

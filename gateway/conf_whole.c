@@ -2,6 +2,7 @@
  * What one setting cannot know: whether all of them together make sense.
  */
 #include "gateway/conf_internal.h"
+#include "gateway/worker_class.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,6 +57,11 @@ static const struct {
 } meant_for[] = {
     {PST_OPT_WORKERS, FOR(PST_POOL_APP) | FOR(PST_POOL_PROGRAM)},
     {PST_OPT_WORKER_CLASS, FOR(PST_POOL_APP)},
+    {PST_OPT_THREADS, FOR(PST_POOL_APP)},
+    {PST_OPT_WORKER_CONNECTIONS, FOR(PST_POOL_APP)},
+    {PST_OPT_LOOP, FOR(PST_POOL_APP)},
+    {PST_OPT_LIFESPAN, FOR(PST_POOL_APP)},
+    {PST_OPT_FACTORY, FOR(PST_POOL_APP)},
     {PST_OPT_PYTHONPATH, FOR(PST_POOL_APP)},
     {PST_OPT_PYTHON, FOR(PST_POOL_APP)},
     {PST_OPT_ENV, FOR(PST_POOL_APP) | FOR(PST_POOL_PROGRAM)},
@@ -104,6 +110,41 @@ check_meaning(struct pst_conf *conf, const struct pst_conf *pool)
 	}
 }
 
+/* ---- what has no meaning for a kind of worker ---- */
+
+static bool
+is_said(const struct pst_conf *pool, enum pst_option_id id)
+{
+	return pst_conf_is_own(pool, id) && pst_conf_source(pool, id) > PST_FROM_DEFAULT;
+}
+
+/* People carry such options from one kind of worker to the next, so it is no mistake. */
+static void
+check_class(struct pst_conf *conf, const struct pst_conf *pool)
+{
+	static const enum pst_option_id ids[] = {
+	    PST_OPT_THREADS, PST_OPT_WORKER_CONNECTIONS, PST_OPT_LOOP, PST_OPT_LIFESPAN};
+	struct pst_worker_class class;
+	char where[PST_CONF_WHERE];
+
+	/* Where memory was short they have no values. */
+	if (!pst_conf_text(pool, PST_OPT_WORKER_CLASS) || !pst_conf_text(pool, PST_OPT_THREADS))
+		return;
+	pst_worker_class_of(pool, &class);
+	for (size_t i = 0; !class.is_auto && i < sizeof(ids) / sizeof(ids[0]); i++)
+		if (is_said(pool, ids[i]) && !pst_model_has_option(class.model, ids[i]) &&
+		    (ids[i] != PST_OPT_THREADS || pst_conf_number(pool, PST_OPT_THREADS) > 1))
+			pst_conf_warn(conf, "%s has no meaning for %s workers",
+			    pst_conf_where(conf, pool, ids[i], where),
+			    pst_worker_class_label(pool, class.model));
+	if (class.loop && is_said(pool, PST_OPT_LOOP) &&
+	    strcmp(pst_conf_text(pool, PST_OPT_LOOP), class.loop) != 0)
+		pst_conf_mistake(conf, "%s is %s, but %s means the loop %s: leave one out",
+		    pst_conf_where(conf, pool, PST_OPT_LOOP, where),
+		    pst_conf_text(pool, PST_OPT_LOOP), pst_conf_text(pool, PST_OPT_WORKER_CLASS),
+		    class.loop);
+}
+
 /* ---- what is served ---- */
 
 static bool
@@ -136,6 +177,8 @@ check_pool(struct pst_conf *conf, const struct pst_conf *pool)
 		pst_conf_warn(conf, "%s: no route goes to pool %s, so it gets no request", where,
 		    pst_conf_pool_name(pool));
 	check_meaning(conf, pool);
+	if (pst_conf_pool_kind(pool) == PST_POOL_APP)
+		check_class(conf, pool);
 }
 
 /* The only pool, which has no name: what it serves stands at the top. */
@@ -152,6 +195,8 @@ check_anonymous(struct pst_conf *conf)
 	else if (!serves_something(conf))
 		pst_conf_mistake(conf, "no application was named: %s", app_wanted);
 	check_meaning(conf, conf);
+	if (pst_conf_pool_kind(conf) == PST_POOL_APP)
+		check_class(conf, conf);
 }
 
 /* ---- the command line and the file ---- */

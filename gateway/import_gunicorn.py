@@ -94,6 +94,11 @@ SAME = {
     "bind": Same("bind", listing),
     "backlog": Same("backlog", text),
     "workers": Same("workers", text),
+    "threads": Same("threads", text),
+    "worker_connections": Same("worker_connections", text, "it is for async workers; idle "
+                               "connections do not count"),
+    "asgi_loop": Same("loop", text),
+    "asgi_lifespan": Same("lifespan", text),
     "timeout": Same("timeout", text, "it is the time that one request's application may be silent, "
                     "and no idle worker is killed; the client gets 504"),
     "graceful_timeout": Same("graceful_timeout", text),
@@ -136,10 +141,31 @@ LOGGING = "configure logging in the application; penstock's own log is text"
 QUEUE = "use a task queue, or a pool of its own with a longer timeout"
 METRICS = NOT_YET + "; 'penstock ctl status' has figures"
 
+# What worker_class takes (gateway/worker_class.c).
+WORKER_CLASSES = {
+    "sync",
+    "gthread",
+    "asgi",
+    "gevent",
+    "gevent_wsgi",
+    "gevent_pywsgi",
+    "eventlet",
+    "tornado",
+    "gunicorn.workers.sync.SyncWorker",
+    "gunicorn.workers.gthread.ThreadWorker",
+    "gunicorn.workers.gasgi.ASGIWorker",
+    "gunicorn.workers.ggevent.GeventWorker",
+    "gunicorn.workers.ggevent.GeventPyWSGIWorker",
+    "gunicorn.workers.geventlet.EventletWorker",
+    "gunicorn.workers.gtornado.TornadoWorker",
+    "uvicorn.workers.UvicornWorker",
+    "uvicorn.workers.UvicornH11Worker",
+    "uvicorn_worker.UvicornWorker",
+    "uvicorn_worker.UvicornH11Worker",
+}
+
 # Without a counterpart: what to do in its place.
 WITHOUT = {
-    "threads": NOT_YET + "; slow clients need no threads here",
-    "worker_connections": NOT_YET,
     "preload_app": NOT_YET + "; each worker imports the application for itself",
     "reload": NOT_YET + "; send HUP",
     "reload_engine": NOT_YET,
@@ -193,8 +219,6 @@ WITHOUT = {
     "permit_unconventional_http_version": STRICT,
     "casefold_http_method": "methods are case-sensitive",
     "forwarder_headers": "use root_path, or mount in a route",
-    "asgi_loop": NOT_YET,
-    "asgi_lifespan": NOT_YET,
     "asgi_disconnect_grace_period": NOT_YET,
     "websocket_max_message_size": NOT_YET,
     "http_parser": "nothing to do: there is one, in C",
@@ -232,7 +256,6 @@ NO_SETTINGS = {"config", "check_config", "print_config"}
 
 # gunicorn's defaults that do not look like "not set".
 DEFAULTS: dict[str, Any] = {
-    "threads": 1,
     "reload_engine": "auto",
     "logger_class": "gunicorn.glogging.Logger",
     "proxy_protocol": "off",
@@ -240,8 +263,6 @@ DEFAULTS: dict[str, Any] = {
     "http_protocols": "h1",
     "http2_cleartext": "off",
     "http_parser": "auto",
-    "asgi_loop": "auto",
-    "asgi_lifespan": "auto",
     "default_proc_name": "gunicorn",
     "dirty_threads": 1,
 }
@@ -329,19 +350,22 @@ class Import:
         if not app:
             self.missing.append(Note("app", "the file does not name the application: put it in, "
                                      "or on the command line"))  # fmt: skip
-        elif "(" in str(app):
-            self.without.append(Note("wsgi_app", f"'{app}' is a call: write a module with "
-                                     f"application = {str(app).rpartition(':')[2]}, and name it as "
-                                     "app or on the command line"))  # fmt: skip
         else:
             self.add("" if given else "wsgi_app", "app", scalar(app))
 
     def import_worker_class(self) -> None:
+        """A class that is none of gunicorn's own may be anything."""
         value = self.values.get("worker_class")
-        if value in (None, "sync", "gunicorn.workers.sync.SyncWorker"):
+        if value is None:
             return
-        name = value if isinstance(value, str) else getattr(value, "__name__", repr(value))
-        self.without.append(Note("worker_class", f"{name}: there are sync workers only so far"))
+        if not isinstance(value, str):
+            value = f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else ""
+        if value.removeprefix("egg:gunicorn#") in WORKER_CLASSES:
+            self.add("worker_class", "worker_class", scalar(value.removeprefix("egg:gunicorn#")))
+        else:
+            name = value or repr(self.values["worker_class"])
+            self.without.append(Note("worker_class", f"{name} is no class of gunicorn's or "
+                                     "uvicorn's: without one the kind of application decides"))  # fmt: skip
 
     def import_same(self, setting: str, value: Any) -> None:
         same = SAME[setting]

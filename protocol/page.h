@@ -21,7 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the arbiter makes: room for 496 requests in flight. */
+/* What the arbiter makes at least: room for 496 requests in flight. */
 #define PST_PAGE_SIZE 4096
 /* The least that a page can have: no words. */
 #define PST_PAGE_HEADER 128

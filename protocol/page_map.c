@@ -1,5 +1,6 @@
 #include "protocol/page_map.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -7,6 +8,8 @@
 #include <unistd.h>
 
 #define SIZE_MAX_MAPPED (1 << 20)
+/* Ids of requests are 1 to 65535. */
+#define WORDS_MOST 65535
 
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
@@ -19,26 +22,29 @@ map_bytes(int fd, size_t size)
 }
 
 static int
-set_up(int fd)
+set_up(int fd, size_t size)
 {
 	void *bytes;
 
-	if (ftruncate(fd, PST_PAGE_SIZE) < 0)
+	if (ftruncate(fd, (off_t)size) < 0)
 		return -1;
-	bytes = map_bytes(fd, PST_PAGE_SIZE);
+	bytes = map_bytes(fd, size);
 	if (!bytes)
 		return -1;
-	pst_page_init(bytes, PST_PAGE_SIZE);
-	munmap(bytes, PST_PAGE_SIZE);
+	pst_page_init(bytes, size);
+	munmap(bytes, size);
 	return fcntl(fd, F_ADD_SEALS, SEALS);
 }
 
 int
-pst_page_create(void)
+pst_page_create(size_t words)
 {
 	int fd = memfd_create("penstock-page", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	size_t size = PST_PAGE_HEADER + 8 * words;
 
-	if (fd >= 0 && set_up(fd) < 0) {
+	assert(words <= WORDS_MOST);
+	size += PST_PAGE_SIZE - 1 - (size - 1) % PST_PAGE_SIZE;
+	if (fd >= 0 && set_up(fd, size) < 0) {
 		int err = errno;
 
 		close(fd);

@@ -8,8 +8,9 @@
 
 #include "protocol/page.h"
 
-/* A new page of PST_PAGE_SIZE bytes: its descriptor, close-on-exec; -1 with errno. */
-int pst_page_create(void);
+/* A new page with room for at least WORDS requests, at most 65535, in whole PST_PAGE_SIZE: its
+ * descriptor, close-on-exec; -1 with errno. */
+int pst_page_create(size_t words);
 
 /*
  * Map the page behind FD, which stays open and is the caller's. 0; or -1 with errno, EINVAL when it

@@ -336,25 +336,27 @@ start_children(struct pst_arbiter *arbiter)
 		pst_crew_start(crew);
 }
 
-/* As gunicorn says it, and one line for each pool that has a name. */
+/* What kind of worker an application gets that nobody has said -k for is not known yet. */
 static void
-log_pools(const struct pst_generation *generation)
+log_app(struct pst_arbiter *arbiter, const struct pst_scope *scope)
 {
-	if (!pst_conf_has_named_pools(generation->conf)) {
-		pst_log_info(
-		    "Using worker: %s", pst_conf_text(generation->conf, PST_OPT_WORKER_CLASS));
-		return;
-	}
+	struct pst_worker_class class;
+
+	pst_worker_class_of(scope->conf, &class);
+	if (!class.is_auto)
+		pst_crew_tell_model(pst_crew_find(arbiter, scope->name), class.model);
+}
+
+static void
+log_pools(struct pst_arbiter *arbiter)
+{
+	const struct pst_generation *generation = arbiter->generation;
+
 	for (size_t i = 0; i < generation->count; i++) {
 		const struct pst_scope *scope = generation->pools[i];
 
 		switch (scope->kind) {
-		case PST_POOL_APP:
-			pst_log_info("Pool %s: %lu %s workers for %.200s", scope->name,
-			    pst_conf_number(scope->conf, PST_OPT_WORKERS),
-			    pst_conf_text(scope->conf, PST_OPT_WORKER_CLASS),
-			    pst_conf_app(scope->conf));
-			break;
+		case PST_POOL_APP: log_app(arbiter, scope); break;
 		case PST_POOL_PROGRAM:
 			pst_log_info("Pool %s: %lu workers of %.200s", scope->name,
 			    pst_conf_number(scope->conf, PST_OPT_WORKERS),
@@ -375,7 +377,7 @@ serve(struct pst_arbiter *arbiter)
 	pst_log_info("Starting penstock %s", PACKAGE_VERSION);
 	snprintf(pid, sizeof(pid), " (%ld)", (long)getpid());
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", pid);
-	log_pools(arbiter->generation);
+	log_pools(arbiter);
 	start_children(arbiter);
 	if (!arbiter->finished)
 		event_base_dispatch(arbiter->base);

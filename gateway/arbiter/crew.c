@@ -22,6 +22,7 @@ pst_crew_new(
 	crew->arbiter = arbiter;
 	crew->since = generation->number;
 	crew->until = PST_CREW_STAYS;
+	crew->told_model = -1;
 	pst_crew_adopt(crew, generation, scope);
 	TAILQ_INIT(&crew->workers);
 	TAILQ_INSERT_TAIL(&arbiter->crews, crew, link);
@@ -55,6 +56,32 @@ pst_crew_adopt(
 	crew->prefix[0] = '\0';
 	if (pst_conf_has_named_pools(generation->conf))
 		snprintf(crew->prefix, sizeof(crew->prefix), "%.32s.", scope->name);
+}
+
+enum pst_model
+pst_crew_model(const struct pst_crew *crew, const struct pst_scope *scope)
+{
+	struct pst_worker_class class;
+
+	pst_worker_class_of(scope->conf, &class);
+	return class.is_auto && crew->is_async ? PST_MODEL_ASYNC : class.model;
+}
+
+/* Where there is one pool without a name as gunicorn says it. */
+void
+pst_crew_tell_model(struct pst_crew *crew, enum pst_model model)
+{
+	const struct pst_conf *conf = crew->scope->conf;
+	const char *name = pst_worker_class_label(conf, model);
+
+	if (crew->told_model == (int)model)
+		return;
+	crew->told_model = (int)model;
+	if (crew->prefix[0])
+		pst_log_info("Pool %s: %lu %s workers for %.200s", crew->scope->name,
+		    pst_conf_number(conf, PST_OPT_WORKERS), name, pst_conf_app(conf));
+	else
+		pst_log_info("Using worker: %s", name);
 }
 
 static bool

@@ -23,6 +23,8 @@ struct pst_crew {
 	unsigned since, until; /* the generations that have its pool: UNTIL is the first without */
 	char prefix[PST_CREW_PREFIX]; /* of its workers' ids: "web.", or "" without named pools */
 	struct pst_worker_list workers;
+	bool is_async; /* the application was found to want that, where nobody says -k */
+	int told_model; /* which the log was told that its workers are; -1: none */
 	bool was_usable; /* one of its workers came to serve */
 	bool told_heavy; /* that its workers are beyond --max-memory from the start */
 };
@@ -48,6 +50,11 @@ void pst_crews_release(struct pst_arbiter *arbiter);
 void pst_crews_sweep(struct pst_arbiter *arbiter);
 /* Start all of its workers that have no process, until one failure ends the arbiter. */
 void pst_crew_start(struct pst_crew *crew);
+
+/* What a worker of CREW is started as that has SCOPE, which is an application's. */
+enum pst_model pst_crew_model(const struct pst_crew *crew, const struct pst_scope *scope);
+/* Its workers are of MODEL: log it unless the log was told already. */
+void pst_crew_tell_model(struct pst_crew *crew, enum pst_model model);
 
 /* The crew of that name that is to stay, or NULL. */
 struct pst_crew *pst_crew_find(const struct pst_arbiter *arbiter, const char *name);

@@ -19,6 +19,8 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	gateway/conf_whole.c \
 	gateway/conf_words.c \
 	gateway/conf_words.h \
+	gateway/worker_class.c \
+	gateway/worker_class.h \
 	gateway/nearest.c \
 	gateway/nearest.h \
 	gateway/sentences.c \

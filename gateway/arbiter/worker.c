@@ -53,6 +53,8 @@ static void
 enter_ready(struct pst_worker *worker)
 {
 	pst_child_ready(&worker->child, PST_SLOT_READY);
+	if (worker->crew->scope->kind == PST_POOL_APP)
+		pst_crew_tell_model(worker->crew, worker->model);
 	pst_gates_announce(worker);
 	pst_reload_go_on(worker->crew->arbiter);
 }
@@ -114,7 +116,7 @@ execute(struct pst_worker *worker, int output)
 	char name[sizeof(worker->child.name)];
 	int result;
 
-	if (pst_command_make(&command, scope->conf, worker->id) < 0) {
+	if (pst_command_make(&command, scope->conf, worker->id, worker->model) < 0) {
 		pst_log_error("worker %s: cannot start: %s", worker->id, strerror(errno));
 		return -1;
 	}
@@ -178,7 +180,7 @@ try_to_start(struct pst_worker *worker)
 	}
 	/* Programs that are not ours know nothing of it. */
 	if (worker->crew->scope->has_control)
-		worker->page = pst_page_create();
+		worker->page = pst_page_create(pst_worker_class_capacity(scope_of(worker)->conf));
 	if (worker->crew->scope->has_control && worker->page < 0) {
 		pst_log_error(
 		    "worker %s: cannot make the memory that it shares with the gateway: %s",
@@ -260,6 +262,8 @@ pst_worker_start(struct pst_worker *worker)
 	snprintf(
 	    worker->socket, sizeof(worker->socket), "%u.%lu", worker->number, ++arbiter->serial);
 	snprintf(worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
+	if (scope_of(worker)->kind == PST_POOL_APP)
+		worker->model = pst_crew_model(worker->crew, scope_of(worker));
 	worker->late = false;
 	worker->said[0] = '\0';
 	if (worker->age)

@@ -8,6 +8,7 @@
 #include "gateway/arbiter/gate.h"
 #include "gateway/arbiter/output.h"
 #include "gateway/arbiter/rundir.h"
+#include "gateway/worker_class.h"
 
 #include <sys/queue.h>
 
@@ -43,6 +44,7 @@ struct pst_worker {
 	enum pst_worker_role role;
 	enum pst_worker_due due;
 	unsigned number; /* of the slot, from 1 */
+	enum pst_model model; /* of its process, if it is one of our adapters */
 	char id[PST_OUTPUT_ID];
 	int listener; /* its socket; -1 when there is no process */
 	char socket[32]; /* SLOT.SERIAL, as which the runtime directory knows that */

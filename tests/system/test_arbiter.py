@@ -87,8 +87,8 @@ def taken_port() -> tuple[socket.socket, int]:
     ("arguments", "line"),
     [
         (["--wokers", "2", "a"], "--wokers is no option; did you mean --workers?"),
-        (["--threads", "2", "a"], "--threads is not there yet: gunicorn has this option"),
-        (["-k", "gevent", "a"], "--worker-class gevent is not there yet"),
+        (["--spew", "a"], "--spew is not there yet: gunicorn has this option"),
+        (["-k", "gvent", "a"], "--worker-class does not know 'gvent' (did you mean 'gevent'?)"),
         (["--access-logformat", "%(", "a"], "--access-logformat cannot use '%('"),
         (["--forwarded-allow-ips", "127.0.0.1,x", "a"], "--forwarded-allow-ips cannot use 'x'"),
         (["--chdir", "/nonexistent", "a"], "--chdir: cannot enter /nonexistent: No such file"),

@@ -75,6 +75,8 @@ def when_ready(server):
             "app": '"shop.wsgi:application"',
             "bind": '["127.0.0.1:8000", "unix:shop.sock"]',
             "workers": str(os.cpu_count() * 2 + 1),
+            "worker_class": "gthread",
+            "threads": "4",
             "timeout": "120",
             "env": '["DJANGO_SETTINGS_MODULE=shop.settings", "MOTTO=slow: and # steady"]',
             "access_logfile": '"-"',
@@ -83,7 +85,7 @@ def when_ready(server):
             "max_requests": "1000",
             "max_requests_jitter": "50",
         },
-        ["worker_class", "threads", "capture_output", "preload_app", "post_fork", "when_ready"],
+        ["capture_output", "preload_app", "post_fork", "when_ready"],
         ["timeout"],
     ),
     Case(
@@ -158,10 +160,40 @@ wsgi_app = "shop:create_app()"
             "limit_request_line": "8190",
             "access_logformat": r'"%(h)s \"%(r)s\" %(s)s %({x-request-id}i)s"',
             "spool_dir": '"."',
+            "app": '"shop:create_app()"',
         },
-        ["wsgi_app", "secure_scheme_headers", "keyfile", "certfile", "statsd_host",
-         "logconfig_dict"],
+        ["secure_scheme_headers", "keyfile", "certfile", "statsd_host", "logconfig_dict"],
         ["umask", "forwarded_allow_ips"],
+    ),
+    Case(
+        "asgi",
+        """
+from uvicorn_worker import UvicornWorker as worker_class
+wsgi_app = "shop.asgi"
+worker_connections = 500
+asgi_loop = "uvloop"
+asgi_lifespan = "off"
+threads = 1
+""",
+        {
+            "app": "shop.asgi",
+            "worker_class": "uvicorn_worker.UvicornWorker",
+            "worker_connections": "500",
+            "loop": "uvloop",
+            "lifespan": '"off"',
+            "threads": "1",
+        },
+        [],
+        ["worker_connections"],
+    ),
+    Case(
+        "class",
+        """
+class worker_class: pass
+wsgi_app = "shop"
+""",
+        {"app": "shop"},
+        ["worker_class"],
     ),
 ]  # fmt: skip
 
@@ -169,6 +201,7 @@ wsgi_app = "shop:create_app()"
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_configurations(tmp_path: Path, case: Case) -> None:
     (tmp_path / "gunicorn.conf.py").write_text(case.conf)
+    (tmp_path / "uvicorn_worker.py").write_text("class UvicornWorker: pass\n")
     made = penstock_in(tmp_path, "import-gunicorn", **case.env)
     assert made.returncode == 0, made.stderr
     lines = [line for line in made.stdout.splitlines() if line and not line.startswith("#")]

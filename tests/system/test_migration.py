@@ -105,7 +105,7 @@ def test_the_same_defaults(row: Row) -> None:
 def test_the_ones_that_are_there_are_in_help() -> None:
     assert {
         option for row, option in OPTIONS if row.is_there
-    } - {"--log-file"} <= penstock_options()  # fmt: skip
+    } - {"--log-file", "--asgi-loop", "--asgi-lifespan"} <= penstock_options()  # fmt: skip
 
 
 def test_the_environment() -> None:

@@ -1,6 +1,7 @@
 /*
  * The command line: every option, where it may come from, and every way to get it wrong.
  */
+#include "gateway/arbiter/command.h"
 #include "gateway/conf.h"
 #include "gateway/conf_words.h"
 #include "gateway/nearest.h"
@@ -80,7 +81,9 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_TIMEOUT), 30);
 	ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_GRACEFUL_TIMEOUT), 30);
 	ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_KEEP_ALIVE), 75);
-	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_WORKER_CLASS), "sync");
+	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_WORKER_CLASS), "auto");
+	ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_THREADS), 1);
+	ck_assert_uint_eq(pst_conf_number(conf, PST_OPT_WORKER_CONNECTIONS), 1000);
 	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_LOG_LEVEL), "info");
 	ck_assert_str_eq(pst_conf_text(conf, PST_OPT_ERROR_LOGFILE), "-");
 	ck_assert_ptr_null(pst_conf_text(conf, PST_OPT_ACCESS_LOGFILE));
@@ -266,6 +269,114 @@ START_TEST(test_help_and_version_need_no_application)
 }
 END_TEST
 
+/* ---- kinds of worker ---- */
+
+static const struct {
+	const char *line, *name; /* NAME: what the log calls it */
+	enum pst_model model;
+	bool is_auto;
+} classes[] = {
+    {"a", "sync", PST_MODEL_SYNC, true},
+    {"--threads 2 a", "threaded", PST_MODEL_THREADED, true},
+    {"-k auto --threads 2 a", "threaded", PST_MODEL_THREADED, true},
+    {"-k sync a", "sync", PST_MODEL_SYNC, false},
+    {"-k sync --threads 2 a", "threaded", PST_MODEL_THREADED, false},
+    {"-k gthread a", "threaded", PST_MODEL_THREADED, false},
+    {"-k gunicorn.workers.gthread.ThreadWorker a", "threaded", PST_MODEL_THREADED, false},
+    {"-k egg:gunicorn#gthread a", "threaded", PST_MODEL_THREADED, false},
+    {"-k async --threads 2 a", "async", PST_MODEL_ASYNC, false},
+    {"-k uvicorn.workers.UvicornWorker a", "async", PST_MODEL_ASYNC, false},
+    {"-k uvicorn_worker.UvicornH11Worker a", "async", PST_MODEL_ASYNC, false},
+    {"-k gunicorn.workers.ggevent.GeventWorker a", "gevent", PST_MODEL_ASYNC, false},
+    {"-k gevent_pywsgi a", "gevent", PST_MODEL_ASYNC, false},
+    {"-k eventlet a", "eventlet", PST_MODEL_ASYNC, false},
+    {"-k tornado a", "tornado", PST_MODEL_ASYNC, false},
+};
+
+START_TEST(test_worker_classes)
+{
+	struct pst_worker_class class;
+
+	must_run(classes[_i].line);
+	pst_worker_class_of(conf, &class);
+	ck_assert_int_eq(class.model, classes[_i].model);
+	ck_assert_int_eq(class.is_auto, classes[_i].is_auto);
+	ck_assert_str_eq(pst_worker_class_label(conf, class.model), classes[_i].name);
+}
+END_TEST
+
+/* The words of the command, as one line; what is behind the worker's id and the timeout. */
+static const char *
+command_line(const char *line, enum pst_model model)
+{
+	static char text[1024];
+	struct pst_command command;
+	size_t used = 0;
+
+	must_run(line);
+	ck_assert_int_eq(pst_command_make(&command, pst_conf_pool(conf, 0), "1.1", model), 0);
+	for (char **word = command.argv + 5; *word; word++)
+		used += (size_t)snprintf(
+		    text + used, sizeof(text) - used, "%s%s", used ? " " : "", *word);
+	pst_command_free(&command);
+	return text;
+}
+
+START_TEST(test_commands)
+{
+	ck_assert_str_eq(command_line("-w 2 -k sync a", PST_MODEL_SYNC), "--option workers=2 -- a");
+	ck_assert_str_eq(command_line("--factory --threads 4 a", PST_MODEL_THREADED),
+	    "--threads 4 --option workers=1 --option model=auto --option factory=1 -- a");
+	ck_assert_str_eq(command_line("--threads 4 a", PST_MODEL_ASYNC),
+	    "--capacity 1000 --option workers=1 --option model=auto --option loop=auto "
+	    "--option lifespan=auto -- a");
+	ck_assert_str_eq(
+	    command_line("-k gevent --worker-connections 7 --pythonpath x,y a", PST_MODEL_ASYNC),
+	    "--capacity 7 --option workers=1 --option loop=gevent --option lifespan=auto "
+	    "--pythonpath x --pythonpath y -- a");
+	ck_assert_str_eq(command_line("-k asgi --loop uvloop --lifespan off a", PST_MODEL_ASYNC),
+	    "--capacity 1000 --option workers=1 --option loop=uvloop --option lifespan=off -- a");
+}
+END_TEST
+
+/* The room that a page has: for whatever the worker may become. */
+START_TEST(test_capacities)
+{
+	must_run("-k sync --worker-connections 7 a");
+	ck_assert_uint_eq(pst_worker_class_capacity(conf), 1);
+	must_run("-k threaded --threads 8 a");
+	ck_assert_uint_eq(pst_worker_class_capacity(conf), 8);
+	must_run("-k async --worker-connections 70 a");
+	ck_assert_uint_eq(pst_worker_class_capacity(conf), 70);
+	must_run("--threads 90 --worker-connections 70 a");
+	ck_assert_uint_eq(pst_worker_class_capacity(conf), 90);
+	must_run("a");
+	ck_assert_uint_eq(pst_worker_class_capacity(conf), 1000);
+}
+END_TEST
+
+static const struct {
+	const char *line, *sentence; /* or NULL for none */
+} odd[] = {
+    {"-k async --threads 4 a", "--threads has no meaning for async workers"},
+    {"-k gevent --threads 4 a", "--threads has no meaning for gevent workers"},
+    {"-k sync --worker-connections 4 a", "--worker-connections has no meaning for sync workers"},
+    {"-k gthread --asgi-loop auto a", "--loop has no meaning for threaded workers"},
+    {"-k sync --asgi-lifespan off a", "--lifespan has no meaning for sync workers"},
+    {"-k async --threads 1 a", NULL},
+    {"--threads 4 --worker-connections 4 --loop uvloop --lifespan off a", NULL},
+    {"-k uvicorn.workers.UvicornH11Worker --loop asyncio a", NULL},
+};
+
+START_TEST(test_without_meaning)
+{
+	must_run(odd[_i].line);
+	ck_assert_uint_eq(pst_conf_warning_count(conf), odd[_i].sentence ? 1 : 0);
+	if (odd[_i].sentence)
+		ck_assert_str_eq(pst_conf_warning_text(conf, 0), odd[_i].sentence);
+}
+END_TEST
+
 static const struct {
 	const char *line, *sentence;
 } wrong[] = {
@@ -296,20 +407,23 @@ static const struct {
     {"-m 8 a", "--umask wants an octal mask from 0 to 777, not '8'"},
     {"-m 1000 a", "--umask wants an octal mask from 0 to 777, not '1000'"},
     {"-m 0o a", "--umask wants an octal mask from 0 to 777, not '0o'"},
-    {"-k gthread a", "--worker-class gthread is not there yet: this version has sync workers only"},
-    {"-k uvicorn.workers.UvicornWorker a",
-	"--worker-class uvicorn.workers.UvicornWorker is not there yet: this version has "
-	"sync workers only"},
-    {"-k snc a", "--worker-class does not know 'snc' (did you mean 'sync'?); it takes sync"},
+    {"-k snc a", "--worker-class does not know 'snc' (did you mean 'sync'?); it takes auto, sync, "
+		 "threaded, async, gevent, eventlet or tornado"},
+    {"--threads 0 a", "--threads wants a whole number from 1 to 1024, not '0'"},
+    {"--threads 1025 a", "--threads wants a whole number from 1 to 1024, not '1025'"},
+    {"--worker-connections 65536 a",
+	"--worker-connections wants a whole number from 1 to 65535, not '65536'"},
+    {"--loop trio a", "--loop does not know 'trio'; it takes auto, asyncio or uvloop"},
+    {"--lifespan yes a", "--lifespan does not know 'yes'; it takes auto, on or off"},
+    {"-k gevent --asgi-loop uvloop a",
+	"--loop is uvloop, but gevent means the loop gevent: leave one out"},
     {"--header-map keep a",
 	"--header-map does not know 'keep'; it takes drop, refuse or dangerous"},
     {"--log-level warn a",
 	"--log-level does not know 'warn'; it takes debug, info, warning, error or critical"},
     {"--chdir= a", "--chdir wants a value that is not empty"},
-    {"--threads 8 a", "--threads is not there yet: gunicorn has this option, this version "
-		      "of Penstock does not"},
-    {"--threads=8 a", "--threads is not there yet: gunicorn has this option, this version "
-		      "of Penstock does not"},
+    {"--preload=1 a", "--preload is not there yet: gunicorn has this option, this version of "
+		      "Penstock does not"},
     {"--reload a", "--reload is not there yet: gunicorn has this option, this version of "
 		   "Penstock does not"},
     {"--max-memory 2T a",
@@ -510,6 +624,11 @@ main(void)
 	tcase_add_loop_test(right, test_split, 0, (int)(sizeof(splits) / sizeof(splits[0])));
 	tcase_add_test(right, test_nearest);
 	tcase_add_checked_fixture(bad, set_up, tear_down);
+	tcase_add_loop_test(
+	    right, test_worker_classes, 0, (int)(sizeof(classes) / sizeof(classes[0])));
+	tcase_add_test(right, test_commands);
+	tcase_add_test(right, test_capacities);
+	tcase_add_loop_test(right, test_without_meaning, 0, (int)(sizeof(odd) / sizeof(odd[0])));
 	tcase_add_loop_test(bad, test_wrong, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_test(bad, test_wrong_variables);
 	suite_add_tcase(suite, right);

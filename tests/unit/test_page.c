@@ -220,7 +220,7 @@ END_TEST
 
 START_TEST(test_map)
 {
-	int fd = pst_page_create();
+	int fd = pst_page_create(1);
 	struct pst_page one, two;
 	pst_page_ticket ticket;
 
@@ -245,6 +245,23 @@ START_TEST(test_map)
 	pst_page_unmap(&one);
 	pst_page_unmap(&two);
 	close(fd);
+}
+END_TEST
+
+/* Words, and how many there are then. */
+START_TEST(test_sizes)
+{
+	static const size_t sizes[][2] = {{0, 496}, {496, 496}, {497, 1008}, {65535, 66032}};
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		int fd = pst_page_create(sizes[i][0]);
+		struct pst_page page;
+
+		ck_assert_int_eq(pst_page_map(&page, fd), 0);
+		ck_assert_uint_eq(page.words, sizes[i][1]);
+		pst_page_unmap(&page);
+		close(fd);
+	}
 }
 END_TEST
 
@@ -293,6 +310,7 @@ main(void)
 	tcase_add_test(tcase, test_vitals);
 	tcase_add_test(tcase, test_tickets);
 	tcase_add_test(tcase, test_map);
+	tcase_add_test(tcase, test_sizes);
 	tcase_add_test(tcase, test_unmappable);
 	return run_case("page", tcase);
 }
