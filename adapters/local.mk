@@ -24,6 +24,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/inherit.h \
 	%D%/link.c \
 	%D%/link.h \
+	%D%/listener.c \
+	%D%/listener.h \
 	%D%/load.c \
 	%D%/load.h \
 	%D%/log.c \
@@ -37,7 +39,9 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/serve.c \
 	%D%/serve.h \
 	%D%/server.c \
-	%D%/server.h
+	%D%/server.h \
+	%D%/vitals.c \
+	%D%/vitals.h
 
 # $(pkglibexecdir)/sync
 pkglibexec_PROGRAMS += %D%/sync

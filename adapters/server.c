@@ -1,31 +1,23 @@
 #include "adapters/server.h"
 
-#include "adapters/allow.h"
 #include "adapters/link.h"
+#include "adapters/listener.h"
 #include "adapters/log.h"
+#include "adapters/vitals.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
-/* How long a connection lingers, and how long nothing is accepted when descriptors ran out. */
+/* How long a connection lingers. */
 #define LINGER_SECONDS 5
-#define PAUSE_SECONDS  1
-
-/* How often the CPU time is asked for, in microseconds. */
-#define CPU_INTERVAL 1000000
-
-/* Descriptors that are left to the application. */
-#define SPARE_DESCRIPTORS 64
 
 /* The places in the array for poll(): these two, then a place for each member. */
 #define POLL_WAKE     0
@@ -42,21 +34,17 @@ struct member {
 };
 
 struct pst_server {
-	int listener;
+	struct pst_listener listener;
 	int wake; /* eventfd: what is below has changed */
 	atomic_bool drain;
 	atomic_bool outlive; /* drain when no connection is left */
 	pst_server_fn *handle;
 	void *arg;
-	struct pst_allow allow;
 	size_t limit;
 	size_t count;
 	struct member *members; /* `limit` places, `count` in use, oldest connection first */
 	struct pollfd *polled; /* POLL_MEMBERS + limit */
-	time_t pause_until; /* nothing is accepted before */
-	time_t refusal_logged;
-	struct pst_page_vitals vitals;
-	uint64_t cpu_asked; /* when */
+	struct pst_vitals vitals;
 	struct pst_link_common common;
 };
 
@@ -69,38 +57,13 @@ now(void)
 	return ts.tv_sec;
 }
 
-static uint64_t
-microseconds(clockid_t clock)
-{
-	struct timespec ts;
-
-	clock_gettime(clock, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
 /* --- life --- */
-
-static size_t
-connection_limit(void)
-{
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
-	    limit.rlim_cur >= PST_SERVER_CONNECTIONS + SPARE_DESCRIPTORS)
-		return PST_SERVER_CONNECTIONS;
-	return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? limit.rlim_cur - SPARE_DESCRIPTORS
-						      : SPARE_DESCRIPTORS;
-}
 
 static int
 set_up(struct pst_server *server)
 {
-	int flags = fcntl(server->listener, F_GETFL);
-
-	if (flags < 0 || fcntl(server->listener, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -1;
 	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	server->limit = connection_limit();
+	server->limit = pst_listener_limit();
 	server->common.connections = (unsigned)server->limit;
 	server->members = calloc(server->limit, sizeof(*server->members));
 	server->polled = calloc(POLL_MEMBERS + server->limit, sizeof(*server->polled));
@@ -111,20 +74,15 @@ struct pst_server *
 pst_server_new(int listener, pst_server_fn *handle, void *arg)
 {
 	struct pst_server *server = calloc(1, sizeof(*server));
-	char bad[INET6_ADDRSTRLEN + 1];
 
 	if (!server) {
 		pst_log(PST_LOG_CRITICAL, "memory is short");
 		return NULL;
 	}
-	server->listener = listener;
 	server->wake = -1;
 	server->handle = handle;
 	server->arg = arg;
-	if (pst_allow_parse(&server->allow, getenv("FCGI_WEB_SERVER_ADDRS"), bad, sizeof(bad)) <
-	    0) {
-		pst_log(PST_LOG_CRITICAL,
-		    "FCGI_WEB_SERVER_ADDRS: \"%s\" is no IP address, or one too many", bad);
+	if (pst_listener_begin(&server->listener, listener) < 0) {
 		pst_server_free(server);
 		return NULL;
 	}
@@ -262,57 +220,14 @@ step(struct pst_server *server, struct member *member, short revents)
 		member->active = now();
 }
 
-static void
-log_refusal(struct pst_server *server)
-{
-	time_t at = now();
-
-	if (at == server->refusal_logged)
-		return;
-	server->refusal_logged = at;
-	pst_log(PST_LOG_WARNING, "a connection was closed: it came from an address that "
-				 "FCGI_WEB_SERVER_ADDRS does not name");
-}
-
-/* accept() returned the error ERR: 0, or -1 when the listener is of no use any more. */
-static int
-accept_failed(struct pst_server *server, int err)
-{
-	switch (err) {
-	case EBADF:
-	case EINVAL:
-	case ENOTSOCK:
-	case EOPNOTSUPP:
-		pst_log(PST_LOG_CRITICAL, "the listening socket failed: %s", strerror(err));
-		return -1;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		pst_log(PST_LOG_ERROR, "no connection is accepted for %d s: %s", PAUSE_SECONDS,
-		    strerror(err));
-		server->pause_until = now() + PAUSE_SECONDS + 1;
-		return 0;
-	default: /* another process took it, or the client left again */ return 0;
-	}
-}
-
 static int
 accept_one(struct pst_server *server)
 {
-	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-	socklen_t length = sizeof(address);
 	struct member *member;
-	int fd = accept4(
-	    server->listener, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = pst_listener_accept(&server->listener);
 
 	if (fd < 0)
-		return accept_failed(server, errno);
-	if (!pst_allow_check(&server->allow, (struct sockaddr *)&address)) {
-		close(fd);
-		log_refusal(server);
-		return 0;
-	}
+		return fd == PST_LISTENER_FAILED ? -1 : 0;
 	if (server->count == server->limit)
 		make_room(server);
 	if (server->count == server->limit) {
@@ -330,33 +245,16 @@ accept_one(struct pst_server *server)
 	return 0;
 }
 
-/* The loop comes round: leave word of it in the page. */
-static void
-tell_vitals(struct pst_server *server)
-{
-	struct pst_page_vitals *vitals = &server->vitals;
-
-	if (!server->common.page)
-		return;
-	vitals->turned = microseconds(CLOCK_MONOTONIC);
-	if (vitals->started == 0)
-		vitals->started = vitals->turned;
-	if (vitals->turned - server->cpu_asked >= CPU_INTERVAL) {
-		server->cpu_asked = vitals->turned;
-		vitals->cpu = microseconds(CLOCK_PROCESS_CPUTIME_ID);
-	}
-	pst_page_write_vitals(server->common.page, vitals);
-}
-
 /* Fill the array for poll(); the timeout in ms. */
 static int
 prepare(struct pst_server *server, bool draining)
 {
 	int timeout = -1;
-	bool accepts = !draining && (server->pause_until == 0 || now() >= server->pause_until);
+	bool accepts = !draining && pst_listener_open(&server->listener);
 
 	server->polled[POLL_WAKE] = (struct pollfd){draining ? -1 : server->wake, POLLIN, 0};
-	server->polled[POLL_LISTENER] = (struct pollfd){accepts ? server->listener : -1, POLLIN, 0};
+	server->polled[POLL_LISTENER] =
+	    (struct pollfd){accepts ? server->listener.fd : -1, POLLIN, 0};
 	if (!accepts && !draining)
 		timeout = 1000;
 	for (size_t i = 0; i < server->count; i++) {
@@ -382,7 +280,7 @@ go_round(struct pst_server *server, bool draining, bool wait)
 		pst_log(PST_LOG_CRITICAL, "poll: %s", strerror(errno));
 		return -1;
 	}
-	tell_vitals(server);
+	pst_vitals_tell(&server->vitals, server->common.page);
 	if (n > 0 && server->polled[POLL_WAKE].revents)
 		wake_up(server);
 	for (size_t i = 0; i < count && n > 0; i++)

@@ -2,7 +2,8 @@
  * The listener of a sync adapter and all connections of its clients. One poll() covers them, so
  * a connection that is kept open and idle pins nothing. In each round every connection that has a
  * request gets one handled, and one new connection is accepted: nobody waits longer than a
- * round, and adapters that share a listener take work only as they can do it.
+ * round, and adapters that share a listener take work only as they can do it. With as many open as
+ * pst_listener_limit() says, the one that has been idle for longest makes room for a new one.
  */
 #ifndef PST_ADAPTERS_SERVER_H
 #define PST_ADAPTERS_SERVER_H
@@ -11,10 +12,6 @@
 #include "protocol/page.h"
 
 #include <stdbool.h>
-
-/* Connections at a time, fewer when RLIMIT_NOFILE is low. With that many open, the one that has
- * been idle for longest makes room for a new one. */
-#define PST_SERVER_CONNECTIONS 1024
 
 struct pst_server;
 
