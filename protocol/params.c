@@ -39,6 +39,18 @@ pst_params_encode_lengths(unsigned char bytes[8], size_t name_len, size_t value_
 	return (size_t)(put_length(put_length(bytes, name_len), value_len) - bytes);
 }
 
+unsigned char *
+pst_params_put(
+    unsigned char *to, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	to = put_length(put_length(to, name_len), value_len);
+	if (name_len > 0)
+		memcpy(to, name, name_len);
+	if (value_len > 0)
+		memcpy(to + name_len, value, value_len);
+	return to + name_len + value_len;
+}
+
 int
 pst_params_append(
     struct pst_buf *out, const char *name, size_t name_len, const char *value, size_t value_len)
@@ -50,11 +62,7 @@ pst_params_append(
 	to = pst_buf_reserve(out, pst_params_pair_size(name_len, value_len));
 	if (to == NULL)
 		return PST_ERR_NOMEM;
-	to += pst_params_encode_lengths(to, name_len, value_len);
-	if (name_len > 0)
-		memcpy(to, name, name_len);
-	if (value_len > 0)
-		memcpy(to + name_len, value, value_len);
+	pst_params_put(to, name, name_len, value, value_len);
 	pst_buf_commit(out, pst_params_pair_size(name_len, value_len));
 	return 0;
 }

@@ -19,6 +19,11 @@ size_t pst_params_pair_size(size_t name_len, size_t value_len);
  */
 size_t pst_params_encode_lengths(unsigned char bytes[8], size_t name_len, size_t value_len);
 
+/* Write one encoded pair to TO, which has room for it; both lengths are at most 2^31-1. Returns
+ * where it ends. */
+unsigned char *pst_params_put(
+    unsigned char *to, const char *name, size_t name_len, const char *value, size_t value_len);
+
 /* Append one encoded pair to OUT: 0, PST_ERR_NOMEM, or PST_ERR_LIMIT (a length over 2^31-1). */
 int pst_params_append(
     struct pst_buf *out, const char *name, size_t name_len, const char *value, size_t value_len);

@@ -173,6 +173,10 @@ int pst_session_submit_begin(
 /* Add a parameter. Many go in one record, but none is cut unless it is larger than a record. */
 int pst_session_submit_param(struct pst_session *session, uint16_t id, const char *name,
     size_t name_len, const char *value, size_t value_len);
+/* The same for N bytes of whole pairs as pst_params_append() encodes them; other bytes are an
+ * error of the caller's. */
+int pst_session_submit_params(
+    struct pst_session *session, uint16_t id, const void *pairs, size_t n);
 /* The params are complete. */
 int pst_session_submit_params_end(struct pst_session *session, uint16_t id);
 /* The client wants no answer any more: nothing more is queued for the request, STDOUT that still

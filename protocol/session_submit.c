@@ -95,6 +95,61 @@ pst_session_submit_param(struct pst_session *session, uint16_t id, const char *n
 	return err;
 }
 
+/* For whom pairs are decoded. */
+struct pair_target {
+	struct pst_outbox *outbox;
+	uint16_t id;
+};
+
+/* A pst_params_fn; the room is reserved. */
+static int
+add_decoded(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	const struct pair_target *to = arg;
+
+	add_pair(to->outbox, FCGI_PARAMS, to->id, name, name_len, value, value_len);
+	return 0;
+}
+
+/* More than a record holds: they are taken apart, so that only a pair that fits none is cut. */
+static int
+submit_long_params(struct pst_session *session, uint16_t id, const void *pairs, size_t n)
+{
+	struct pair_target to = {&session->output, id};
+	struct pst_params_decoder decoder;
+	int err;
+
+	/* Of two records in a row at least one is more than half full. */
+	if (pst_outbox_reserve(&session->output, 2 * (n / PST_OUTBOX_CONTENT + 1), n) < 0)
+		return PST_ERR_NOMEM;
+	pst_params_decoder_init(&decoder, n);
+	err = pst_params_decode(&decoder, pairs, n, add_decoded, &to);
+	assert(err == 0 && pst_params_complete(&decoder));
+	pst_params_decoder_free(&decoder);
+	return err;
+}
+
+int
+pst_session_submit_params(struct pst_session *session, uint16_t id, const void *pairs, size_t n)
+{
+	struct pst_session_request *request;
+	int err = find(session, id, &request);
+
+	assert(session->side == PST_SESSION_CLIENT);
+	if (err == 0 && request->state != PST_REQUEST_PARAMS)
+		err = PST_ERR_STATE;
+	if (err == 0 && n <= PST_OUTBOX_CONTENT)
+		err = pst_outbox_reserve(&session->output, 1, n);
+	if (err < 0)
+		return err;
+	if (n > PST_OUTBOX_CONTENT)
+		return submit_long_params(session, id, pairs, n);
+	if (!pst_outbox_continues(&session->output, FCGI_PARAMS, id, n))
+		pst_outbox_close(&session->output);
+	pst_outbox_add(&session->output, FCGI_PARAMS, id, pairs, n);
+	return 0;
+}
+
 int
 pst_session_submit_params_end(struct pst_session *session, uint16_t id)
 {

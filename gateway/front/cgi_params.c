@@ -1,61 +1,68 @@
 #include "gateway/front/cgi_params.h"
 
-#include "protocol/buf.h"
+#include "protocol/params.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define SERVER_SOFTWARE "penstock/" PACKAGE_VERSION
 
-struct emitter {
-	pst_cgi_params_fn *fn;
-	void *arg;
+/* What the parameters that are no fields take at most, beside the texts of the request and the
+ * facts: their names, lengths, constants, numbers and addresses. */
+#define FIXED_SIZE 1024
+/* What a field takes beside its name and value: lengths, "HTTP_", a separator. */
+#define FIELD_SIZE (8 + 5 + 2)
+
+/* Where the next pair goes. The room for all of them was reserved, so nothing here can fail. */
+struct writer {
+	unsigned char *at;
 };
 
-static int
-emit(const struct emitter *to, const char *name, const char *value, size_t value_len)
+/* Inline: the names are constants, of which the compiler knows the lengths. */
+static inline void
+put(struct writer *to, const char *name, const char *value, size_t value_len)
 {
-	return to->fn(to->arg, name, strlen(name), value ? value : "", value_len);
+	to->at = pst_params_put(to->at, name, strlen(name), value, value_len);
 }
 
-static int
-emit_string(const struct emitter *to, const char *name, const char *value)
+static inline void
+put_string(struct writer *to, const char *name, const char *value)
 {
-	return emit(to, name, value, strlen(value));
+	put(to, name, value, strlen(value));
 }
 
-static int
-emit_text(const struct emitter *to, const char *name, struct pst_http_text value)
+static inline void
+put_text(struct writer *to, const char *name, struct pst_http_text value)
 {
-	return emit(to, name, value.data, value.len);
+	put(to, name, value.data, value.len);
 }
 
-static int
-emit_number(const struct emitter *to, const char *name, int64_t value)
+static void
+put_number(struct writer *to, const char *name, uint64_t value)
 {
-	char digits[24];
-	int n = snprintf(digits, sizeof(digits), "%" PRId64, value);
+	char digits[20];
+	size_t first = sizeof(digits);
 
-	return emit(to, name, digits, n);
+	do
+		digits[--first] = (char)('0' + value % 10);
+	while ((value /= 10) > 0);
+	put(to, name, digits + first, sizeof(digits) - first);
 }
 
 /* --- the connection --- */
 
-static int
-emit_client(const struct emitter *to, const struct pst_cgi_facts *facts)
+static void
+put_client(struct writer *to, const struct pst_cgi_facts *facts)
 {
-	int err = emit_string(to, "REMOTE_ADDR", facts->client);
-
-	if (err)
-		return err;
+	put_string(to, "REMOTE_ADDR", facts->client);
 	if (facts->client_port == 0)
-		return emit_string(to, "REMOTE_PORT", "");
-	return emit_number(to, "REMOTE_PORT", facts->client_port);
+		put_string(to, "REMOTE_PORT", "");
+	else
+		put_number(to, "REMOTE_PORT", facts->client_port);
 }
 
 static uint16_t
@@ -72,32 +79,37 @@ server_port(const struct pst_cgi_facts *facts, bool https)
  * SERVER_NAME must never be empty (RFC 3875, 4.1.14), on unix sockets too, and has an IPv6 address
  * in brackets.
  */
-static int
-emit_server_name(const struct emitter *to, const struct pst_cgi_facts *facts)
+static void
+put_server_name(struct writer *to, const struct pst_cgi_facts *facts)
 {
-	const char *local = facts->local->host;
+	const char *local = facts->local->host[0] != '\0' ? facts->local->host : "localhost";
 	char name[INET6_ADDRSTRLEN + 2];
+	size_t n = strlen(local);
 
-	if (facts->host.len > 0)
-		return emit_text(to, "SERVER_NAME", facts->host);
-	snprintf(
-	    name, sizeof(name), strchr(local, ':') ? "[%s]" : "%s", local[0] ? local : "localhost");
-	return emit_string(to, "SERVER_NAME", name);
+	if (facts->host.len > 0) {
+		put_text(to, "SERVER_NAME", facts->host);
+	} else if (strchr(local, ':') == NULL) {
+		put(to, "SERVER_NAME", local, n);
+	} else {
+		name[0] = '[';
+		memcpy(name + 1, local, n);
+		name[n + 1] = ']';
+		put(to, "SERVER_NAME", name, n + 2);
+	}
 }
 
-static int
-emit_server(const struct emitter *to, const struct pst_cgi_facts *facts)
+static void
+put_server(struct writer *to, const struct pst_cgi_facts *facts)
 {
 	bool https = strcmp(facts->scheme, "https") == 0;
-	int err;
 
-	if ((err = emit_string(to, "REQUEST_SCHEME", facts->scheme)) ||
-	    (https && (err = emit_string(to, "HTTPS", "on"))) ||
-	    (err = emit_server_name(to, facts)) ||
-	    (err = emit_number(to, "SERVER_PORT", server_port(facts, https))) ||
-	    (err = emit_string(to, "SERVER_ADDR", facts->local->host)))
-		return err;
-	return emit_string(to, "SERVER_SOFTWARE", SERVER_SOFTWARE);
+	put_string(to, "REQUEST_SCHEME", facts->scheme);
+	if (https)
+		put_string(to, "HTTPS", "on");
+	put_server_name(to, facts);
+	put_number(to, "SERVER_PORT", server_port(facts, https));
+	put_string(to, "SERVER_ADDR", facts->local->host);
+	put_string(to, "SERVER_SOFTWARE", SERVER_SOFTWARE);
 }
 
 /* --- the request line --- */
@@ -118,57 +130,53 @@ path_info(struct pst_http_text path, struct pst_http_text script_name)
 	return (struct pst_http_text){path.data + n, path.len - n};
 }
 
-static int
-emit_script(const struct emitter *to, const struct pst_script *script)
+static void
+put_script(struct writer *to, const struct pst_script *script)
 {
-	int err;
-
-	if ((err = emit_text(to, "SCRIPT_NAME", script->name)) ||
-	    (err = emit_text(to, "PATH_INFO", script->info)) ||
-	    (err = emit_text(to, "SCRIPT_FILENAME", script->filename)) ||
-	    (err = emit_text(to, "DOCUMENT_ROOT", script->root)) ||
-	    (err = emit_text(to, "DOCUMENT_URI", script->uri)) ||
-	    (script->info.len > 0 && (err = emit_text(to, "PATH_TRANSLATED", script->translated))))
-		return err;
-	return emit_string(to, "REDIRECT_STATUS", "200");
+	put_text(to, "SCRIPT_NAME", script->name);
+	put_text(to, "PATH_INFO", script->info);
+	put_text(to, "SCRIPT_FILENAME", script->filename);
+	put_text(to, "DOCUMENT_ROOT", script->root);
+	put_text(to, "DOCUMENT_URI", script->uri);
+	if (script->info.len > 0)
+		put_text(to, "PATH_TRANSLATED", script->translated);
+	put_string(to, "REDIRECT_STATUS", "200");
 }
 
-static int
-emit_path(const struct emitter *to, const struct pst_http_request *request,
-    const struct pst_cgi_facts *facts)
+static void
+put_path(
+    struct writer *to, const struct pst_http_request *request, const struct pst_cgi_facts *facts)
 {
 	struct pst_http_text path = facts->path_info;
-	int err;
 
-	if (facts->script != NULL)
-		return emit_script(to, facts->script);
+	if (facts->script != NULL) {
+		put_script(to, facts->script);
+		return;
+	}
 	if (path.data == NULL)
 		path = path_info(request->target.path, facts->script_name);
-	err = emit_text(to, "SCRIPT_NAME", facts->script_name);
-	return err ? err : emit_text(to, "PATH_INFO", path);
+	put_text(to, "SCRIPT_NAME", facts->script_name);
+	put_text(to, "PATH_INFO", path);
 }
 
-static int
-emit_line(const struct emitter *to, const struct pst_http_request *request,
-    const struct pst_cgi_facts *facts)
+static void
+put_line(
+    struct writer *to, const struct pst_http_request *request, const struct pst_cgi_facts *facts)
 {
-	int err;
-
+	put_text(to, "REQUEST_METHOD", request->method);
 	/* REQUEST_URI of an absolute-form target is the target as sent, as nginx has it. */
-	if ((err = emit_text(to, "REQUEST_METHOD", request->method)) ||
-	    (err = emit_text(to, "REQUEST_URI", request->target.raw)) ||
-	    (err = emit_path(to, request, facts)) ||
-	    (err = emit_text(to, "QUERY_STRING", request->target.query)))
-		return err;
-	return emit_string(to, "SERVER_PROTOCOL", request->minor ? "HTTP/1.1" : "HTTP/1.0");
+	put_text(to, "REQUEST_URI", request->target.raw);
+	put_path(to, request, facts);
+	put_text(to, "QUERY_STRING", request->target.query);
+	put_string(to, "SERVER_PROTOCOL", request->minor ? "HTTP/1.1" : "HTTP/1.0");
 }
 
 /* --- the fields --- */
 
-static char
+static inline unsigned char
 cgi_char(char c)
 {
-	return c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c == '-' ? '_' : c;
+	return (unsigned char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c == '-' ? '_' : c);
 }
 
 /* True when two names give one HTTP_NAME. */
@@ -197,148 +205,161 @@ passed_as_http(const struct pst_http_field *field)
 	return true;
 }
 
-/* Write "HTTP_ACCEPT_ENCODING" for "Accept-Encoding"; the room has been reserved. */
-static void
-write_name(char *to, struct pst_http_text name)
-{
-	memcpy(to, "HTTP_", 5);
-	for (size_t i = 0; i < name.len; i++)
-		to[5 + i] = cgi_char(name.data[i]);
-}
-
 /*
- * FNV-1a over the CGI name, never 0. Whoever makes collisions only makes names be compared, of
- * which --limit-request-fields bounds the number.
+ * Tells most names apart: length, first, middle and last letter as CGI has them, never 0. Whoever
+ * makes collisions only makes names be compared, of which --limit-request-fields bounds the number.
  */
 static uint32_t
-hash_name(struct pst_http_text name)
+key_of(struct pst_http_text name)
 {
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < name.len; i++)
-		hash = (hash ^ (unsigned char)cgi_char(name.data[i])) * 16777619u;
-	return hash ? hash : 1;
+	return (uint32_t)(name.len & 0xff) << 24 | (uint32_t)cgi_char(name.data[0]) << 16 |
+	       (uint32_t)cgi_char(name.data[name.len / 2]) << 8 | cgi_char(name.data[name.len - 1]);
 }
 
-/* Fields that have been emitted, or never are, have the hash 0. */
+/* Fields that have been written, or never are, have the key 0. */
 static void
-hash_fields(
-    const struct pst_http_request *request, const struct pst_cgi_facts *facts, uint32_t *hashes)
+find_keys(const struct pst_http_request *request, const struct pst_cgi_facts *facts, uint32_t *keys)
 {
 	bool host_is_known = facts->authority.len > 0;
 
 	for (size_t i = 0; i < request->field_count; i++) {
 		const struct pst_http_field *field = &request->fields[i];
-		bool known = host_is_known && pst_http_text_is(field->name, "host");
+		bool known = host_is_known && field->id == PST_HTTP_HOST;
 
-		hashes[i] = passed_as_http(field) && !known ? hash_name(field->name) : 0;
+		keys[i] = passed_as_http(field) && !known ? key_of(field->name) : 0;
 	}
 }
 
-/*
- * Append to VALUE what the fields behind number I of the same name say. 1 when there were any,
- * then VALUE holds all of them; 0 when not, and VALUE is untouched.
- */
-static int
-join_duplicates(
-    const struct pst_http_request *request, uint32_t *hashes, size_t i, struct pst_buf *value)
+/* The length of all values of the name of field I, joined. */
+static size_t
+joined_length(const struct pst_http_request *request, const uint32_t *keys, size_t i)
+{
+	const struct pst_http_field *first = &request->fields[i];
+	size_t length = first->value.len;
+
+	for (size_t j = i + 1; j < request->field_count; j++)
+		if (keys[j] == keys[i] && same_name(request->fields[j].name, first->name))
+			length += 2 + request->fields[j].value.len;
+	return length;
+}
+
+static void
+put_bytes(struct writer *to, struct pst_http_text text)
+{
+	if (text.len > 0)
+		memcpy(to->at, text.data, text.len);
+	to->at += text.len;
+}
+
+/* Write the values that joined_length() measured. */
+static void
+put_joined(struct writer *to, const struct pst_http_request *request, uint32_t *keys, size_t i)
 {
 	const struct pst_http_field *first = &request->fields[i];
 	/* RFC 6265, section 5.4, and RFC 9113, section 8.2.3, for Cookie. */
 	const struct pst_http_text cookie = {"COOKIE", 6};
-	const char *separator = same_name(first->name, cookie) ? "; " : ", ";
-	int joined = 0;
+	const struct pst_http_text separator = {same_name(first->name, cookie) ? "; " : ", ", 2};
 
+	put_bytes(to, first->value);
 	for (size_t j = i + 1; j < request->field_count; j++) {
 		const struct pst_http_field *field = &request->fields[j];
 
-		if (hashes[j] != hashes[i] || !same_name(field->name, first->name))
+		if (keys[j] != keys[i] || !same_name(field->name, first->name))
 			continue;
-		if (!joined && pst_buf_append(value, first->value.data, first->value.len) < 0)
-			return PST_ERR_NOMEM;
-		if (pst_buf_append(value, separator, 2) < 0 ||
-		    pst_buf_append(value, field->value.data, field->value.len) < 0)
-			return PST_ERR_NOMEM;
-		joined = 1;
-		hashes[j] = 0;
+		put_bytes(to, separator);
+		put_bytes(to, field->value);
+		keys[j] = 0;
 	}
-	return joined;
 }
 
-/* Emit field number I and its duplicates. SCRATCH is empty before and after. */
-static int
-emit_field(const struct emitter *to, const struct pst_http_request *request, uint32_t *hashes,
-    size_t i, struct pst_buf *scratch)
+/* Field number I and its duplicates: "HTTP_ACCEPT_ENCODING" for "Accept-Encoding". */
+static void
+put_field(struct writer *to, const struct pst_http_request *request, uint32_t *keys, size_t i)
 {
-	const struct pst_http_field *field = &request->fields[i];
-	size_t name_len = 5 + field->name.len, length;
-	char *name = (char *)pst_buf_reserve(scratch, name_len);
-	int joined;
+	struct pst_http_text name = request->fields[i].name;
 
-	if (!name)
-		return PST_ERR_NOMEM;
-	write_name(name, field->name);
-	pst_buf_commit(scratch, name_len);
-	joined = join_duplicates(request, hashes, i, scratch);
-	if (joined < 0)
-		return joined;
-	name = (char *)pst_buf_bytes(scratch);
-	length = pst_buf_length(scratch);
-	joined = joined ? to->fn(to->arg, name, name_len, name + name_len, length - name_len)
-			: to->fn(to->arg, name, name_len,
-			      field->value.data ? field->value.data : "", field->value.len);
-	pst_buf_consume(scratch, length);
-	return joined;
+	to->at += pst_params_encode_lengths(to->at, 5 + name.len, joined_length(request, keys, i));
+	memcpy(to->at, "HTTP_", 5);
+	to->at += 5;
+	for (size_t at = 0; at < name.len; at++)
+		*to->at++ = cgi_char(name.data[at]);
+	put_joined(to, request, keys, i);
 }
 
-static int
-emit_fields(const struct emitter *to, const struct pst_http_request *request,
-    const struct pst_cgi_facts *facts)
+static void
+put_fields(struct writer *to, const struct pst_http_request *request,
+    const struct pst_cgi_facts *facts, uint32_t *keys)
 {
-	uint32_t few[128], *hashes = few;
-	struct pst_buf scratch = {0};
-	int err = 0;
-
-	if (request->field_count > sizeof(few) / sizeof(few[0])) {
-		hashes = calloc(request->field_count, sizeof(*hashes));
-		if (!hashes)
-			return PST_ERR_NOMEM;
-	}
-	hash_fields(request, facts, hashes);
+	find_keys(request, facts, keys);
 	if (facts->authority.len > 0)
-		err = emit_text(to, "HTTP_HOST", facts->authority);
-	for (size_t i = 0; i < request->field_count && !err; i++)
-		if (hashes[i])
-			err = emit_field(to, request, hashes, i, &scratch);
-	pst_buf_free(&scratch);
-	if (hashes != few)
-		free(hashes);
-	return err;
+		put_text(to, "HTTP_HOST", facts->authority);
+	for (size_t i = 0; i < request->field_count; i++)
+		if (keys[i] != 0)
+			put_field(to, request, keys, i);
 }
 
 /* CONTENT_TYPE and CONTENT_LENGTH have no HTTP_ (RFC 3875, 4.1.2 and 4.1.3). */
-static int
-emit_body(const struct emitter *to, const struct pst_http_request *request,
-    const struct pst_cgi_facts *facts)
+static void
+put_body(
+    struct writer *to, const struct pst_http_request *request, const struct pst_cgi_facts *facts)
 {
-	const struct pst_http_field *type = pst_http_request_field(request, "content-type");
-	int err = type ? emit_text(to, "CONTENT_TYPE", type->value) : 0;
+	for (size_t i = 0; i < request->field_count; i++) {
+		if (request->fields[i].id == PST_HTTP_CONTENT_TYPE) {
+			put_text(to, "CONTENT_TYPE", request->fields[i].value);
+			break;
+		}
+	}
+	if (facts->body_length >= 0)
+		put_number(to, "CONTENT_LENGTH", (uint64_t)facts->body_length);
+}
 
-	if (!err && facts->body_length >= 0)
-		err = emit_number(to, "CONTENT_LENGTH", facts->body_length);
-	return err;
+/* --- all of it --- */
+
+static size_t
+script_size(const struct pst_script *script)
+{
+	return script->name.len + script->info.len + script->filename.len + script->root.len +
+	       script->uri.len + script->translated.len;
+}
+
+/* What the parameters take at most. */
+static size_t
+most(const struct pst_http_request *request, const struct pst_cgi_facts *facts)
+{
+	size_t size = FIXED_SIZE + request->method.len + request->target.raw.len +
+		      request->target.path.len + request->target.query.len +
+		      facts->script_name.len + facts->path_info.len + facts->host.len +
+		      facts->authority.len + strlen(facts->scheme);
+
+	if (facts->script != NULL)
+		size += script_size(facts->script);
+	for (size_t i = 0; i < request->field_count; i++)
+		size += FIELD_SIZE + request->fields[i].name.len + request->fields[i].value.len;
+	return size;
 }
 
 int
-pst_cgi_params_make(const struct pst_http_request *request, const struct pst_cgi_facts *facts,
-    pst_cgi_params_fn *fn, void *arg)
+pst_cgi_params_make(
+    const struct pst_http_request *request, const struct pst_cgi_facts *facts, struct pst_buf *out)
 {
-	const struct emitter to = {fn, arg};
-	int err;
+	size_t size = most(request, facts);
+	uint32_t few[128], *keys = few;
+	struct writer to = {pst_buf_reserve(out, size)};
+	const unsigned char *begin = to.at;
 
-	if ((err = emit_string(&to, "GATEWAY_INTERFACE", "CGI/1.1")) ||
-	    (err = emit_server(&to, facts)) || (err = emit_client(&to, facts)) ||
-	    (err = emit_line(&to, request, facts)) || (err = emit_body(&to, request, facts)))
-		return err;
-	return emit_fields(&to, request, facts);
+	if (begin != NULL && request->field_count > sizeof(few) / sizeof(few[0]))
+		keys = calloc(request->field_count, sizeof(*keys));
+	if (begin == NULL || keys == NULL)
+		return PST_ERR_NOMEM;
+	put_string(&to, "GATEWAY_INTERFACE", "CGI/1.1");
+	put_server(&to, facts);
+	put_client(&to, facts);
+	put_line(&to, request, facts);
+	put_body(&to, request, facts);
+	put_fields(&to, request, facts, keys);
+	if (keys != few)
+		free(keys);
+	assert((size_t)(to.at - begin) <= size);
+	pst_buf_commit(out, (size_t)(to.at - begin));
+	return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * A request as CGI/1.1 parameters (RFC 3875, section 4) with what nginx's fastcgi_params adds.
- * Sans I/O: a parsed request and the facts about its connection in, parameters out by callback.
+ * Sans I/O: a parsed request and the facts about its connection in, encoded pairs out.
  *
  * Always: GATEWAY_INTERFACE SERVER_SOFTWARE SERVER_PROTOCOL SERVER_NAME SERVER_PORT SERVER_ADDR
  * REMOTE_ADDR REMOTE_PORT REQUEST_METHOD REQUEST_URI REQUEST_SCHEME SCRIPT_NAME PATH_INFO
@@ -20,6 +20,7 @@
 #include "gateway/front/http_request.h"
 #include "gateway/front/peer_address.h"
 #include "gateway/front/script.h"
+#include "protocol/buf.h"
 #include "protocol/error.h"
 
 #include <stdint.h>
@@ -41,12 +42,9 @@ struct pst_cgi_facts {
 	const struct pst_script *script; /* in place of script_name and path_info; NULL: none */
 };
 
-/* One parameter; the bytes are valid during the call. Nonzero stops and is returned. */
-typedef int pst_cgi_params_fn(
-    void *arg, const char *name, size_t name_len, const char *value, size_t value_len);
-
-/* Call FN for every parameter: 0, what FN returned, or PST_ERR_NOMEM. */
-int pst_cgi_params_make(const struct pst_http_request *request, const struct pst_cgi_facts *facts,
-    pst_cgi_params_fn *fn, void *arg);
+/* Append every parameter to OUT as protocol/params.h encodes it: 0, or PST_ERR_NOMEM and OUT is as
+ * it was. */
+int pst_cgi_params_make(
+    const struct pst_http_request *request, const struct pst_cgi_facts *facts, struct pst_buf *out);
 
 #endif

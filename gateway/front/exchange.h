@@ -35,6 +35,7 @@ struct pst_exchange_context {
 	struct pst_access_log *access_log; /* NULL: there is no access log */
 	struct pst_log_writer *access_log_writer;
 	struct pst_buf access_line; /* memory for the line that is being made */
+	struct pst_buf params; /* memory for those of one request */
 	struct pst_http_date date;
 	uint64_t requests; /* that are over, or were refused */
 	bool keep_alive; /* --keep-alive is not 0 */

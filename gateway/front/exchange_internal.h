@@ -98,9 +98,8 @@ void pst_exchange_count_end(struct pst_exchange *exchange);
 uint64_t pst_exchange_clock_us(void);
 const char *pst_exchange_date(struct pst_exchange *exchange);
 
-/* Call FN for every CGI parameter of the request: 0, what FN returned, or PST_ERR_NOMEM. */
-int pst_exchange_params(struct pst_exchange *exchange,
-    int (*fn)(void *arg, const char *name, size_t name_len, const char *value, size_t value_len),
-    void *arg);
+/* The CGI parameters of the request, encoded, in the context's memory until the next call: 0, or
+ * PST_ERR_NOMEM. */
+int pst_exchange_params(struct pst_exchange *exchange, const struct pst_buf **params);
 
 #endif

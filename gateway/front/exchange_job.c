@@ -52,31 +52,21 @@ pst_exchange_reject(struct pst_exchange *x, int err)
 
 /* --- the job's callbacks --- */
 
-struct submission {
-	struct pst_session *session;
-	uint16_t id;
-};
-
-static int
-submit_param(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
-{
-	struct submission *to = arg;
-
-	return pst_session_submit_param(to->session, to->id, name, name_len, value, value_len);
-}
-
 static int
 on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const char *worker)
 {
 	struct pst_exchange *x = exchange_of(job);
-	struct submission to = {session, id};
+	const struct pst_buf *params;
 	int err;
 
 	pst_exchange_set_state(x, PST_EXCHANGE_RUNNING);
 	if (x->worker[0] == '\0')
 		pst_exchange_count_wait(x);
 	snprintf(x->worker, sizeof(x->worker), "%s", worker);
-	err = pst_exchange_params(x, submit_param, &to);
+	err = pst_exchange_params(x, &params);
+	if (err == 0)
+		err = pst_session_submit_params(
+		    session, id, pst_buf_bytes(params), pst_buf_length(params));
 	if (err != 0)
 		pst_exchange_fail(x, 503, pst_error_string(err));
 	return err;

@@ -2,9 +2,13 @@
 #include "gateway/front/exchange_internal.h"
 #include "gateway/log.h"
 
+#include "protocol/params.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+
+#define PARAMS_KEPT ((size_t)65536)
 
 static int
 shown(size_t length)
@@ -77,10 +81,9 @@ pst_exchange_log_unreadable(const struct pst_exchange *x, const char *reason)
 /* --- parameters --- */
 
 int
-pst_exchange_params(struct pst_exchange *x,
-    int (*fn)(void *arg, const char *name, size_t name_len, const char *value, size_t value_len),
-    void *arg)
+pst_exchange_params(struct pst_exchange *x, const struct pst_buf **params)
 {
+	struct pst_buf *out = &x->context->params;
 	struct pst_cgi_facts facts = {
 	    .body_length = x->job.body == NULL ? -1 : (int64_t)pst_spool_total(x->job.body),
 	    .script_name = x->script_name,
@@ -100,7 +103,12 @@ pst_exchange_params(struct pst_exchange *x,
 	}
 	if (x->from.port != 0)
 		facts.port = x->from.port;
-	return pst_cgi_params_make(&x->request, &facts, fn, arg);
+	/* One very large request does not leave its memory behind. */
+	if (out->size > PARAMS_KEPT)
+		pst_buf_free(out);
+	pst_buf_consume(out, pst_buf_length(out));
+	*params = out;
+	return pst_cgi_params_make(&x->request, &facts, out);
 }
 
 /* --- the access log --- */
@@ -145,11 +153,10 @@ find_response_field(
 
 struct search {
 	struct pst_http_text name;
-	char value[1024];
-	size_t len;
+	struct pst_http_text value;
 };
 
-/* A pst_cgi_params_fn: stops with 1 at the parameter that is searched for. */
+/* A pst_params_fn: stops with 1 at the parameter that is searched for. */
 static int
 match_param(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
 {
@@ -157,32 +164,42 @@ match_param(void *arg, const char *name, size_t name_len, const char *value, siz
 
 	if (!names_equal(search->name, (struct pst_http_text){name, name_len}))
 		return 0;
-	search->len = value_len < sizeof(search->value) ? value_len : sizeof(search->value);
-	memcpy(search->value, value, search->len);
+	search->value = (struct pst_http_text){value, value_len};
 	return 1;
 }
 
-struct lookup {
-	struct pst_exchange *x;
-	struct search search;
-};
+/* The value points into the context's memory. */
+static bool
+find_param(struct pst_exchange *x, struct search *search)
+{
+	struct pst_params_decoder decoder;
+	const struct pst_buf *params;
+	size_t length;
+	int found;
+
+	if (x->request.stage != PST_HTTP_STAGE_DONE || pst_exchange_params(x, &params) != 0)
+		return false;
+	length = pst_buf_length(params);
+	pst_params_decoder_init(&decoder, length);
+	found = pst_params_decode(&decoder, pst_buf_bytes(params), length, match_param, search);
+	pst_params_decoder_free(&decoder);
+	return found == 1;
+}
 
 static bool
 look_up(
     void *arg, enum pst_access_lookup what, struct pst_http_text name, struct pst_http_text *value)
 {
-	struct lookup *lookup = arg;
-	struct search *search = &lookup->search;
+	struct pst_exchange *x = arg;
+	struct search search = {.name = name};
 
 	if (what == PST_ACCESS_REQUEST_FIELD)
-		return find_request_field(lookup->x, name, value);
+		return find_request_field(x, name, value);
 	if (what == PST_ACCESS_RESPONSE_FIELD)
-		return find_response_field(lookup->x, name, value);
-	search->name = name;
-	if (lookup->x->request.stage != PST_HTTP_STAGE_DONE ||
-	    pst_exchange_params(lookup->x, match_param, search) != 1)
+		return find_response_field(x, name, value);
+	if (!find_param(x, &search))
 		return false;
-	*value = (struct pst_http_text){search->value, search->len};
+	*value = search.value;
 	return true;
 }
 
@@ -207,7 +224,6 @@ pst_exchange_log(struct pst_exchange *x)
 {
 	const struct pst_http_request *request = &x->request;
 	struct pst_exchange_context *context = x->context;
-	struct lookup lookup = {.x = x};
 	struct pst_access_entry entry = {
 	    .client = {x->from.client, strlen(x->from.client)},
 	    .request_line = request->line,
@@ -215,7 +231,7 @@ pst_exchange_log(struct pst_exchange *x)
 	    .time = x->began,
 	    .queue_us = -1,
 	    .lookup = look_up,
-	    .lookup_arg = &lookup,
+	    .lookup_arg = x,
 	};
 
 	if (context->access_log == NULL)

@@ -380,6 +380,7 @@ tear_down(struct pst_front *front)
 	pst_access_log_free(context->access_log);
 	pst_trust_free(context->trust);
 	pst_buf_free(&context->access_line);
+	pst_buf_free(&context->params);
 	if (front->orphaned && front->settings.runtime_dir != NULL)
 		pst_runtime_dir_remove(front->settings.runtime_dir);
 	pst_settings_free(&front->settings);

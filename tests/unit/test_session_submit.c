@@ -1,4 +1,5 @@
 /* What is submitted: its bytes, its errors, its allocations, and failures of those. */
+#include "protocol/params.h"
 #include "protocol/record.h"
 #include "tests/unit/runner.h"
 #include "tests/unit/trace.h"
@@ -39,6 +40,42 @@ START_TEST(test_params_whole)
 	    "BEGIN_REQUEST 1 8+0\nPARAMS 1 65528+0\nPARAMS 1 4+4\nPARAMS 1 65528+0\n"
 	    "PARAMS 1 4480+0\nPARAMS 1 0+0\n");
 	trace_free(&trace);
+}
+END_TEST
+
+/* Encoded pairs make the same records as the pairs one by one, in one piece and in many. */
+START_TEST(test_params_encoded)
+{
+	static const size_t lengths[][4] = {
+	    {0, 1, 200, 3}, {65000, 516, 1, 0}, {65000, 516, 1, 70000}};
+	static char value[70000];
+	struct trace one, all;
+	struct pst_buf pairs = {0}, out = {0};
+	uint16_t id;
+
+	trace_init_client(&one, NULL);
+	trace_init_client(&all, NULL);
+	id = trace_begin(&one, true);
+	ck_assert_uint_eq(trace_begin(&all, true), id);
+	for (size_t i = 0; i < 4; i++) {
+		size_t n = lengths[_i][i];
+
+		ck_assert_int_eq(pst_session_submit_param(one.session, id, "N", 1, value, n), 0);
+		ck_assert_int_eq(pst_params_append(&pairs, "N", 1, value, n), 0);
+	}
+	ck_assert_int_eq(pst_session_submit_params(
+			     all.session, id, pst_buf_bytes(&pairs), pst_buf_length(&pairs)),
+	    0);
+	ck_assert_int_eq(pst_session_submit_params_end(one.session, id), 0);
+	ck_assert_int_eq(pst_session_submit_params_end(all.session, id), 0);
+	trace_drain(&one, &out);
+	pst_buf_free(&one.text);
+	trace_records(&one, &out);
+	check_records(&all, trace_text(&one));
+	pst_buf_free(&out);
+	pst_buf_free(&pairs);
+	trace_free(&all);
+	trace_free(&one);
 }
 END_TEST
 
@@ -550,6 +587,7 @@ main(void)
 	TCase *tcase = tcase_create("session_submit");
 
 	tcase_add_test(tcase, test_params_whole);
+	tcase_add_loop_test(tcase, test_params_encoded, 0, 3);
 	tcase_add_test(tcase, test_client_errors);
 	tcase_add_test(tcase, test_server_streams);
 	tcase_add_test(tcase, test_external);
