@@ -157,10 +157,11 @@ on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_
 }
 
 static void
-on_abort(void *arg, uint16_t id)
+on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
 	struct pst_link *link = arg;
 
+	(void)why; /* sync: the application cannot be told */
 	if (!is_open(link, id))
 		return;
 	pst_request_on_abort(link->request);

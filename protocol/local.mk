@@ -1,5 +1,5 @@
-# The FastCGI session and the control lines: sans I/O, libc only. page_map.c makes
-# the memory of a page.
+# The FastCGI session and the control lines: sans I/O, libc only. page_map.c makes the memory of
+# a page, descriptor.c sends and takes descriptors beside bytes.
 noinst_LTLIBRARIES += %D%/libpst-protocol.la
 %C%_libpst_protocol_la_SOURCES = \
 	%D%/buf.c \
@@ -8,6 +8,8 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/control.h \
 	%D%/error.c \
 	%D%/error.h \
+	%D%/descriptor.c \
+	%D%/descriptor.h \
 	%D%/outbox.c \
 	%D%/outbox.h \
 	%D%/page.c \
@@ -20,8 +22,11 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/record.h \
 	%D%/session.c \
 	%D%/session_credit.c \
+	%D%/session_file.c \
 	%D%/session.h \
 	%D%/session_internal.h \
+	%D%/session_message.c \
+	%D%/session_notice.c \
 	%D%/session_recv.c \
 	%D%/session_recv_management.c \
 	%D%/session_recv_request.c \

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <fastcgi.h>
 #include <string.h>
+#include <unistd.h>
 
 /* An empty buffer of more than this is given back at once, a smaller one serves again. */
 #define OUTBOX_KEEP 16384
@@ -22,9 +23,33 @@ padding_for(uint8_t type, size_t content)
 	return (uint8_t)(padding == 0 && type == FCGI_GET_VALUES ? 8 : padding);
 }
 
+/* The file with this index; false: there is none. */
+static bool
+file_at(const struct pst_outbox *outbox, size_t index, struct pst_outbox_file *file)
+{
+	if (index >= pst_buf_length(&outbox->files) / sizeof *file)
+		return false;
+	memcpy(file, pst_buf_bytes(&outbox->files) + index * sizeof *file, sizeof *file);
+	return true;
+}
+
+static void
+drop_file(struct pst_outbox *outbox)
+{
+	struct pst_outbox_file file;
+
+	if (file_at(outbox, 0, &file)) {
+		close(file.fd);
+		pst_buf_consume(&outbox->files, sizeof file);
+	}
+}
+
 void
 pst_outbox_free(struct pst_outbox *outbox)
 {
+	while (pst_buf_length(&outbox->files) > 0)
+		drop_file(outbox);
+	pst_buf_free(&outbox->files);
 	pst_buf_free(&outbox->buf);
 	*outbox = (struct pst_outbox){0};
 }
@@ -150,6 +175,47 @@ pst_outbox_external(struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t
 	outbox->is_open = false;
 }
 
+int
+pst_outbox_reserve_file(struct pst_outbox *outbox)
+{
+	return pst_buf_reserve(&outbox->files, sizeof(struct pst_outbox_file)) == NULL
+		   ? PST_ERR_NOMEM
+		   : 0;
+}
+
+void
+pst_outbox_file(
+    struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n, int fd)
+{
+	struct pst_outbox_file file = {.fd = fd};
+
+	pst_outbox_close(outbox);
+	file.at = outbox->dropped + pst_buf_length(&outbox->buf);
+	memcpy(outbox->files.data + outbox->files.end, &file, sizeof file);
+	pst_buf_commit(&outbox->files, sizeof file);
+	pst_outbox_record(outbox, type, id, bytes, n);
+}
+
+int
+pst_outbox_fd(const struct pst_outbox *outbox)
+{
+	struct pst_outbox_file file;
+
+	return file_at(outbox, 0, &file) && file.at == outbox->dropped ? file.fd : -1;
+}
+
+/* Of N bytes those that one descriptor at most leaves with. */
+static size_t
+until_file(const struct pst_outbox *outbox, size_t n)
+{
+	struct pst_outbox_file file;
+	size_t next = pst_outbox_fd(outbox) >= 0 ? 1 : 0;
+
+	if (file_at(outbox, next, &file) && file.at - outbox->dropped < n)
+		return (size_t)(file.at - outbox->dropped);
+	return n;
+}
+
 size_t
 pst_outbox_show(struct pst_outbox *outbox, const void **bytes)
 {
@@ -157,6 +223,7 @@ pst_outbox_show(struct pst_outbox *outbox, const void **bytes)
 
 	pst_outbox_close(outbox);
 	n = outbox->external > 0 ? outbox->before : pst_buf_length(&outbox->buf);
+	n = until_file(outbox, n);
 	*bytes = n > 0 ? pst_buf_bytes(&outbox->buf) : NULL;
 	outbox->shown = n;
 	return n;
@@ -174,6 +241,9 @@ void
 pst_outbox_drop(struct pst_outbox *outbox, size_t n)
 {
 	assert(n <= outbox->shown);
+	if (n > 0 && pst_outbox_fd(outbox) >= 0)
+		drop_file(outbox);
+	outbox->dropped += n;
 	outbox->shown -= n;
 	if (outbox->external > 0)
 		outbox->before -= n;

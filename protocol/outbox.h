@@ -16,6 +16,9 @@
  *	buf:  record ... header | padding | record ...
  *	      <---- before ---->^ `external` bytes go here
  *
+ * A record may carry a descriptor, which must leave with its first byte. So what is shown never
+ * goes on into such a record: it begins what is shown, and pst_outbox_fd() gives the descriptor.
+ *
  * Room is reserved first, and what adds bytes cannot fail: a call is queued whole or not at all.
  */
 #ifndef PST_PROTOCOL_OUTBOX_H
@@ -29,18 +32,25 @@
 
 #define PST_OUTBOX_CONTENT 65528
 
+struct pst_outbox_file {
+	uint64_t at; /* where its record begins: bytes of buf that were ever in front of it */
+	int fd;
+};
+
 struct pst_outbox {
 	struct pst_buf buf;
 	size_t content; /* of the open record */
 	size_t shown; /* bytes at the front that pst_outbox_show() gave out */
 	size_t external; /* external content that is not written yet; 0: there is no such record */
 	size_t before; /* bytes of buf in front of it */
+	struct pst_buf files; /* struct pst_outbox_file, in the order of their records */
+	uint64_t dropped; /* bytes of buf, ever */
 	uint16_t id; /* of the open record, as is type */
 	uint8_t type;
 	bool is_open;
 };
 
-/* Drop everything and release the memory. */
+/* Drop everything, close the descriptors and release the memory. */
 void pst_outbox_free(struct pst_outbox *outbox);
 
 /*
@@ -70,11 +80,22 @@ void pst_outbox_empty(struct pst_outbox *outbox, uint8_t type, uint16_t id);
  * other such record. */
 void pst_outbox_external(struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n);
 
-/* Close and show all that is queued, or all that stands before external content; *BYTES is valid
- * until the next call that adds or drops. */
+/* Make room for one descriptor: 0 or PST_ERR_NOMEM. */
+int pst_outbox_reserve_file(struct pst_outbox *outbox);
+
+/* Like pst_outbox_record(), with a descriptor, which belongs to the outbox from now on. */
+void pst_outbox_file(
+    struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n, int fd);
+
+/* The descriptor that leaves with the first byte that is shown; -1: none. */
+int pst_outbox_fd(const struct pst_outbox *outbox);
+
+/* Close and show all that is queued, or all that stands before external content or the next
+ * descriptor; *BYTES is valid until the next call that adds or drops. */
 size_t pst_outbox_show(struct pst_outbox *outbox, const void **bytes);
 
-/* Drop N bytes that were shown. A large buffer that is empty now is released. */
+/* Drop N bytes that were shown, and the descriptor that left with the first. A large buffer that is
+ * empty now is released. */
 void pst_outbox_drop(struct pst_outbox *outbox, size_t n);
 
 /* N bytes of the external content were written; nothing stands before it any more. */

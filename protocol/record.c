@@ -109,6 +109,78 @@ pst_record_credit_encode(uint32_t granted, unsigned char bytes[8])
 	put32(bytes, granted);
 }
 
+/*
+ *	0 1   2 ... 124
+ *	code  reason
+ */
+unsigned
+pst_record_close_decode(const unsigned char bytes[2])
+{
+	return get16(bytes);
+}
+
+void
+pst_record_close_encode(unsigned code, unsigned char bytes[2])
+{
+	put16(bytes, (uint16_t)code);
+}
+
+static uint64_t
+get64(const unsigned char *p)
+{
+	return (uint64_t)get32(p) << 32 | get32(p + 4);
+}
+
+static void
+put64(unsigned char *p, uint64_t value)
+{
+	put32(p, (uint32_t)(value >> 32));
+	put32(p + 4, (uint32_t)(value & 0xffffffff));
+}
+
+/*
+ *	0       1     2 ... 7   8 ... 15  16 ... 23
+ *	stream  kind  reserved  offset    length
+ */
+void
+pst_record_file_decode(const unsigned char bytes[24], struct pst_record_file *file)
+{
+	file->stream = bytes[0];
+	file->kind = bytes[1];
+	file->offset = get64(bytes + 8);
+	file->length = get64(bytes + 16);
+}
+
+void
+pst_record_file_encode(const struct pst_record_file *file, unsigned char bytes[24])
+{
+	memset(bytes, 0, 8);
+	bytes[0] = file->stream;
+	bytes[1] = file->kind;
+	put64(bytes + 8, file->offset);
+	put64(bytes + 16, file->length);
+}
+
+/*
+ *	0 ... 7   8 ... 15  16 ... 23
+ *	CPU time  waited    loop lag
+ */
+void
+pst_record_usage_decode(const unsigned char bytes[24], struct pst_record_usage *usage)
+{
+	usage->cpu = get64(bytes);
+	usage->waited = get64(bytes + 8);
+	usage->lag = get64(bytes + 16);
+}
+
+void
+pst_record_usage_encode(const struct pst_record_usage *usage, unsigned char bytes[24])
+{
+	put64(bytes, usage->cpu);
+	put64(bytes + 8, usage->waited);
+	put64(bytes + 16, usage->lag);
+}
+
 const char *
 pst_record_type_name(uint8_t type)
 {
@@ -125,6 +197,12 @@ pst_record_type_name(uint8_t type)
 	    [FCGI_GET_VALUES_RESULT] = "GET_VALUES_RESULT",
 	    [FCGI_UNKNOWN_TYPE] = "UNKNOWN_TYPE",
 	    [PST_RECORD_CREDIT] = "CREDIT",
+	    [PST_RECORD_MESSAGE] = "MESSAGE",
+	    [PST_RECORD_CLOSE] = "CLOSE",
+	    [PST_RECORD_TRAILERS] = "TRAILERS",
+	    [PST_RECORD_FILE] = "FILE",
+	    [PST_RECORD_USAGE] = "USAGE",
+	    [PST_RECORD_DRAIN] = "DRAIN",
 	};
 
 	if (type >= sizeof names / sizeof names[0] || names[type] == NULL)

@@ -23,6 +23,12 @@ struct pst_record {
 /* Penstock's own types: PROTOCOL.md, "Extensions". */
 enum pst_record_extension {
 	PST_RECORD_CREDIT = 64,
+	PST_RECORD_MESSAGE = 65,
+	PST_RECORD_CLOSE = 66,
+	PST_RECORD_TRAILERS = 67,
+	PST_RECORD_FILE = 68,
+	PST_RECORD_USAGE = 69,
+	PST_RECORD_DRAIN = 70,
 };
 
 /* The bit of BEGIN_REQUEST's flags that says: this request may use extensions. */
@@ -53,6 +59,37 @@ void pst_record_end_encode(const struct pst_record_end *end, unsigned char bytes
 /* CREDIT: the bytes granted; reserved bytes as above. */
 uint32_t pst_record_credit_decode(const unsigned char bytes[8]);
 void pst_record_credit_encode(uint32_t granted, unsigned char bytes[8]);
+
+/* MESSAGE begins with these bytes: flags, reserved. */
+#define PST_RECORD_MESSAGE_HEAD 4
+
+/* CLOSE: a code, then up to so many bytes of reason. */
+#define PST_RECORD_CLOSE_HEAD   2
+#define PST_RECORD_CLOSE_REASON 123
+void pst_record_close_encode(unsigned code, unsigned char bytes[2]);
+unsigned pst_record_close_decode(const unsigned char bytes[2]);
+
+/* FILE. */
+#define PST_RECORD_FILE_LEN 24
+struct pst_record_file {
+	uint8_t stream; /* the type of that stream's records */
+	uint8_t kind; /* PST_RECORD_FILE_DESCRIPTOR */
+	uint64_t offset;
+	uint64_t length;
+};
+#define PST_RECORD_FILE_DESCRIPTOR 1
+void pst_record_file_decode(const unsigned char bytes[24], struct pst_record_file *file);
+void pst_record_file_encode(const struct pst_record_file *file, unsigned char bytes[24]);
+
+/* USAGE: microseconds. */
+#define PST_RECORD_USAGE_LEN 24
+struct pst_record_usage {
+	uint64_t cpu;
+	uint64_t waited;
+	uint64_t lag;
+};
+void pst_record_usage_decode(const unsigned char bytes[24], struct pst_record_usage *usage);
+void pst_record_usage_encode(const struct pst_record_usage *usage, unsigned char bytes[24]);
 
 /* "STDIN", "GET_VALUES" ...; "type 99" style names are not made: unknown types give "unknown". */
 const char *pst_record_type_name(uint8_t type);

@@ -83,6 +83,7 @@ destroy(struct pst_session *session)
 	pst_params_decoder_free(&session->values);
 	pst_buf_free(&session->answer);
 	pst_outbox_free(&session->output);
+	pst_session_fds_free(&session->fds);
 	free(session);
 }
 
@@ -144,6 +145,7 @@ session_over(struct pst_session *session)
 {
 	if (!pst_session_is_over(session))
 		session->state = PST_SESSION_OVER;
+	pst_session_fds_free(&session->fds);
 	pst_session_enter(session);
 	end_all(session);
 	pst_session_leave(session);
@@ -201,7 +203,8 @@ pst_session_begin(
 	request->credit_in = PST_SESSION_CREDIT;
 	request->credit_out = PST_SESSION_CREDIT;
 	request->state = PST_REQUEST_PARAMS;
-	pst_params_decoder_init(&request->params, session->limits.params);
+	pst_params_decoder_init(&request->params,
+	    session->side == PST_SESSION_SERVER ? session->limits.params : PST_SESSION_TRAILERS);
 	for (unsigned i = 0; i < PST_STREAMS; i++)
 		request->streams[i] = PST_STREAM_UNUSED;
 	if (role != PST_ROLE_FILTER)
@@ -282,6 +285,12 @@ pst_session_sent(struct pst_session *session, size_t n)
 {
 	session->answers -= session->answers < n ? session->answers : n;
 	pst_outbox_drop(&session->output, n);
+}
+
+int
+pst_session_send_fd(const struct pst_session *session)
+{
+	return pst_outbox_fd(&session->output);
 }
 
 size_t

@@ -60,6 +60,32 @@ enum pst_end {
 	PST_END_CONNECTION = -1, /* the session ended first: close, error, or freed */
 };
 
+/* Why a request is aborted: the values of enum pst_abort of the plugin ABI. */
+enum pst_session_abort {
+	PST_SESSION_ABORT_CLIENT = 0, /* its client left */
+	PST_SESSION_ABORT_DEADLINE = 1, /* it took too long */
+};
+
+/* Of a piece of a message, bits: the values of enum pst_message of the plugin ABI. */
+enum pst_session_message {
+	PST_SESSION_MESSAGE_BINARY = 1, /* else it is text */
+	PST_SESSION_MESSAGE_END = 2, /* the message's last piece */
+};
+
+/* A part of a regular file. */
+struct pst_session_file {
+	int fd;
+	uint64_t offset;
+	uint64_t length; /* at least 1; offset + length is at most INT64_MAX */
+};
+
+/* What a request cost, in microseconds. */
+struct pst_session_usage {
+	uint64_t cpu; /* CPU time of the thread, or of the event loop's turns, that served it */
+	uint64_t waited; /* from its arrival until the application had it */
+	uint64_t lag; /* the most that the event loop was late while it ran; 0: there is none */
+};
+
 struct pst_session_limits {
 	unsigned requests; /* open at once; a peer's further ones are refused */
 	size_t
@@ -87,8 +113,9 @@ struct pst_session_callbacks {
 	 * of an application that failed it is not whole. */
 	void (*data)(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
 	/* S: the client wants no answer any more; the server still ends the request. Nothing else
-	 * but `end` is called for it from now on, and STDOUT that is submitted is dropped. */
-	void (*abort)(void *arg, uint16_t id);
+	 * but `end` is called for it from now on, and STDOUT, messages and files that are submitted
+	 * are dropped. WHY is PST_SESSION_ABORT_CLIENT if the request is not extended. */
+	void (*abort)(void *arg, uint16_t id, enum pst_session_abort why);
 	/* S, C: the request is over. app_status is 0 unless END is PST_END_COMPLETE. The id is free
 	 * already: pst_session_submit_begin() may give it out again here. pst_session_user() still
 	 * knows the ended request until it does. */
@@ -96,6 +123,25 @@ struct pst_session_callbacks {
 	/* S, C: the peer takes more of the request's stream that flows to it: what
 	 * pst_session_credit() says has grown. */
 	void (*credit)(void *arg, uint16_t id);
+	/* S, C: N bytes of a message, FLAGS of enum pst_session_message. It may come in pieces; the
+	 * last of them has PST_SESSION_MESSAGE_END and may be empty, no other is. All pieces of
+	 * one message agree on PST_SESSION_MESSAGE_BINARY. */
+	void (*message)(void *arg, uint16_t id, unsigned flags, const void *bytes, size_t n);
+	/* S, C: the peer sends no message any more, nor the rest of the one that it had begun. N
+	 * bytes of REASON, at most 123, neither terminated nor checked. */
+	void (*closed)(void *arg, uint16_t id, unsigned code, const char *reason, size_t n);
+	/* C: a field that follows the body; not checked. All come before the end of STDOUT. */
+	void (*trailer)(void *arg, uint16_t id, const char *name, size_t name_len,
+	    const char *value, size_t value_len);
+	/* S, C: the bytes of FILE come here in STREAM. The callee owns its descriptor, of which
+	 * nothing is known. It holds PST_SESSION_FILE_COST of the stream's credit until the owner
+	 * grants that again. NULL: the descriptor is closed. */
+	void (*file)(
+	    void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file);
+	/* C: what the request cost, soon before its end, also of one that was aborted. */
+	void (*usage)(void *arg, uint16_t id, const struct pst_session_usage *usage);
+	/* C: the server asks for no further requests; once at most. */
+	void (*drain)(void *arg);
 	/* S: the client asks for a value: answer with pst_session_submit_value(), or do not. */
 	void (*get_value)(void *arg, const char *name, size_t name_len);
 	/* C: one pair of an answer to GET_VALUES; at the end of each answer once with NAME NULL,
@@ -138,19 +184,29 @@ void pst_session_close(struct pst_session *session);
  * pst_session_submit_value(), by who wants extensions. */
 #define PST_SESSION_VERSION_NAME  "PENSTOCK_VERSION"
 #define PST_SESSION_VERSION_VALUE "1"
+/* And so by who can send and take descriptors beside the bytes of the connection. */
+#define PST_SESSION_FILES_NAME  "PENSTOCK_FILES"
+#define PST_SESSION_FILES_VALUE "1"
 
 /* What both sides of a request may send to begin with; the most that may ever be granted and not
  * yet used. */
 #define PST_SESSION_CREDIT     65536
 #define PST_SESSION_CREDIT_MAX INT32_MAX
 
+/* What a FILE takes of its stream's credit, whatever its length. */
+#define PST_SESSION_FILE_COST 4096
+
+/* The most of a request's trailers: encoded pairs. */
+#define PST_SESSION_TRAILERS 16384
+
 /* The two ends have agreed on extensions: requests that begin from now on use them. */
 bool pst_session_extends(const struct pst_session *session);
 
 /*
  * How many bytes of this request's streams may be submitted now: STDIN and DATA on the client
- * side, STDOUT on the server side. SIZE_MAX for a request without extensions and for one that was
- * aborted, 0 for one that is not open. STDERR and the ends of streams need no credit.
+ * side, STDOUT on the server side, and payload of messages. SIZE_MAX for a request without
+ * extensions and for one that was aborted, 0 for one that is not open. STDERR and the ends of
+ * streams need no credit.
  */
 size_t pst_session_credit(const struct pst_session *session, uint16_t id);
 
@@ -160,6 +216,40 @@ size_t pst_session_credit(const struct pst_session *session, uint16_t id);
  * PST_ERR_LIMIT beyond the most.
  */
 int pst_session_submit_credit(struct pst_session *session, uint16_t id, uint32_t n);
+
+/*
+ * Queue N bytes of a message; FLAGS of enum pst_session_message. N of 0 without END does nothing.
+ * PST_ERR_STATE for a request without extensions, after pst_session_submit_close(), and for pieces
+ * of a message that do not agree on BINARY; PST_ERR_LIMIT beyond pst_session_credit().
+ */
+int pst_session_submit_message(
+    struct pst_session *session, uint16_t id, unsigned flags, const void *bytes, size_t n);
+/* No message follows: CODE (16 bits) and N bytes of REASON, else PST_ERR_LIMIT beyond 123. Once:
+ * then PST_ERR_STATE, as for a request without extensions. */
+int pst_session_submit_close(
+    struct pst_session *session, uint16_t id, unsigned code, const char *reason, size_t n);
+
+/*
+ * Files. A descriptor travels beside the bytes of a unix socket (SCM_RIGHTS), which the owner of
+ * the session does: pst_descriptor_send() and pst_descriptor_recv() of protocol/descriptor.h fit.
+ */
+
+/* Both ends have agreed on files, and on extensions. */
+bool pst_session_files(const struct pst_session *session);
+/*
+ * FILE's part of STREAM, STDIN of a client or STDOUT of a server, goes to the peer as a descriptor.
+ * The session owns it from then on, and closes it; not when an error is returned. PST_ERR_STATE
+ * for a request without extensions or a connection without files, and after the stream's end;
+ * PST_ERR_LIMIT when pst_session_credit() is below PST_SESSION_FILE_COST.
+ */
+int pst_session_submit_file(struct pst_session *session, uint16_t id, enum pst_stream stream,
+    const struct pst_session_file *file);
+/* The descriptor that must be sent along with the first byte of what pst_session_send() shows; -1:
+ * none. It stays the session's, which closes it once pst_session_sent() was told of any byte. */
+int pst_session_send_fd(const struct pst_session *session);
+/* A descriptor came: to be called before pst_session_recv() for the bytes with which it came. The
+ * session owns it in any case. An error ends the session as one of pst_session_recv() does. */
+int pst_session_recv_fd(struct pst_session *session, int fd);
 
 /* --- what is asked: the client side --- */
 
@@ -180,8 +270,9 @@ int pst_session_submit_params(
 /* The params are complete. */
 int pst_session_submit_params_end(struct pst_session *session, uint16_t id);
 /* The client wants no answer any more: nothing more is queued for the request, STDOUT that still
- * comes is discarded, STDERR is not. `end` follows when the server says so. */
-int pst_session_submit_abort(struct pst_session *session, uint16_t id);
+ * comes is discarded, STDERR is not. `end` follows when the server says so. WHY is told for
+ * extended requests. */
+int pst_session_submit_abort(struct pst_session *session, uint16_t id, enum pst_session_abort why);
 /* Ask for a value. Those asked for in a row, with no other submit or pst_session_send() between,
  * travel in one record and get one answer. */
 int pst_session_submit_get_value(struct pst_session *session, const char *name, size_t name_len);
@@ -198,6 +289,20 @@ int pst_session_submit_value(struct pst_session *session, const char *name, size
  */
 int pst_session_submit_end(
     struct pst_session *session, uint16_t id, enum pst_end end, uint32_t app_status);
+
+/*
+ * A field that follows the body; before the end of STDOUT, else PST_ERR_STATE. Nothing is sent for
+ * a request without extensions or an aborted one. PST_ERR_LIMIT beyond PST_SESSION_TRAILERS.
+ */
+int pst_session_submit_trailer(struct pst_session *session, uint16_t id, const char *name,
+    size_t name_len, const char *value, size_t value_len);
+/* What a request cost: once, before pst_session_submit_end(). Nothing is sent for one without
+ * extensions. */
+int pst_session_submit_usage(
+    struct pst_session *session, uint16_t id, const struct pst_session_usage *usage);
+/* Ask for no further requests; what was asked before is not asked again. Nothing is sent without
+ * extensions. */
+int pst_session_submit_drain(struct pst_session *session);
 
 /* --- both --- */
 

@@ -6,20 +6,52 @@
 #include "protocol/session_internal.h"
 
 #include <assert.h>
+#include <string.h>
 
 /* --- agreeing on extensions --- */
 
-/* A decimal number from 1: later versions know all that this one does. */
+static bool
+is_name(const char *name, size_t n, const char *other)
+{
+	return n == strlen(other) && memcmp(name, other, n) == 0;
+}
+
 void
-pst_session_take_version(struct pst_session *session, const char *value, size_t n)
+pst_session_note_asked(struct pst_session *session, const char *name, size_t name_len)
+{
+	if (is_name(name, name_len, PST_SESSION_VERSION_NAME))
+		session->asked_version = true;
+	if (is_name(name, name_len, PST_SESSION_FILES_NAME))
+		session->asked_files = true;
+}
+
+/* A decimal number from 1: later versions know all that this one does. */
+static bool
+is_version(const char *value, size_t n)
 {
 	if (n == 0 || value[0] == '0')
-		return;
+		return false;
 	for (size_t i = 0; i < n; i++) {
 		if (value[i] < '0' || value[i] > '9')
-			return;
+			return false;
 	}
-	session->extends = true;
+	return true;
+}
+
+/* A server answers only what it was asked; what a client is told unasked is not believed. */
+void
+pst_session_take_value(struct pst_session *session, const char *name, size_t name_len,
+    const char *value, size_t value_len)
+{
+	bool is_server = session->side == PST_SESSION_SERVER;
+
+	if ((is_server || session->asked_version) &&
+	    is_name(name, name_len, PST_SESSION_VERSION_NAME) && is_version(value, value_len))
+		session->extends = true;
+	if ((is_server || session->asked_files) &&
+	    is_name(name, name_len, PST_SESSION_FILES_NAME) &&
+	    is_name(value, value_len, PST_SESSION_FILES_VALUE))
+		session->files = true;
 }
 
 bool
@@ -74,9 +106,6 @@ pst_recv_credit(struct pst_session *session)
 	/* Within the record's bytes the owner may have ended the request. */
 	if (request == NULL)
 		return 0;
-	if (!request->extended)
-		return pst_session_fail(
-		    session, PST_ERR_PROTOCOL, "CREDIT record for request %u, which has none", id);
 	if (granted == 0 || granted > PST_SESSION_CREDIT_MAX - request->credit_out)
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
 		    "CREDIT record for request %u grants %u bytes beside %u", id, granted,

@@ -8,6 +8,9 @@
  *	session_recv_management.c  records of the connection
  *	session_submit.c           what the owner queues (as records: outbox.h)
  *	session_credit.c           flow control of extended requests, both ways
+ *	session_message.c          messages and closes, both ways
+ *	session_file.c             files and their descriptors, both ways
+ *	session_notice.c           trailers, usage, drain
  */
 #ifndef PST_PROTOCOL_SESSION_INTERNAL_H
 #define PST_PROTOCOL_SESSION_INTERNAL_H
@@ -53,14 +56,26 @@ enum pst_stream_state {
 };
 #define PST_STREAMS 4
 
+/* Of the messages of one direction. */
+enum pst_message_state {
+	PST_MESSAGE_NONE, /* the next piece begins one */
+	PST_MESSAGE_IN_TEXT,
+	PST_MESSAGE_IN_BINARY,
+};
+
 struct pst_session_request {
 	struct pst_session_request *next; /* in its bucket, in `ended` or in `spare` */
 	void *user;
-	struct pst_params_decoder params; /* server side */
+	struct pst_params_decoder params; /* of a server; of a client the trailers */
 	enum pst_request_state state;
 	uint16_t id;
 	bool keep;
 	bool extended; /* both ends use extensions for it */
+	bool closed_in; /* the peer sends no message any more */
+	bool closed_out; /* nor do we */
+	uint16_t trailers; /* bytes of them that were submitted */
+	unsigned char message_in; /* enum pst_message_state */
+	unsigned char message_out;
 	uint32_t credit_in; /* of an extended one: bytes that the peer may still send */
 	uint32_t credit_out; /* bytes that may still be submitted */
 	unsigned char streams[PST_STREAMS]; /* enum pst_stream_state */
@@ -79,13 +94,24 @@ struct pst_session_table {
 
 struct pst_record_handler;
 
+/* The most content that is gathered: CLOSE with the longest reason. */
+#define PST_SESSION_GATHERED (PST_RECORD_CLOSE_HEAD + PST_RECORD_CLOSE_REASON)
+
+/* Descriptors that came and belong to no record yet. */
+#define PST_SESSION_FDS 16
+struct pst_session_fds {
+	int fd[PST_SESSION_FDS];
+	unsigned count;
+};
+
 /*
  * The record being read: header, content, padding, in this order. HEADER fills up first; LEFT
  * and PADDING count down.
  */
 struct pst_session_input {
 	unsigned char header[PST_RECORD_HEADER_LEN];
-	unsigned char body[8]; /* the content of a record of eight bytes */
+	unsigned char body[PST_SESSION_GATHERED]; /* content of a record that is gathered */
+	unsigned flags; /* of a MESSAGE record */
 	size_t header_got;
 	size_t left;
 	size_t padding;
@@ -101,6 +127,7 @@ struct pst_session {
 	struct pst_session_limits limits;
 	void *arg;
 	struct pst_session_input input;
+	struct pst_session_fds fds;
 	struct pst_outbox output;
 	struct pst_session_table table;
 	struct pst_session_request *ended; /* until the outermost call returns */
@@ -113,6 +140,9 @@ struct pst_session {
 	bool in_get_value; /* the callback is being called */
 	bool asked_version; /* PST_SESSION_VERSION_NAME (client side) */
 	bool extends; /* the peer, too, knows extensions */
+	bool asked_files; /* PST_SESSION_FILES_NAME (client side) */
+	bool files; /* the peer, too, takes descriptors */
+	bool drain; /* was sent, or came */
 	char reason[128];
 };
 
@@ -147,10 +177,29 @@ void pst_session_end(struct pst_session *session, struct pst_session_request *re
 /* A request that did not ask to keep the connection has ended, or was refused. */
 void pst_session_not_kept(struct pst_session *session);
 
+/* --- session_submit.c --- */
+
+/* The open request ID in *REQUEST, or the error that a submit function returns. */
+int pst_session_find(
+    const struct pst_session *session, uint16_t id, struct pst_session_request **request);
+/* Whether a stream flows from this side to the other. */
+bool pst_session_flows_out(const struct pst_session *session, enum pst_stream stream);
+/* Whether bytes of STREAM may be queued, whatever the credit: 0, or PST_ERR_STATE. */
+int pst_session_check_data(const struct pst_session *session,
+    const struct pst_session_request *request, enum pst_stream stream);
+/* Queue a pair, whole if it fits a record. PST_ERR_LIMIT: it cannot be encoded. */
+int pst_session_submit_pair(struct pst_session *session, uint8_t type, uint16_t id,
+    const char *name, size_t name_len, const char *value, size_t value_len);
+/* The record type of a stream. */
+uint8_t pst_session_type_of(enum pst_stream stream);
+
 /* --- session_credit.c --- */
 
-/* The peer's answer to PST_SESSION_VERSION_NAME. */
-void pst_session_take_version(struct pst_session *session, const char *value, size_t n);
+/* An answer to GET_VALUES, the peer's or ours, that may agree on something. */
+void pst_session_take_value(struct pst_session *session, const char *name, size_t name_len,
+    const char *value, size_t value_len);
+/* A client asks for NAME. */
+void pst_session_note_asked(struct pst_session *session, const char *name, size_t name_len);
 /* True when N bytes of STREAM may be submitted for REQUEST now. */
 bool pst_session_may_submit(
     const struct pst_session_request *request, enum pst_stream stream, size_t n);
@@ -159,6 +208,11 @@ void pst_session_use_credit(struct pst_session_request *request, enum pst_stream
 /* A record of STREAM has begun, with N bytes: 0, or the session has failed. */
 int pst_session_count_in(struct pst_session *session, struct pst_session_request *request,
     enum pst_stream stream, size_t n);
+
+/* --- session_file.c --- */
+
+/* Close the descriptors that belong to no record. */
+void pst_session_fds_free(struct pst_session_fds *fds);
 
 /* --- session_table.c --- */
 
@@ -180,10 +234,19 @@ uint16_t pst_session_table_free_id(struct pst_session_table *table);
 int pst_recv_params(struct pst_session *session, const unsigned char *bytes, size_t n);
 int pst_recv_stream(struct pst_session *session, const unsigned char *bytes, size_t n);
 int pst_recv_values(struct pst_session *session, const unsigned char *bytes, size_t n);
+int pst_recv_abort_why(struct pst_session *session, const unsigned char *bytes, size_t n);
+int pst_recv_message(struct pst_session *session, const unsigned char *bytes, size_t n);
+int pst_recv_trailers(struct pst_session *session, const unsigned char *bytes, size_t n);
 
 /* All content has arrived. */
 int pst_recv_begin(struct pst_session *session);
 int pst_recv_credit(struct pst_session *session);
+int pst_recv_message_done(struct pst_session *session);
+int pst_recv_close(struct pst_session *session);
+int pst_recv_trailers_done(struct pst_session *session);
+int pst_recv_file(struct pst_session *session);
+int pst_recv_usage(struct pst_session *session);
+int pst_recv_drain(struct pst_session *session);
 int pst_recv_abort(struct pst_session *session);
 int pst_recv_end(struct pst_session *session);
 int pst_recv_params_done(struct pst_session *session);
@@ -194,9 +257,17 @@ int pst_recv_unknown_type(struct pst_session *session);
 int pst_recv_unknown_management(struct pst_session *session);
 
 /* The header has arrived. */
+int pst_recv_abort_start(struct pst_session *session);
+int pst_recv_message_start(struct pst_session *session);
+int pst_recv_trailers_start(struct pst_session *session);
 int pst_recv_stream_start(struct pst_session *session);
 int pst_recv_get_values_start(struct pst_session *session);
 int pst_recv_result_start(struct pst_session *session);
+
+/* 0, or the session has failed: bytes of this stream cannot come now, in a record of its own type
+ * or in another one. */
+int pst_session_check_stream(
+    struct pst_session *session, const struct pst_session_request *request, enum pst_stream stream);
 
 /*
  * Make room for an answer that the peer caused without the owner's doing, of one record with N

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fastcgi.h>
+#include <stdio.h>
 #include <string.h>
 
 /* What is done with a record of one type: nothing else in this file knows a type. */
@@ -9,16 +10,25 @@ struct pst_record_handler {
 	bool by_client; /* who may receive it */
 	bool by_server;
 	bool management; /* its request id is 0 */
-	unsigned char fixed; /* the only length of content, which is gathered; 0: any */
+	bool extension; /* only for an extended request */
+	bool whole; /* the content is gathered, and has one of these lengths: */
+	unsigned char least;
+	unsigned char most;
 	int (*start)(struct pst_session *session); /* the header is there */
 	int (*content)(struct pst_session *session, const unsigned char *bytes, size_t n);
 	int (*done)(struct pst_session *session); /* all content is there */
 };
 
+#define WHOLE(n, m) .whole = true, .least = (n), .most = (m)
+#define EIGHT       WHOLE(8, 8)
+
 static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
-    [FCGI_BEGIN_REQUEST] = {.by_server = true, .fixed = 8, .done = pst_recv_begin},
-    [FCGI_ABORT_REQUEST] = {.by_server = true, .done = pst_recv_abort},
-    [FCGI_END_REQUEST] = {.by_client = true, .fixed = 8, .done = pst_recv_end},
+    [FCGI_BEGIN_REQUEST] = {.by_server = true, EIGHT, .done = pst_recv_begin},
+    [FCGI_ABORT_REQUEST] = {.by_server = true,
+	.start = pst_recv_abort_start,
+	.content = pst_recv_abort_why,
+	.done = pst_recv_abort},
+    [FCGI_END_REQUEST] = {.by_client = true, EIGHT, .done = pst_recv_end},
     [FCGI_PARAMS] = {.by_server = true, .content = pst_recv_params, .done = pst_recv_params_done},
     [FCGI_STDIN] = {.by_server = true,
 	.start = pst_recv_stream_start,
@@ -48,41 +58,88 @@ static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
 	.done = pst_recv_result_done},
     [FCGI_UNKNOWN_TYPE] = {.by_client = true,
 	.management = true,
-	.fixed = 8,
+	EIGHT,
 	.done = pst_recv_unknown_type},
 };
 
-/* Known only where both ends have agreed on them, and there only for requests that say so. */
+/* Known only where both ends have agreed on them. */
 #define EXTENSION_FIRST PST_RECORD_CREDIT
-#define EXTENSION_LAST  PST_RECORD_CREDIT
+#define EXTENSION_LAST  PST_RECORD_DRAIN
 
 static const struct pst_record_handler extensions[EXTENSION_LAST - EXTENSION_FIRST + 1] = {
-    [PST_RECORD_CREDIT - EXTENSION_FIRST] = {.by_client = true,
+    [PST_RECORD_CREDIT - EXTENSION_FIRST] =
+	{.by_client = true, .by_server = true, .extension = true, EIGHT, .done = pst_recv_credit},
+    [PST_RECORD_MESSAGE - EXTENSION_FIRST] = {.by_client = true,
 	.by_server = true,
-	.fixed = 8,
-	.done = pst_recv_credit},
+	.extension = true,
+	.start = pst_recv_message_start,
+	.content = pst_recv_message,
+	.done = pst_recv_message_done},
+    [PST_RECORD_CLOSE - EXTENSION_FIRST] = {.by_client = true,
+	.by_server = true,
+	.extension = true,
+	WHOLE(PST_RECORD_CLOSE_HEAD, PST_RECORD_CLOSE_HEAD + PST_RECORD_CLOSE_REASON),
+	.done = pst_recv_close},
+    [PST_RECORD_TRAILERS - EXTENSION_FIRST] = {.by_client = true,
+	.extension = true,
+	.start = pst_recv_trailers_start,
+	.content = pst_recv_trailers,
+	.done = pst_recv_trailers_done},
+    [PST_RECORD_FILE - EXTENSION_FIRST] = {.by_client = true,
+	.by_server = true,
+	.extension = true,
+	WHOLE(PST_RECORD_FILE_LEN, PST_RECORD_FILE_LEN),
+	.done = pst_recv_file},
+    [PST_RECORD_USAGE - EXTENSION_FIRST] = {.by_client = true,
+	.extension = true,
+	WHOLE(PST_RECORD_USAGE_LEN, PST_RECORD_USAGE_LEN),
+	.done = pst_recv_usage},
+    [PST_RECORD_DRAIN -
+	EXTENSION_FIRST] = {.by_client = true, .management = true, .done = pst_recv_drain},
 };
 
 static const struct pst_record_handler discarded = {.by_client = true};
 static const struct pst_record_handler unknown_management = {.done = pst_recv_unknown_management};
 
-/* Records for ids that are not open: the application ignores them (section 3.3), we as a client
- * do not, because they would belong to whoever gets that id next. */
+/*
+ * Records for ids that are not open: the application ignores them (section 3.3), we as a client
+ * do not, because they would belong to whoever gets that id next. A FILE is not ignored, since its
+ * descriptor is to be closed.
+ */
 static int
 choose_open(struct pst_session *session, const struct pst_record_handler *known)
 {
 	const struct pst_record *record = &session->input.record;
+	const struct pst_session_request *request =
+	    pst_session_table_find(&session->table, record->id);
 
 	session->input.handler = known;
-	if (record->type == FCGI_BEGIN_REQUEST ||
-	    pst_session_table_find(&session->table, record->id) != NULL)
+	if (request != NULL && known->extension && !request->extended)
+		return pst_session_fail(session, PST_ERR_PROTOCOL,
+		    "%s record for request %u, which has no extensions",
+		    pst_record_type_name(record->type), record->id);
+	if (request != NULL || record->type == FCGI_BEGIN_REQUEST)
 		return 0;
 	if (session->side == PST_SESSION_CLIENT)
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
 		    "%s record for request %u, which is not open",
 		    pst_record_type_name(record->type), record->id);
-	session->input.handler = &discarded;
+	if (record->type != PST_RECORD_FILE)
+		session->input.handler = &discarded;
 	return 0;
+}
+
+static int
+wrong_length(struct pst_session *session, const struct pst_record_handler *known)
+{
+	const struct pst_record *record = &session->input.record;
+	char most[8] = "";
+
+	if (known->most > known->least)
+		snprintf(most, sizeof most, " to %u", known->most);
+	return pst_session_fail(session, PST_ERR_PROTOCOL,
+	    "%s record for request %u has %u bytes, not %u%s", pst_record_type_name(record->type),
+	    record->id, record->content, known->least, most);
 }
 
 static int
@@ -97,10 +154,8 @@ choose_known(struct pst_session *session, const struct pst_record_handler *known
 	if (known->management != (record->id == FCGI_NULL_REQUEST_ID))
 		return pst_session_fail(
 		    session, PST_ERR_PROTOCOL, "%s record with request id %u", name, record->id);
-	if (known->fixed > 0 && record->content != known->fixed)
-		return pst_session_fail(session, PST_ERR_PROTOCOL,
-		    "%s record for request %u has %u bytes, not %u", name, record->id,
-		    record->content, known->fixed);
+	if (known->whole && (record->content < known->least || record->content > known->most))
+		return wrong_length(session, known);
 	if (!known->management)
 		return choose_open(session, known);
 	session->input.handler = known;
@@ -181,8 +236,8 @@ take_content(struct pst_session *session, const unsigned char *bytes, size_t n, 
 	int err = 0;
 
 	*used = n < input->left ? n : input->left;
-	if (input->handler->fixed > 0)
-		memcpy(input->body + (input->handler->fixed - input->left), bytes, *used);
+	if (input->handler->whole)
+		memcpy(input->body + (input->record.content - input->left), bytes, *used);
 	else if (input->handler->content != NULL)
 		err = input->handler->content(session, bytes, *used);
 	input->left -= *used;

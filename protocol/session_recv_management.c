@@ -1,7 +1,6 @@
 #include "protocol/session_internal.h"
 
 #include <fastcgi.h>
-#include <string.h>
 
 /* --- GET_VALUES and its result --- */
 
@@ -55,9 +54,7 @@ take_result(void *arg, const char *name, size_t name_len, const char *value, siz
 {
 	struct pst_session *session = arg;
 
-	if (session->asked_version && name_len == strlen(PST_SESSION_VERSION_NAME) &&
-	    memcmp(name, PST_SESSION_VERSION_NAME, name_len) == 0)
-		pst_session_take_version(session, value, value_len);
+	pst_session_take_value(session, name, name_len, value, value_len);
 	/* A name of no bytes would look like the end. */
 	if (session->callbacks.value != NULL && name_len > 0)
 		session->callbacks.value(session->arg, name, name_len, value, value_len);

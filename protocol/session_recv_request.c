@@ -66,15 +66,35 @@ pst_recv_begin(struct pst_session *session)
 /* --- ABORT_REQUEST, END_REQUEST --- */
 
 int
+pst_recv_abort_start(struct pst_session *session)
+{
+	session->input.body[0] = PST_SESSION_ABORT_CLIENT;
+	return 0;
+}
+
+/* The first byte says why, the rest nothing. */
+int
+pst_recv_abort_why(struct pst_session *session, const unsigned char *bytes, size_t n)
+{
+	(void)n;
+	if (session->input.left == session->input.record.content)
+		session->input.body[0] = bytes[0];
+	return 0;
+}
+
+int
 pst_recv_abort(struct pst_session *session)
 {
 	struct pst_session_request *request = current(session);
+	enum pst_session_abort why = PST_SESSION_ABORT_CLIENT;
 
 	if (request == NULL || request->state == PST_REQUEST_ABORTED)
 		return 0;
+	if (request->extended && session->input.body[0] == PST_SESSION_ABORT_DEADLINE)
+		why = PST_SESSION_ABORT_DEADLINE;
 	pst_session_change(session, request, PST_REQUEST_ABORTED);
 	if (session->callbacks.abort != NULL)
-		session->callbacks.abort(session->arg, request->id);
+		session->callbacks.abort(session->arg, request->id, why);
 	return 0;
 }
 
@@ -197,11 +217,10 @@ stream_of(uint8_t type)
 	}
 }
 
-/* 0, or the session has failed: bytes of this stream cannot come now. */
-static int
-check_stream(struct pst_session *session, const struct pst_session_request *request)
+int
+pst_session_check_stream(
+    struct pst_session *session, const struct pst_session_request *request, enum pst_stream stream)
 {
-	enum pst_stream stream = stream_of(session->input.record.type);
 	const char *name = pst_record_type_name(session->input.record.type);
 
 	if (session->side == PST_SESSION_SERVER && request->state == PST_REQUEST_PARAMS)
@@ -237,7 +256,7 @@ pst_recv_stream(struct pst_session *session, const unsigned char *bytes, size_t 
 		return 0;
 	if (request->state == PST_REQUEST_ABORTED && stream != PST_STREAM_STDERR)
 		return 0;
-	err = check_stream(session, request);
+	err = pst_session_check_stream(session, request, stream);
 	if (err < 0)
 		return err;
 	request->streams[stream] = PST_STREAM_USED;
@@ -258,7 +277,7 @@ pst_recv_stream_done(struct pst_session *session)
 	    request->streams[stream] == PST_STREAM_ENDED)
 		return 0;
 	if (request->state != PST_REQUEST_ABORTED) {
-		err = check_stream(session, request);
+		err = pst_session_check_stream(session, request, stream);
 		if (err < 0)
 			return err;
 	}

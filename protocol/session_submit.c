@@ -2,24 +2,16 @@
 
 #include <assert.h>
 #include <fastcgi.h>
-#include <string.h>
 
-/* The open request ID in *REQUEST, or the error that a submit function returns. */
-static int
-find(const struct pst_session *session, uint16_t id, struct pst_session_request **request)
+int
+pst_session_find(
+    const struct pst_session *session, uint16_t id, struct pst_session_request **request)
 {
 	*request = NULL;
 	if (pst_session_is_over(session))
 		return PST_ERR_CLOSED;
 	*request = pst_session_table_find(&session->table, id);
 	return *request != NULL ? 0 : PST_ERR_STATE;
-}
-
-static bool
-is_version(const char *name, size_t n)
-{
-	return n == strlen(PST_SESSION_VERSION_NAME) &&
-	       memcmp(name, PST_SESSION_VERSION_NAME, n) == 0;
 }
 
 /* --- the client side --- */
@@ -68,8 +60,8 @@ add_pair(struct pst_outbox *outbox, uint8_t type, uint16_t id, const char *name,
 	pst_outbox_add(outbox, type, id, value, value_len);
 }
 
-static int
-submit_pair(struct pst_session *session, uint8_t type, uint16_t id, const char *name,
+int
+pst_session_submit_pair(struct pst_session *session, uint8_t type, uint16_t id, const char *name,
     size_t name_len, const char *value, size_t value_len)
 {
 	if (name_len > INT32_MAX || value_len > INT32_MAX)
@@ -85,13 +77,14 @@ pst_session_submit_param(struct pst_session *session, uint16_t id, const char *n
     size_t name_len, const char *value, size_t value_len)
 {
 	struct pst_session_request *request;
-	int err = find(session, id, &request);
+	int err = pst_session_find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
 	if (err == 0 && request->state != PST_REQUEST_PARAMS)
 		err = PST_ERR_STATE;
 	if (err == 0)
-		err = submit_pair(session, FCGI_PARAMS, id, name, name_len, value, value_len);
+		err = pst_session_submit_pair(
+		    session, FCGI_PARAMS, id, name, name_len, value, value_len);
 	return err;
 }
 
@@ -154,7 +147,7 @@ int
 pst_session_submit_params_end(struct pst_session *session, uint16_t id)
 {
 	struct pst_session_request *request;
-	int err = find(session, id, &request);
+	int err = pst_session_find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
 	if (err == 0 && request->state != PST_REQUEST_PARAMS)
@@ -169,18 +162,20 @@ pst_session_submit_params_end(struct pst_session *session, uint16_t id)
 }
 
 int
-pst_session_submit_abort(struct pst_session *session, uint16_t id)
+pst_session_submit_abort(struct pst_session *session, uint16_t id, enum pst_session_abort why)
 {
+	const unsigned char body[8] = {(unsigned char)why};
 	struct pst_session_request *request;
-	int err = find(session, id, &request);
+	int err = pst_session_find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
 	if (err < 0 || request->state == PST_REQUEST_ABORTED)
 		return err;
-	err = pst_outbox_reserve(&session->output, 1, 0);
+	err = pst_outbox_reserve(&session->output, 1, sizeof body);
 	if (err < 0)
 		return err;
-	pst_outbox_empty(&session->output, FCGI_ABORT_REQUEST, id);
+	pst_outbox_record(
+	    &session->output, FCGI_ABORT_REQUEST, id, body, request->extended ? sizeof body : 0);
 	pst_session_change(session, request, PST_REQUEST_ABORTED);
 	return 0;
 }
@@ -198,11 +193,12 @@ pst_session_submit_get_value(struct pst_session *session, const char *name, size
 		return PST_ERR_LIMIT;
 	continues = pst_outbox_continues(&session->output, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID,
 	    pst_params_pair_size(name_len, 0));
-	err = submit_pair(session, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID, name, name_len, NULL, 0);
+	err = pst_session_submit_pair(
+	    session, FCGI_GET_VALUES, FCGI_NULL_REQUEST_ID, name, name_len, NULL, 0);
 	if (err == 0 && !continues)
 		session->asked++;
-	if (err == 0 && is_version(name, name_len))
-		session->asked_version = true;
+	if (err == 0)
+		pst_session_note_asked(session, name, name_len);
 	return err;
 }
 
@@ -222,8 +218,8 @@ pst_session_submit_value(struct pst_session *session, const char *name, size_t n
 	    pst_params_pair_size(name_len, value_len) > PST_OUTBOX_CONTENT - used)
 		return PST_ERR_LIMIT;
 	err = pst_params_append(&session->answer, name, name_len, value, value_len);
-	if (err == 0 && is_version(name, name_len))
-		pst_session_take_version(session, value, value_len);
+	if (err == 0)
+		pst_session_take_value(session, name, name_len, value, value_len);
 	return err;
 }
 
@@ -252,7 +248,7 @@ pst_session_submit_end(
 	    .protocol_status = (uint8_t)end};
 	struct pst_session_request *request;
 	unsigned char bytes[8];
-	int err = find(session, id, &request);
+	int err = pst_session_find(session, id, &request);
 
 	assert(session->side == PST_SESSION_SERVER && end >= 0);
 	if (err == 0)
@@ -271,8 +267,8 @@ pst_session_submit_end(
 
 /* --- both --- */
 
-static uint8_t
-type_of(enum pst_stream stream)
+uint8_t
+pst_session_type_of(enum pst_stream stream)
 {
 	switch (stream) {
 	case PST_STREAM_STDIN: return FCGI_STDIN;
@@ -282,17 +278,16 @@ type_of(enum pst_stream stream)
 	}
 }
 
-static bool
-flows_out(const struct pst_session *session, enum pst_stream stream)
+bool
+pst_session_flows_out(const struct pst_session *session, enum pst_stream stream)
 {
 	bool from_client = stream == PST_STREAM_STDIN || stream == PST_STREAM_DATA;
 
 	return from_client == (session->side == PST_SESSION_CLIENT);
 }
 
-/* What may not be queued: 0, or PST_ERR_STATE. */
-static int
-check_data(const struct pst_session *session, const struct pst_session_request *request,
+int
+pst_session_check_data(const struct pst_session *session, const struct pst_session_request *request,
     enum pst_stream stream)
 {
 	if (request->streams[stream] == PST_STREAM_NONE ||
@@ -315,11 +310,11 @@ pst_session_submit_data(
     struct pst_session *session, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
 {
 	struct pst_session_request *request;
-	int err = find(session, id, &request);
+	int err = pst_session_find(session, id, &request);
 
-	assert(flows_out(session, stream));
+	assert(pst_session_flows_out(session, stream));
 	if (err == 0)
-		err = check_data(session, request, stream);
+		err = pst_session_check_data(session, request, stream);
 	if (err < 0)
 		return err;
 	if (is_dropped(request, stream))
@@ -329,11 +324,11 @@ pst_session_submit_data(
 	if (pst_outbox_reserve(&session->output, 1, n) < 0)
 		return PST_ERR_NOMEM;
 	if (n == 0) {
-		pst_outbox_empty(&session->output, type_of(stream), id);
+		pst_outbox_empty(&session->output, pst_session_type_of(stream), id);
 		request->streams[stream] = PST_STREAM_ENDED;
 		return 0;
 	}
-	pst_outbox_add(&session->output, type_of(stream), id, bytes, n);
+	pst_outbox_add(&session->output, pst_session_type_of(stream), id, bytes, n);
 	pst_session_use_credit(request, stream, n);
 	request->streams[stream] = PST_STREAM_USED;
 	return 0;
@@ -344,11 +339,11 @@ pst_session_submit_external(
     struct pst_session *session, uint16_t id, enum pst_stream stream, size_t n)
 {
 	struct pst_session_request *request;
-	int err = find(session, id, &request);
+	int err = pst_session_find(session, id, &request);
 
-	assert(flows_out(session, stream) && n > 0 && n <= PST_SESSION_EXTERNAL_MAX);
+	assert(pst_session_flows_out(session, stream) && n > 0 && n <= PST_SESSION_EXTERNAL_MAX);
 	if (err == 0)
-		err = check_data(session, request, stream);
+		err = pst_session_check_data(session, request, stream);
 	if (err < 0)
 		return err;
 	if (session->output.external > 0)
@@ -359,7 +354,7 @@ pst_session_submit_external(
 		return PST_ERR_LIMIT;
 	if (pst_outbox_reserve(&session->output, 1, 0) < 0)
 		return PST_ERR_NOMEM;
-	pst_outbox_external(&session->output, type_of(stream), id, n);
+	pst_outbox_external(&session->output, pst_session_type_of(stream), id, n);
 	pst_session_use_credit(request, stream, n);
 	request->streams[stream] = PST_STREAM_USED;
 	return 0;

@@ -314,7 +314,7 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 void
 pst_upstream_abort_kept(struct pst_upstream *up, struct pst_job *job)
 {
-	if (pst_session_submit_abort(up->session, job->id) == PST_OK)
+	if (pst_session_submit_abort(up->session, job->id, PST_SESSION_ABORT_CLIENT) == PST_OK)
 		pst_loop_defer(up->loop, &up->flush);
 }
 

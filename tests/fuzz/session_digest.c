@@ -1,8 +1,10 @@
 #include "tests/fuzz/session_digest.h"
 
 #include <assert.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char answer_bytes[100];
 
@@ -56,6 +58,10 @@ on_ready(void *arg, uint16_t id)
 	if ((digest->deeds & DIGEST_ANSWERS) != 0) {
 		pst_session_submit_data(digest->session, id, PST_STREAM_STDOUT, "hello", 5);
 		pst_session_submit_data(digest->session, id, PST_STREAM_STDERR, "oh", 2);
+		pst_session_submit_trailer(digest->session, id, "A", 1, "b", 1);
+		pst_session_submit_usage(
+		    digest->session, id, &(struct pst_session_usage){.cpu = 5});
+		pst_session_submit_drain(digest->session);
 		pst_session_submit_end(digest->session, id, PST_END_COMPLETE, 7);
 	}
 }
@@ -72,15 +78,15 @@ on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_
 	for (size_t i = 0; i < n; i++)
 		mix(digest, key << 8 | p[i]);
 	if ((digest->deeds & DIGEST_ABORTS) != 0 && stream == PST_STREAM_STDERR)
-		pst_session_submit_abort(digest->session, id);
+		pst_session_submit_abort(digest->session, id, PST_SESSION_ABORT_DEADLINE);
 }
 
 static void
-on_abort(void *arg, uint16_t id)
+on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
 	struct digest *digest = arg;
 
-	mix(digest, 0x5000000U | id);
+	mix(digest, 0x5000000U | (uint64_t)why << 16 | id);
 	if ((digest->deeds & DIGEST_ENDS_AT_ABORT) != 0)
 		pst_session_submit_end(digest->session, id, PST_END_COMPLETE, 1);
 }
@@ -114,6 +120,82 @@ on_credit(void *arg, uint16_t id)
 	    digest->is_client ? PST_STREAM_STDIN : PST_STREAM_STDOUT, answer_bytes, n);
 }
 
+/* Both sides answer in kind. A message has one hash however it was cut. */
+static void
+on_message(void *arg, uint16_t id, unsigned flags, const void *bytes, size_t n)
+{
+	struct digest *digest = arg;
+	const unsigned char *p = bytes;
+	unsigned kind = flags & PST_SESSION_MESSAGE_BINARY;
+	uint64_t key = 0xa000000U | (uint64_t)kind << 16 | id;
+
+	assert((flags & ~3U) == 0 && (n > 0 || (flags & PST_SESSION_MESSAGE_END) != 0));
+	for (size_t i = 0; i < n; i++)
+		mix(digest, key << 8 | p[i]);
+	if ((flags & PST_SESSION_MESSAGE_END) == 0)
+		return;
+	mix(digest, key | 0x100000000U);
+	pst_session_submit_message(digest->session, id, kind, "hel", 3);
+	pst_session_submit_message(digest->session, id, flags, "lo", 2);
+}
+
+static void
+on_closed(void *arg, uint16_t id, unsigned code, const char *reason, size_t n)
+{
+	struct digest *digest = arg;
+
+	assert(n <= 123);
+	mix(digest, 0xb000000U | id);
+	mix(digest, code);
+	mix_bytes(digest, reason, n);
+	pst_session_submit_close(digest->session, id, code, reason, n);
+}
+
+static void
+on_trailer(
+    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	struct digest *digest = arg;
+
+	mix(digest, 0xc000000U | id);
+	mix_bytes(digest, name, name_len);
+	mix(digest, '=');
+	mix_bytes(digest, value, value_len);
+}
+
+/* A server sends the file back. */
+static void
+on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file)
+{
+	struct digest *digest = arg;
+
+	assert(fcntl(file->fd, F_GETFD) >= 0);
+	assert(file->length > 0 && file->length <= INT64_MAX - file->offset);
+	mix(digest, 0xd000000U | (uint64_t)stream << 16 | id);
+	mix(digest, file->offset);
+	mix(digest, file->length);
+	if (digest->is_client ||
+	    pst_session_submit_file(digest->session, id, PST_STREAM_STDOUT, file) < 0)
+		close(file->fd);
+}
+
+static void
+on_usage(void *arg, uint16_t id, const struct pst_session_usage *usage)
+{
+	struct digest *digest = arg;
+
+	mix(digest, 0xe000000U | id);
+	mix(digest, usage->cpu);
+	mix(digest, usage->waited);
+	mix(digest, usage->lag);
+}
+
+static void
+on_drain(void *arg)
+{
+	mix(arg, 0xf000000U);
+}
+
 static void
 on_get_value(void *arg, const char *name, size_t name_len)
 {
@@ -142,6 +224,12 @@ const struct pst_session_callbacks digest_callbacks = {
     .abort = on_abort,
     .end = on_end,
     .credit = on_credit,
+    .message = on_message,
+    .closed = on_closed,
+    .trailer = on_trailer,
+    .file = on_file,
+    .usage = on_usage,
+    .drain = on_drain,
     .get_value = on_get_value,
     .value = on_value,
 };
@@ -173,19 +261,40 @@ feed_all(struct digest *digest, const uint8_t *data, size_t size, size_t piece)
 	return err;
 }
 
+/* Some descriptors, before all bytes. */
+static void
+give_files(struct digest *digest)
+{
+	for (unsigned i = 0; i < DIGEST_FILES && pst_session_files(digest->session); i++) {
+		digest->files[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		assert(digest->files[i] > 0);
+		assert(pst_session_recv_fd(digest->session, digest->files[i]) == 0);
+	}
+}
+
+static void
+check_closed(const struct digest *digest)
+{
+	for (unsigned i = 0; i < DIGEST_FILES; i++)
+		assert(digest->files[i] == 0 || fcntl(digest->files[i], F_GETFD) < 0);
+}
+
 uint64_t
 digest_run(struct digest *digest, const uint8_t *data, size_t size, size_t piece)
 {
 	const void *bytes;
 	size_t n;
-	int err = feed_all(digest, data, size, piece);
+	int err;
 
+	give_files(digest);
+	err = feed_all(digest, data, size, piece);
 	mix(digest, (uint64_t)err);
 	if (err != PST_ERR_CLOSED) {
 		assert(err == 0 || *pst_session_reason(digest->session) != '\0');
 		assert(err == 0 || digest->open == 0);
 		mix(digest, pst_session_want_read(digest->session));
 		while ((n = pst_session_send(digest->session, &bytes)) > 0) {
+			mix(digest, pst_session_send_fd(digest->session) >= 0);
 			mix_bytes(digest, bytes, n);
 			pst_session_sent(digest->session, n);
 		}
@@ -193,6 +302,7 @@ digest_run(struct digest *digest, const uint8_t *data, size_t size, size_t piece
 		pst_session_free(digest->session);
 	}
 	assert(digest->open == 0);
+	check_closed(digest);
 	return digest->hash;
 }
 
@@ -200,12 +310,14 @@ void
 digest_agree(struct digest *digest)
 {
 	/* One record: its header, then the pair without and with a value. */
-	static const uint8_t asked[] = "\x01\x09\0\0\0\x12\x06\0"
+	static const uint8_t asked[] = "\x01\x09\0\0\0\x22\x06\0"
 				       "\x10\x00PENSTOCK_VERSION"
+				       "\x0e\x00PENSTOCK_FILES"
 				       "\0\0\0\0\0";
-	static const uint8_t answered[] = "\x01\x0a\0\0\0\x13\x05\0"
+	static const uint8_t answered[] = "\x01\x0a\0\0\0\x24\x04\0"
 					  "\x10\x01PENSTOCK_VERSION1"
-					  "\0\0\0\0";
+					  "\x0e\x01PENSTOCK_FILES1"
+					  "\0\0\0";
 	int err;
 
 	if ((digest->deeds & DIGEST_AGREES) == 0)
@@ -213,7 +325,7 @@ digest_agree(struct digest *digest)
 	/* The NUL that ends each is part of the padding. */
 	err = digest->is_client ? feed(digest, answered, sizeof(answered))
 				: feed(digest, asked, sizeof(asked));
-	assert(err == 0 && pst_session_extends(digest->session));
+	assert(err == 0 && pst_session_files(digest->session));
 }
 
 /* Bounded: an input of END_REQUEST records would go on for ever. */

@@ -20,8 +20,10 @@ enum {
 	DIGEST_SUBMITS_AT_END = 32, /* begin another request */
 	DIGEST_ABORTS = 64, /* at the first byte of STDERR */
 	DIGEST_CLIENT = 96,
-	DIGEST_AGREES = 128, /* both: on extensions, before the input */
+	DIGEST_AGREES = 128, /* both: on extensions and files, before the input */
 };
+
+#define DIGEST_FILES 3
 
 struct digest {
 	struct pst_session *session;
@@ -30,6 +32,7 @@ struct digest {
 	unsigned deeds;
 	unsigned open;
 	unsigned begun;
+	int files[DIGEST_FILES]; /* descriptors that the session was given */
 };
 
 extern const struct pst_session_callbacks digest_callbacks;

@@ -66,7 +66,7 @@ on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_
 	if (n > 0)
 		fwrite(bytes, 1, n, stream == PST_STREAM_STDOUT ? stdout : stderr);
 	if (requester->aborts && n > 0)
-		pst_session_submit_abort(requester->session, id);
+		pst_session_submit_abort(requester->session, id, PST_SESSION_ABORT_CLIENT);
 	requester->aborts = false;
 }
 

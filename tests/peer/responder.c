@@ -130,10 +130,11 @@ on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_
 }
 
 static void
-on_abort(void *arg, uint16_t id)
+on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
 	struct responder *responder = arg;
 
+	(void)why;
 	say("abort");
 	pst_session_submit_end(responder->session, id, PST_END_COMPLETE, 0);
 }

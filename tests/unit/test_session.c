@@ -369,7 +369,7 @@ asks_and_aborts(struct trace *trace)
 	uint16_t id = trace_begin(trace, true);
 
 	pst_session_submit_params_end(trace->session, id);
-	pst_session_submit_abort(trace->session, id);
+	pst_session_submit_abort(trace->session, id, PST_SESSION_ABORT_CLIENT);
 }
 
 static void

@@ -242,7 +242,7 @@ START_TEST(test_submit_client)
 	ck_assert_int_eq(
 	    pst_session_submit_data(trace.session, id, PST_STREAM_DATA, zeros, 7), PST_ERR_LIMIT);
 	ck_assert_int_eq(pst_session_submit_data(trace.session, id, PST_STREAM_DATA, zeros, 6), 0);
-	ck_assert_int_eq(pst_session_submit_abort(trace.session, id), 0);
+	ck_assert_int_eq(pst_session_submit_abort(trace.session, id, PST_SESSION_ABORT_CLIENT), 0);
 	ck_assert_uint_eq(pst_session_credit(trace.session, id), SIZE_MAX);
 	wire_credit(&wire, id, 3);
 	ck_assert_int_eq(recv_wire(&trace, &wire), 0);
@@ -320,7 +320,7 @@ START_TEST(test_too_much_client)
 	check_reason(
 	    &trace, &wire, "STDOUT record for request 1 has 65535 bytes, and its credit is 1");
 	begin_client(&trace);
-	ck_assert_int_eq(pst_session_submit_abort(trace.session, 1), 0);
+	ck_assert_int_eq(pst_session_submit_abort(trace.session, 1, PST_SESSION_ABORT_CLIENT), 0);
 	for (unsigned i = 0; i < 4; i++)
 		wire_record(&wire, FCGI_STDOUT, 1, zeros, 65535, 1);
 	ck_assert_int_eq(recv_wire(&trace, &wire), 0);
@@ -354,7 +354,7 @@ START_TEST(test_bad_credit)
 	init_server(&trace, "1");
 	wire_request(&wire, 1, 0);
 	wire_credit(&wire, 1, 1);
-	check_reason(&trace, &wire, "CREDIT record for request 1, which has none");
+	check_reason(&trace, &wire, "CREDIT record for request 1, which has no extensions");
 	begin_client(&trace);
 	wire_credit(&wire, 2, 1);
 	check_reason(&trace, &wire, "CREDIT record for request 2, which is not open");

@@ -120,8 +120,9 @@ on_ready(void *arg, uint16_t id)
 }
 
 static void
-on_abort(void *arg, uint16_t id)
+on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
+	ck_assert_int_eq(why, PST_SESSION_ABORT_CLIENT);
 	ck_assert(((struct pair *)arg)->calls[id].aborted);
 }
 
@@ -270,7 +271,8 @@ client_act(struct pair *pair)
 	if (call->aborted)
 		return;
 	if (chance(pair, 100) == 0) {
-		ck_assert_int_eq(pst_session_submit_abort(pair->client, id), 0);
+		ck_assert_int_eq(
+		    pst_session_submit_abort(pair->client, id, PST_SESSION_ABORT_CLIENT), 0);
 		call->aborted = true;
 		return;
 	}

@@ -103,12 +103,13 @@ START_TEST(test_client_errors)
 	ck_assert_int_eq(pst_session_submit_data(session, id, PST_STREAM_STDIN, NULL, 0), 0);
 	ck_assert_int_eq(
 	    pst_session_submit_data(session, id, PST_STREAM_STDIN, "x", 1), PST_ERR_STATE);
-	ck_assert_int_eq(pst_session_submit_abort(session, id), 0);
-	ck_assert_int_eq(pst_session_submit_abort(session, id), 0);
+	ck_assert_int_eq(pst_session_submit_abort(session, id, PST_SESSION_ABORT_CLIENT), 0);
+	ck_assert_int_eq(pst_session_submit_abort(session, id, PST_SESSION_ABORT_CLIENT), 0);
 	check_records(
 	    &trace, "BEGIN_REQUEST 1 8+0\nPARAMS 1 0+0\nSTDIN 1 0+0\nABORT_REQUEST 1 0+0\n");
 	pst_session_close(session);
-	ck_assert_int_eq(pst_session_submit_abort(session, id), PST_ERR_CLOSED);
+	ck_assert_int_eq(
+	    pst_session_submit_abort(session, id, PST_SESSION_ABORT_CLIENT), PST_ERR_CLOSED);
 	ck_assert_int_eq(
 	    pst_session_submit_begin(session, PST_ROLE_RESPONDER, true, &other), PST_ERR_CLOSED);
 	ck_assert_int_eq(pst_session_submit_get_value(session, "A", 1), PST_ERR_CLOSED);
@@ -553,7 +554,7 @@ run_client(unsigned long at, struct pst_buf *out)
 		if (i > 0) {
 			AGAIN(pst_session_submit_data(session, id, PST_STREAM_STDIN, NULL, 0));
 		}
-		AGAIN(pst_session_submit_abort(session, id));
+		AGAIN(pst_session_submit_abort(session, id, PST_SESSION_ABORT_CLIENT));
 	}
 	failmalloc_at = 0;
 	count = failmalloc_count;

@@ -1,5 +1,6 @@
 #include "tests/unit/trace.h"
 
+#include "protocol/params.h"
 #include "protocol/record.h"
 
 #include <check.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const stream_names[] = {"STDIN", "DATA", "STDOUT", "STDERR"};
 
@@ -127,30 +130,95 @@ on_ready(void *arg, uint16_t id)
 }
 
 static void
+add_data(struct trace *trace, const char *event, uint16_t id, const char *what, const void *bytes,
+    size_t n)
+{
+	if (!trace->in_data || trace->id != id || trace->what != what) {
+		trace_line(trace, "%s %u %s", event, id, what);
+		trace->text.end--;
+		text_add(trace, " ", 1);
+	}
+	trace->in_data = true;
+	trace->id = id;
+	trace->what = what;
+	text_add_quoted(trace, bytes, n);
+}
+
+static void
 on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
 {
 	struct trace *trace = arg;
 
-	if (n == 0) {
+	if (n == 0)
 		trace_line(trace, "data %u %s end", id, stream_names[stream]);
-	} else {
-		if (!trace->in_data || trace->id != id || trace->stream != stream) {
-			trace_line(trace, "data %u %s", id, stream_names[stream]);
-			trace->text.end--;
-			text_add(trace, " ", 1);
-		}
-		trace->in_data = true;
-		trace->id = id;
-		trace->stream = stream;
-		text_add_quoted(trace, bytes, n);
-	}
+	else
+		add_data(trace, "data", id, stream_names[stream], bytes, n);
 	act(trace, "data", id);
 }
 
 static void
-on_abort(void *arg, uint16_t id)
+on_message(void *arg, uint16_t id, unsigned flags, const void *bytes, size_t n)
 {
-	trace_line(arg, "abort %u", id);
+	struct trace *trace = arg;
+	static const char *const kinds[] = {"text", "binary"};
+	const char *kind = kinds[flags & PST_SESSION_MESSAGE_BINARY];
+
+	ck_assert(n > 0 || (flags & PST_SESSION_MESSAGE_END) != 0);
+	if (n > 0)
+		add_data(trace, "message", id, kind, bytes, n);
+	if ((flags & PST_SESSION_MESSAGE_END) != 0)
+		trace_line(trace, "message %u %s end", id, kind);
+	act(trace, "message", id);
+}
+
+static void
+on_closed(void *arg, uint16_t id, unsigned code, const char *reason, size_t n)
+{
+	trace_line(arg, "closed %u %u %.*s", id, code, (int)n, reason);
+	act(arg, "closed", id);
+}
+
+static void
+on_trailer(
+    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	trace_line(arg, "trailer %u %.*s=%.*s", id, (int)name_len, name, (int)value_len, value);
+	act(arg, "trailer", id);
+}
+
+/* The size tells one descriptor from another. */
+static void
+on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file)
+{
+	struct stat status;
+
+	ck_assert_int_eq(fstat(file->fd, &status), 0);
+	close(file->fd);
+	trace_line(arg, "file %u %s %llu+%llu of %lld", id, stream_names[stream],
+	    (unsigned long long)file->offset, (unsigned long long)file->length,
+	    (long long)status.st_size);
+	act(arg, "file", id);
+}
+
+static void
+on_usage(void *arg, uint16_t id, const struct pst_session_usage *usage)
+{
+	trace_line(arg, "usage %u %llu %llu %llu", id, (unsigned long long)usage->cpu,
+	    (unsigned long long)usage->waited, (unsigned long long)usage->lag);
+	act(arg, "usage", id);
+}
+
+static void
+on_drain(void *arg)
+{
+	trace_line(arg, "drain");
+	act(arg, "drain", 0);
+}
+
+static void
+on_abort(void *arg, uint16_t id, enum pst_session_abort why)
+{
+	trace_line(arg, why == PST_SESSION_ABORT_DEADLINE ? "abort %u deadline" : "abort %u", id);
 	act(arg, "abort", id);
 }
 
@@ -185,6 +253,10 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	    memcmp(name, PST_SESSION_VERSION_NAME, name_len) == 0)
 		pst_session_submit_value(
 		    trace->session, name, name_len, trace->version, strlen(trace->version));
+	if (trace->files && name_len == strlen(PST_SESSION_FILES_NAME) &&
+	    memcmp(name, PST_SESSION_FILES_NAME, name_len) == 0)
+		pst_session_submit_value(trace->session, name, name_len, PST_SESSION_FILES_VALUE,
+		    strlen(PST_SESSION_FILES_VALUE));
 	act(trace, "get_value", 0);
 }
 
@@ -206,6 +278,12 @@ static const struct pst_session_callbacks callbacks = {
     .abort = on_abort,
     .end = on_end,
     .credit = on_credit,
+    .message = on_message,
+    .closed = on_closed,
+    .trailer = on_trailer,
+    .file = on_file,
+    .usage = on_usage,
+    .drain = on_drain,
     .get_value = on_get_value,
     .value = on_value,
 };
@@ -252,6 +330,7 @@ trace_drain(struct trace *trace, struct pst_buf *out)
 
 	failmalloc_at = 0;
 	while ((n = pst_session_send(trace->session, &bytes)) > 0) {
+		trace->sent_fds += pst_session_send_fd(trace->session) >= 0;
 		ck_assert_int_eq(pst_buf_append(out, bytes, n), 0);
 		pst_session_sent(trace->session, n);
 	}
@@ -319,4 +398,60 @@ void
 wire_text(struct pst_buf *wire, uint8_t type, uint16_t id, const char *text)
 {
 	wire_record(wire, type, id, text, strlen(text), (uint8_t)(-strlen(text) & 7));
+}
+
+static void
+agree(struct trace *trace, bool client)
+{
+	static const char *const names[] = {PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME};
+	struct pst_buf pairs = {0}, wire = {0};
+
+	for (unsigned i = 0; i < 2; i++) {
+		ck_assert_int_eq(
+		    pst_params_append(&pairs, names[i], strlen(names[i]), "1", client), 0);
+		if (client)
+			ck_assert_int_eq(pst_session_submit_get_value(
+					     trace->session, names[i], strlen(names[i])),
+			    0);
+	}
+	wire_record(&wire, client ? FCGI_GET_VALUES_RESULT : FCGI_GET_VALUES, 0,
+	    pst_buf_bytes(&pairs), pst_buf_length(&pairs), 0);
+	ck_assert_int_eq(
+	    pst_session_recv(trace->session, pst_buf_bytes(&wire), pst_buf_length(&wire)), 0);
+	ck_assert(pst_session_files(trace->session));
+	pst_buf_free(&pairs);
+	pst_buf_free(&wire);
+}
+
+void
+trace_extended(struct trace *trace, bool client, unsigned count)
+{
+	const struct pst_session_limits limits = {count, 10000, 1000};
+	struct pst_buf wire = {0}, out = {0};
+
+	if (client)
+		trace_init_client(trace, &limits);
+	else
+		trace_init_server(trace, &limits);
+	trace->version = "1";
+	trace->files = true;
+	agree(trace, client);
+	for (unsigned id = 1; id <= count; id++) {
+		wire_begin(
+		    &wire, (uint16_t)id, FCGI_RESPONDER, FCGI_KEEP_CONN | PST_RECORD_EXTENDED);
+		wire_text(&wire, FCGI_PARAMS, (uint16_t)id, "");
+		if (client) {
+			ck_assert_uint_eq(trace_begin(trace, true), id);
+			ck_assert_int_eq(
+			    pst_session_submit_params_end(trace->session, (uint16_t)id), 0);
+		}
+	}
+	if (!client)
+		ck_assert_int_eq(
+		    pst_session_recv(trace->session, pst_buf_bytes(&wire), pst_buf_length(&wire)),
+		    0);
+	trace_drain(trace, &out);
+	pst_buf_free(&out);
+	pst_buf_free(&wire);
+	pst_buf_free(&trace->text);
 }

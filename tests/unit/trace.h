@@ -12,14 +12,16 @@
 struct trace {
 	struct pst_session *session;
 	struct pst_buf text; /* made with pst_buf, but never by a failing allocation: see trace.c */
-	bool in_data; /* the last line is of data for id, stream */
+	bool in_data; /* the last line is of data for id, what */
 	uint16_t id;
-	enum pst_stream stream;
+	const char *what; /* a stream's name, or the kind of a message */
 	unsigned begun; /* by the peer or by trace_begin() */
 	unsigned ended;
+	unsigned sent_fds; /* by trace_drain() */
 	/* What the owner does inside the callbacks. */
 	bool answer; /* ready: write "hello", then end with status 7 */
 	const char *version; /* the answer to PENSTOCK_VERSION; NULL: none */
+	bool files; /* answer PENSTOCK_FILES, too */
 	const char *refuse; /* refuse the parameter of this name */
 	const char *end_at; /* end the request in this callback: "begin", "param", "data" ... */
 	const char *free_at; /* free the session in this callback */
@@ -45,6 +47,10 @@ void wire_record(struct pst_buf *wire, uint8_t type, uint16_t id, const void *co
     uint8_t padding);
 void wire_begin(struct pst_buf *wire, uint16_t id, uint16_t role, uint8_t flags);
 void wire_end(struct pst_buf *wire, uint16_t id, uint32_t app_status, uint8_t protocol_status);
+/* Requests 1 to COUNT, extended, of a server or a client that has agreed on extensions, and on
+ * files; nothing is left to be sent and the trace is empty. */
+void trace_extended(struct trace *trace, bool client, unsigned count);
+
 /* A string's bytes as the content. */
 void wire_text(struct pst_buf *wire, uint8_t type, uint16_t id, const char *text);
 
