@@ -236,16 +236,29 @@ busy_with(const struct pst_thing *worker, char text[WORD])
 	return text;
 }
 
+/* How many requests it runs of how many; nothing is said of one that has no choice. */
+static const char *
+load_of(const struct pst_thing *worker, char text[WORD])
+{
+	uint64_t capacity = pst_thing_number(worker, "capacity");
+
+	text[0] = '\0';
+	if (capacity > 0)
+		snprintf(text, WORD, "%" PRIu64 "/%" PRIu64, pst_thing_number(worker, "running"),
+		    capacity);
+	return text;
+}
+
 static int
 show_workers(const struct pst_report *report, FILE *out)
 {
 	static const char *const heads[] = {
-	    "WORKER", "PID", "STATE", "AGE", "SERVED", "MEMORY", "FAILURES", "BUSY WITH"};
+	    "WORKER", "PID", "STATE", "LOAD", "AGE", "SERVED", "MEMORY", "FAILURES", "BUSY WITH"};
 	const struct pst_thing *worker = NULL;
 	struct pst_table table;
 	int result;
 
-	pst_table_init(&table, heads, sizeof(heads) / sizeof(heads[0]), 0x7a);
+	pst_table_init(&table, heads, sizeof(heads) / sizeof(heads[0]), 0xfa);
 	while ((worker = pst_report_next(report, "worker", worker))) {
 		uint64_t pss = pst_thing_number(worker, "memory.pss");
 		uint64_t rss = pst_thing_number(worker, "memory.rss");
@@ -254,6 +267,7 @@ show_workers(const struct pst_report *report, FILE *out)
 		pst_table_add(&table, "%s", clean(worker->name, text));
 		pst_table_add(&table, "%s", number_of(worker, "pid"));
 		pst_table_add(&table, "%s", state_of(worker, text));
+		pst_table_add(&table, "%s", load_of(worker, text));
 		pst_table_add(&table, "%s", duration_of(worker, "age_ms", text));
 		pst_table_add(&table, "%s", number_of(worker, "served"));
 		pst_table_add(&table, "%s", bytes(pss ? pss : rss, text));

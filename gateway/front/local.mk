@@ -14,6 +14,8 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/forwarded.h \
 	%D%/forwarded_list.c \
 	%D%/forwarded_list.h \
+	%D%/heap.c \
+	%D%/heap.h \
 	%D%/http.c \
 	%D%/http.h \
 	%D%/http_body.c \

@@ -1,3 +1,4 @@
+#include "gateway/front/container.h"
 #include "gateway/front/pool_internal.h"
 
 #include <assert.h>
@@ -9,16 +10,9 @@
 static struct pst_pool_slot *
 choose(struct pst_pool *pool)
 {
-	struct pst_pool_slot *best = NULL;
-	struct pst_pool_slot *slot;
+	struct pst_heap_item *first = pst_heap_first(&pool->usable);
 
-	TAILQ_FOREACH (slot, &pool->usable, link) {
-		if (best == NULL || slot->load < best->load)
-			best = slot;
-		if (best->load == 0)
-			break;
-	}
-	return best;
+	return first == NULL ? NULL : PST_CONTAINER(first, struct pst_pool_slot, rank);
 }
 
 /* The server is down, so nobody will serve what waits. */
@@ -95,14 +89,9 @@ on_dispatch(void *arg)
 static size_t
 room(const struct pst_pool *pool)
 {
-	const struct pst_pool_slot *slot;
-	size_t sum = 0;
-
 	if (pool->again != NULL && event_pending(pool->again, EV_TIMEOUT, NULL))
 		return 0;
-	TAILQ_FOREACH (slot, &pool->usable, link)
-		sum += slot->capacity - slot->load;
-	return sum;
+	return pool->room;
 }
 
 int
@@ -110,7 +99,7 @@ pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
 {
 	if (pst_queue_put(&pool->queue, job, room(pool)) == -1)
 		return -1;
-	if (!TAILQ_EMPTY(&pool->usable) || pool->remote != NULL)
+	if (pool->room > 0 || pool->remote != NULL)
 		pst_loop_defer(pool->loop, &pool->dispatch);
 	return 0;
 }
@@ -175,8 +164,7 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 	pool->settings = settings;
 	pool->events = events;
 	pool->arg = arg;
-	TAILQ_INIT(&pool->usable);
-	TAILQ_INIT(&pool->others);
+	TAILQ_INIT(&pool->slots);
 	pst_task_init(&pool->dispatch, on_dispatch, pool);
 	return pool;
 }

@@ -5,6 +5,7 @@
 #ifndef PST_FRONT_POOL_INTERNAL_H
 #define PST_FRONT_POOL_INTERNAL_H
 
+#include "gateway/front/heap.h"
 #include "gateway/front/pool.h"
 #include "gateway/front/queue.h"
 #include "gateway/front/upstream.h"
@@ -37,12 +38,12 @@ enum pst_pool_slot_state {
 struct pst_pool_slot {
 	enum pst_pool_slot_state state;
 	TAILQ_ENTRY(pst_pool_slot) link;
-	struct pst_pool_slots *list; /* usable, or others */
+	struct pst_heap_item rank; /* among the usable ones */
 	struct pst_pool *pool;
 	struct pst_upstream *upstream;
 	struct pst_task burial;
-	unsigned load;
-	unsigned capacity;
+	unsigned load; /* jobs that its worker has */
+	unsigned capacity; /* ... at most */
 	uint64_t served;
 	uint64_t wears_at; /* so many served; 0: never */
 };
@@ -52,8 +53,11 @@ TAILQ_HEAD(pst_pool_slots, pst_pool_slot);
 struct pst_pool {
 	struct pst_loop *loop;
 	struct pst_queue queue;
-	struct pst_pool_slots usable; /* may be given a job now; the least recently used first */
-	struct pst_pool_slots others;
+	struct pst_pool_slots slots;
+	size_t slot_count;
+	struct pst_heap usable; /* may be given a job now; the least loaded first */
+	uint64_t changes; /* of slots: of equals the one that changed first is first */
+	size_t room; /* how many jobs the usable ones can be given */
 	struct pst_task dispatch;
 	struct pst_upstream_deadlines deadlines;
 	const char *name;

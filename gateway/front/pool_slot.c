@@ -25,27 +25,52 @@ static const unsigned allowed[] = {
     [PST_POOL_SLOT_DEAD] = 0,
 };
 
-static bool
-is_usable(const struct pst_pool_slot *slot)
+/* How many more jobs it may be given. */
+static unsigned
+room_of(const struct pst_pool_slot *slot)
 {
-	return slot->state == PST_POOL_SLOT_IDLE ||
-	       (slot->state == PST_POOL_SLOT_BUSY && slot->load < slot->capacity);
+	bool takes = slot->state == PST_POOL_SLOT_IDLE || slot->state == PST_POOL_SLOT_BUSY;
+
+	return takes && slot->load < slot->capacity ? slot->capacity - slot->load : 0;
 }
 
-/* The one place where the state and the load change: a slot that becomes usable goes last. */
+/* The one place where the state and the load change. */
 static void
 set_state(struct pst_pool_slot *slot, enum pst_pool_slot_state state, unsigned load)
 {
 	struct pst_pool *pool = slot->pool;
 
 	assert(allowed[slot->state] & 1u << state);
-	TAILQ_REMOVE(slot->list, slot, link);
+	pool->room -= room_of(slot);
 	slot->state = state;
 	slot->load = load;
-	slot->list = is_usable(slot) ? &pool->usable : &pool->others;
-	TAILQ_INSERT_TAIL(slot->list, slot, link);
-	if (!pst_queue_is_empty(&pool->queue) && !TAILQ_EMPTY(&pool->usable))
+	pool->room += room_of(slot);
+	if (room_of(slot) > 0)
+		pst_heap_put(&pool->usable, &slot->rank, load, ++pool->changes);
+	else
+		pst_heap_remove(&pool->usable, &slot->rank);
+	if (!pst_queue_is_empty(&pool->queue) && pool->room > 0)
 		pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
+/* Room for its rank is made first, so that nothing can fail when it becomes usable. */
+static int
+put_in(struct pst_pool_slot *slot)
+{
+	struct pst_pool *pool = slot->pool;
+
+	if (pst_heap_reserve(&pool->usable, pool->slot_count + 1) == -1)
+		return -1;
+	TAILQ_INSERT_TAIL(&pool->slots, slot, link);
+	pool->slot_count++;
+	return 0;
+}
+
+static void
+take_out(struct pst_pool_slot *slot)
+{
+	TAILQ_REMOVE(&slot->pool->slots, slot, link);
+	slot->pool->slot_count--;
 }
 
 static void
@@ -54,7 +79,7 @@ bury(void *arg)
 	struct pst_pool_slot *slot = arg;
 
 	assert(slot->state == PST_POOL_SLOT_DEAD);
-	TAILQ_REMOVE(slot->list, slot, link);
+	take_out(slot);
 	pst_upstream_free(slot->upstream);
 	free(slot);
 }
@@ -64,9 +89,7 @@ on_open(void *arg, unsigned capacity)
 {
 	struct pst_pool_slot *slot = arg;
 
-	/* Until a worker tells that it serves many at once on purpose, one at a time. */
-	(void)capacity;
-	slot->capacity = 1;
+	slot->capacity = capacity;
 	if (slot->state != PST_POOL_SLOT_STARTING)
 		return;
 	set_state(slot, PST_POOL_SLOT_IDLE, 0);
@@ -201,15 +224,11 @@ static const struct pst_upstream_callbacks callbacks = {
 static struct pst_pool_slot *
 find(struct pst_pool *pool, const char *worker)
 {
-	struct pst_pool_slots *const lists[] = {&pool->usable, &pool->others};
+	struct pst_pool_slot *slot;
 
-	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-		struct pst_pool_slot *slot;
-
-		TAILQ_FOREACH (slot, lists[i], link) {
-			if (strcmp(pst_upstream_worker(slot->upstream), worker) == 0)
-				return slot;
-		}
+	TAILQ_FOREACH (slot, &pool->slots, link) {
+		if (strcmp(pst_upstream_worker(slot->upstream), worker) == 0)
+			return slot;
 	}
 	return NULL;
 }
@@ -236,7 +255,6 @@ new_slot(struct pst_pool *pool)
 		return NULL;
 	slot->pool = pool;
 	slot->state = PST_POOL_SLOT_STARTING;
-	slot->list = &pool->others;
 	slot->wears_at = choose_wear(pool->settings);
 	pst_task_init(&slot->burial, bury, slot);
 	return slot;
@@ -260,7 +278,8 @@ connect_worker(struct pst_pool_slot *slot, const char *worker, const char *path,
 		upstream = pst_foreign_new(
 		    pool->loop, &pool->deadlines, worker, &address, &callbacks, slot);
 	}
-	*why = strerror(errno);
+	if (upstream == NULL)
+		*why = strerror(errno);
 	return upstream;
 }
 
@@ -277,17 +296,18 @@ pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path, in
 	slot = new_slot(pool);
 	if (slot != NULL)
 		slot->upstream = connect_worker(slot, worker, path, &why);
-	if (slot == NULL || slot->upstream == NULL) {
+	if (slot == NULL || slot->upstream == NULL || put_in(slot) == -1) {
 		char reason[128];
 
 		snprintf(reason, sizeof(reason), "cannot connect to it: %s", why);
+		if (slot != NULL)
+			pst_upstream_free(slot->upstream);
 		free(slot);
 		pool->events->broken(pool->arg, worker, reason);
 		return;
 	}
 	if (page != -1)
 		pst_upstream_share(slot->upstream, page);
-	TAILQ_INSERT_TAIL(slot->list, slot, link);
 	/* A foreign program is not asked what it can do. */
 	if (pool->kind == PST_POOL_PROGRAM)
 		on_open(slot, 1);
@@ -300,7 +320,10 @@ pst_pool_slot_add_remote(struct pst_pool *pool)
 
 	if (slot == NULL)
 		return -1;
-	TAILQ_INSERT_TAIL(slot->list, slot, link);
+	if (put_in(slot) == -1) {
+		free(slot);
+		return -1;
+	}
 	slot->wears_at = 0;
 	slot->capacity = 1;
 	slot->upstream = pst_foreign_new(
@@ -359,22 +382,16 @@ pst_pool_slot_give(struct pst_pool_slot *slot, struct pst_job *job)
 	pst_upstream_give(slot->upstream, job);
 }
 
-static void
-free_slots(struct pst_pool_slots *list)
+void
+pst_pool_slots_free(struct pst_pool *pool)
 {
 	struct pst_pool_slot *slot;
 
-	while ((slot = TAILQ_FIRST(list)) != NULL) {
-		TAILQ_REMOVE(list, slot, link);
+	while ((slot = TAILQ_FIRST(&pool->slots)) != NULL) {
+		take_out(slot);
 		pst_task_cancel(&slot->burial);
 		pst_upstream_free(slot->upstream);
 		free(slot);
 	}
-}
-
-void
-pst_pool_slots_free(struct pst_pool *pool)
-{
-	free_slots(&pool->usable);
-	free_slots(&pool->others);
+	pst_heap_free(&pool->usable);
 }

@@ -27,6 +27,7 @@ put_slot(const struct pst_pool_slot *slot, struct pst_buf *out)
 	pst_status_text(&line, "activity", names[slot->state]);
 	pst_status_number(&line, "served", slot->served);
 	pst_status_number(&line, "running", slot->load);
+	pst_status_number(&line, "capacity", slot->capacity);
 	if (job != NULL) {
 		job->callbacks->name(job, name, sizeof(name));
 		pst_status_text(&line, "request", name);
@@ -53,9 +54,7 @@ pst_pool_status(const struct pst_pool *pool, struct pst_buf *out)
 	pst_status_number(&line, "oldest_ms", pst_queue_age(&pool->queue));
 	pst_figures_put(&pool->figures, &line);
 	result = pst_status_end(&line);
-	TAILQ_FOREACH (slot, &pool->usable, link)
-		result |= put_slot(slot, out);
-	TAILQ_FOREACH (slot, &pool->others, link)
+	TAILQ_FOREACH (slot, &pool->slots, link)
 		if (slot->state != PST_POOL_SLOT_DEAD)
 			result |= put_slot(slot, out);
 	return result;

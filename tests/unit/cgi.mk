@@ -4,7 +4,7 @@ unit_tests += %D%/test_cgi_response
 %C%_test_cgi_response_SOURCES = %D%/test_cgi_response.c $(cgi_failmalloc)
 %C%_test_cgi_response_LDFLAGS = $(failmalloc_wrap)
 
-unit_tests += %D%/test_pace %D%/test_spool
+unit_tests += %D%/test_pace %D%/test_heap %D%/test_spool
 %C%_test_spool_SOURCES = %D%/test_spool.c $(cgi_failmalloc)
 %C%_test_spool_LDFLAGS = $(failmalloc_wrap)
 
