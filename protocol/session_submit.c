@@ -126,7 +126,7 @@ int
 pst_session_submit_params(struct pst_session *session, uint16_t id, const void *pairs, size_t n)
 {
 	struct pst_session_request *request;
-	int err = find(session, id, &request);
+	int err = pst_session_find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
 	if (err == 0 && request->state != PST_REQUEST_PARAMS)
