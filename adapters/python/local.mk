@@ -8,6 +8,17 @@ plugin_LTLIBRARIES += %D%/python.la
 endif
 %C%_python_la_SOURCES = \
 	%D%/app.c %D%/app.h \
+	%D%/asgi.c %D%/asgi.h \
+	%D%/asgi_cycle.c \
+	%D%/asgi_event.c \
+	%D%/asgi_internal.h \
+	%D%/asgi_names.c %D%/asgi_names.h \
+	%D%/asgi_receive.c \
+	%D%/asgi_scope.c %D%/asgi_scope.h \
+	%D%/asgi_send.c \
+	%D%/asgi_step.c \
+	%D%/asgi_websocket.c \
+	%D%/async.c %D%/async.h \
 	%D%/call.c %D%/call.h \
 	%D%/dump.c %D%/dump.h \
 	%D%/environ.c %D%/environ.h \
@@ -18,12 +29,26 @@ endif
 	%D%/head.c %D%/head.h \
 	%D%/input.c %D%/input.h \
 	%D%/interp.c %D%/interp.h \
+	%D%/lifespan.c %D%/lifespan.h \
+	%D%/loop.c %D%/loop.h \
 	%D%/option.c %D%/option.h \
 	%D%/plugin.c \
 	%D%/response.c %D%/response.h \
 	%D%/say.c %D%/say.h \
+	%D%/title.c %D%/title.h \
 	%D%/traceback.c %D%/traceback.h \
 	%D%/wsgi.c %D%/wsgi.h
+
+# The glue of event loops, in Python.
+if PYTHON_PLUGIN
+loopsdir = $(pkgdatadir)/python/penstock_loops
+dist_loops_DATA = \
+	%D%/loops/__init__.py \
+	%D%/loops/asyncio.py \
+	%D%/loops/lifespan.py
+else
+EXTRA_DIST += %D%/loops
+endif
 
 install-data-hook: install-python-plugin
 uninstall-hook: uninstall-python-plugin
@@ -33,6 +58,8 @@ install-python-plugin:
 		mv -f python.so "$(PYTHON_PLUGIN_NAME).so"
 uninstall-python-plugin:
 	rm -f "$(DESTDIR)$(plugindir)/$(PYTHON_PLUGIN_NAME).so"
+	rm -rf "$(DESTDIR)$(loopsdir)/__pycache__"
+	-rmdir "$(DESTDIR)$(loopsdir)" "$(DESTDIR)$(pkgdatadir)/python" 2>/dev/null
 else
 install-python-plugin:
 uninstall-python-plugin:

@@ -4,8 +4,11 @@
 #include <penstock/plugin.h>
 
 #include "adapters/python/app.h"
+#include "adapters/python/asgi.h"
+#include "adapters/python/async.h"
 #include "adapters/python/dump.h"
 #include "adapters/python/interp.h"
+#include "adapters/python/loop.h"
 #include "adapters/python/option.h"
 #include "adapters/python/wsgi.h"
 
@@ -17,7 +20,9 @@
 struct plugin {
 	const struct pst_host *host;
 	PyThreadState *thread; /* the main thread's, while it does not run Python */
-	struct pst_wsgi *wsgi;
+	bool running; /* run() runs: its thread has the GIL throughout */
+	struct pst_wsgi *wsgi; /* models sync and threaded */
+	struct pst_async *async; /* model async */
 };
 
 /*
@@ -32,12 +37,33 @@ is_multiprocess(const struct pst_app_config *config)
 	return workers == NULL || strcmp(workers, "1") != 0;
 }
 
+/* Load the application for the async model, where its loop is there first: 0 or -1. */
+static int
+load_async(struct plugin *plugin, const struct pst_app_config *config)
+{
+	PyObject *callable = NULL;
+	int rc = -1;
+
+	plugin->async = pst_async_new(plugin->host, config);
+	if (plugin->async != NULL)
+		callable = pst_app_load(plugin->host, config);
+	if (callable != NULL)
+		rc = pst_async_start(plugin->async, config, callable);
+	Py_XDECREF(callable);
+	if (rc < 0 && plugin->async != NULL)
+		pst_async_close(plugin->async);
+	return rc;
+}
+
 /* Load the application into a running interpreter: 0 or -1. */
 static int
 load(struct plugin *plugin, const struct pst_app_config *config)
 {
-	PyObject *callable = pst_app_load(plugin->host, config);
+	PyObject *callable;
 
+	if (config->model == PST_MODEL_ASYNC)
+		return load_async(plugin, config);
+	callable = pst_app_load(plugin->host, config);
 	if (callable == NULL)
 		return -1;
 	plugin->wsgi = pst_wsgi_new(
@@ -61,6 +87,8 @@ plugin_open(const struct pst_host *host, const struct pst_app_config *config, vo
 	plugin->host = host;
 	if (load(plugin, config) < 0) {
 		pst_interp_stop(host);
+		if (plugin->async != NULL)
+			pst_async_free(plugin->async);
 		free(plugin);
 		return -1;
 	}
@@ -75,8 +103,13 @@ plugin_close(void *app)
 	struct plugin *plugin = app;
 
 	PyEval_RestoreThread(plugin->thread);
-	pst_wsgi_free(plugin->wsgi);
+	if (plugin->wsgi != NULL)
+		pst_wsgi_free(plugin->wsgi);
+	if (plugin->async != NULL)
+		pst_async_close(plugin->async);
 	pst_interp_stop(plugin->host);
+	if (plugin->async != NULL)
+		pst_async_free(plugin->async);
 	free(plugin);
 }
 
@@ -99,6 +132,105 @@ plugin_handle(void *app, struct pst_request *request)
 	return rc;
 }
 
+/* --- Model async ----------------------------------------------------------------------- */
+
+/* The host calls before run(), without the GIL, and from within it. */
+static void
+enter(struct plugin *plugin)
+{
+	if (!plugin->running)
+		PyEval_RestoreThread(plugin->thread);
+}
+
+static void
+leave(struct plugin *plugin)
+{
+	if (!plugin->running)
+		plugin->thread = PyEval_SaveThread();
+}
+
+static void
+plugin_on_request(void *app, struct pst_request *request)
+{
+	struct plugin *plugin = app;
+
+	pst_asgi_on_request(pst_async_asgi(plugin->async), request);
+}
+
+static void
+plugin_on_ready(void *app, struct pst_request *request)
+{
+	struct plugin *plugin = app;
+
+	pst_asgi_on_ready(pst_async_asgi(plugin->async), request);
+}
+
+static void
+plugin_on_abort(void *app, struct pst_request *request, enum pst_abort why)
+{
+	struct plugin *plugin = app;
+
+	pst_asgi_on_abort(pst_async_asgi(plugin->async), request, why);
+}
+
+static int
+plugin_run(void *app)
+{
+	struct plugin *plugin = app;
+	int rc;
+
+	PyEval_RestoreThread(plugin->thread);
+	plugin->running = true;
+	rc = pst_async_run(plugin->async);
+	plugin->running = false;
+	plugin->thread = PyEval_SaveThread();
+	return rc;
+}
+
+static void
+plugin_stop(void *app)
+{
+	struct plugin *plugin = app;
+
+	enter(plugin);
+	pst_loop_stop(pst_async_loop(plugin->async));
+	leave(plugin);
+}
+
+static int
+plugin_watch(void *app, int fd, unsigned events)
+{
+	struct plugin *plugin = app;
+	int rc;
+
+	enter(plugin);
+	rc = pst_loop_watch(pst_async_loop(plugin->async), fd, events);
+	leave(plugin);
+	return rc;
+}
+
+static void
+plugin_timer(void *app, uint64_t microseconds)
+{
+	struct plugin *plugin = app;
+
+	enter(plugin);
+	pst_loop_timer(pst_async_loop(plugin->async), microseconds);
+	leave(plugin);
+}
+
+static void
+plugin_defer(void *app)
+{
+	struct plugin *plugin = app;
+
+	enter(plugin);
+	pst_loop_defer(pst_async_loop(plugin->async));
+	leave(plugin);
+}
+
+/* --- The tables ------------------------------------------------------------------------ */
+
 static const struct pst_plugin_lifecycle lifecycle = {
     .size = sizeof lifecycle,
     .open = plugin_open,
@@ -111,6 +243,18 @@ static const struct pst_plugin_blocking blocking = {
     .handle = plugin_handle,
 };
 
+static const struct pst_plugin_async async = {
+    .size = sizeof async,
+    .on_request = plugin_on_request,
+    .on_ready = plugin_on_ready,
+    .on_abort = plugin_on_abort,
+    .run = plugin_run,
+    .stop = plugin_stop,
+    .watch = plugin_watch,
+    .timer = plugin_timer,
+    .defer = plugin_defer,
+};
+
 static const struct pst_plugin description = {
     .magic = PST_PLUGIN_MAGIC,
     .major = PST_PLUGIN_MAJOR,
@@ -118,9 +262,10 @@ static const struct pst_plugin description = {
     .size = sizeof description,
     .name = "python",
     .version = PST_PYTHON_VERSION " (" PST_PYTHON_BASE_PREFIX ")",
-    .models = 1u << PST_MODEL_SYNC,
+    .models = 1u << PST_MODEL_SYNC | 1u << PST_MODEL_ASYNC,
     .lifecycle = &lifecycle,
     .blocking = &blocking,
+    .async = &async,
 };
 
 const struct pst_plugin *

@@ -1,0 +1,100 @@
+#include "adapters/python/async.h"
+
+#include "adapters/python/asgi.h"
+#include "adapters/python/lifespan.h"
+#include "adapters/python/loop.h"
+#include "adapters/python/say.h"
+
+#include <stdlib.h>
+
+struct pst_async {
+	const struct pst_host *host;
+	struct pst_loop *loop;
+	struct pst_lifespan *lifespan;
+	struct pst_asgi *asgi;
+};
+
+/* A frame of the host's has ended: application code may start. */
+static void
+after(void *arg)
+{
+	struct pst_async *async = arg;
+
+	if (async->asgi != NULL)
+		pst_asgi_after(async->asgi);
+}
+
+struct pst_async *
+pst_async_new(const struct pst_host *host, const struct pst_app_config *config)
+{
+	struct pst_async *async = calloc(1, sizeof *async);
+
+	if (async == NULL) {
+		pst_say(host, PST_LOG_ERROR, "out of memory: %s cannot be loaded", config->app);
+		return NULL;
+	}
+	async->host = host;
+	async->loop = pst_loop_new(host, config, after, async);
+	if (async->loop != NULL)
+		return async;
+	free(async);
+	return NULL;
+}
+
+int
+pst_async_start(struct pst_async *async, const struct pst_app_config *config, PyObject *callable)
+{
+	PyObject *glue = pst_loop_glue(async->loop);
+	PyObject *loop = PyObject_GetAttrString(glue, "loop");
+
+	if (loop != NULL)
+		async->lifespan = pst_lifespan_start(async->host, config, glue, callable);
+	if (async->lifespan != NULL)
+		async->asgi =
+		    pst_asgi_new(async->host, callable, loop, pst_lifespan_state(async->lifespan));
+	Py_XDECREF(loop);
+	if (async->asgi != NULL)
+		return 0;
+	if (PyErr_Occurred())
+		PyErr_Print();
+	return -1;
+}
+
+void
+pst_async_close(struct pst_async *async)
+{
+	pst_loop_free(async->loop);
+	if (async->lifespan != NULL)
+		pst_lifespan_free(async->lifespan);
+	if (async->asgi != NULL)
+		pst_asgi_close(async->asgi);
+}
+
+void
+pst_async_free(struct pst_async *async)
+{
+	if (async->asgi != NULL)
+		pst_asgi_free(async->asgi);
+	free(async);
+}
+
+int
+pst_async_run(struct pst_async *async)
+{
+	int rc = pst_loop_run(async->loop);
+
+	pst_lifespan_stop(async->lifespan);
+	return rc;
+}
+
+struct pst_loop *
+pst_async_loop(const struct pst_async *async)
+{
+	return async->loop;
+}
+
+struct pst_asgi *
+pst_async_asgi(const struct pst_async *async)
+{
+	return async->asgi;
+}

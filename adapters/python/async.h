@@ -1,0 +1,30 @@
+/*
+ * An application in the async model: its event loop, its lifespan, and what serves it there.
+ *
+ * All with the GIL held, on the main thread.
+ */
+#ifndef PST_PYTHON_ASYNC_H
+#define PST_PYTHON_ASYNC_H
+
+#include <Python.h>
+
+#include <penstock/plugin.h>
+
+struct pst_async;
+
+/* Make the loop; the application is imported afterwards, and finds it. NULL after a line. */
+struct pst_async *pst_async_new(const struct pst_host *host, const struct pst_app_config *config);
+/* Start CALLABLE: its lifespan's startup is complete. 0, or -1 after a line. */
+int pst_async_start(
+    struct pst_async *async, const struct pst_app_config *config, PyObject *callable);
+/* Close the loop. What remains is freed by pst_async_free() after the interpreter has ended. */
+void pst_async_close(struct pst_async *async);
+void pst_async_free(struct pst_async *async);
+
+/* Run the loop until it is stopped, and the lifespan's shutdown. 0, or -1 after a line. */
+int pst_async_run(struct pst_async *async);
+
+struct pst_loop *pst_async_loop(const struct pst_async *async);
+struct pst_asgi *pst_async_asgi(const struct pst_async *async);
+
+#endif

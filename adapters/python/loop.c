@@ -1,0 +1,289 @@
+#include "adapters/python/loop.h"
+
+#include "adapters/python/option.h"
+#include "adapters/python/say.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define GLUE_PACKAGE "penstock_loops"
+#define GLUE_PATH    PST_PKGDATADIR "/python"
+
+struct pst_loop {
+	const struct pst_host *host;
+	void (*after)(void *arg);
+	void *arg;
+	PyObject *module; /* _penstock */
+	PyObject *glue;
+	PyObject *watch, *timer, *defer; /* methods of the glue */
+};
+
+/* --- _penstock ------------------------------------------------------------------------- */
+
+static struct pst_loop *
+loop_of(PyObject *module)
+{
+	struct pst_loop **state = PyModule_GetState(module);
+
+	return *state;
+}
+
+static PyObject *
+module_fd_ready(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	struct pst_loop *loop = loop_of(module);
+	long fd, events;
+
+	if (count != 2) {
+		PyErr_SetString(PyExc_TypeError, "fd_ready() takes fd and events");
+		return NULL;
+	}
+	fd = PyLong_AsLong(args[0]);
+	events = PyLong_AsLong(args[1]);
+	if (PyErr_Occurred())
+		return NULL;
+	if (loop != NULL) {
+		loop->host->fd_ready((int)fd, (unsigned)events);
+		loop->after(loop->arg);
+	}
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+module_timer_due(PyObject *module, PyObject *unused)
+{
+	struct pst_loop *loop = loop_of(module);
+
+	(void)unused;
+	if (loop != NULL) {
+		loop->host->timer_due();
+		loop->after(loop->arg);
+	}
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+module_turn(PyObject *module, PyObject *unused)
+{
+	struct pst_loop *loop = loop_of(module);
+
+	(void)unused;
+	if (loop != NULL) {
+		loop->host->turn();
+		loop->after(loop->arg);
+	}
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef module_methods[] = {
+    {"fd_ready", (PyCFunction)(void (*)(void))module_fd_ready, METH_FASTCALL,
+	"fd_ready(fd, events): FD, which watch() named, is ready for EVENTS (1: read, 2: write)"},
+    {"timer_due", module_timer_due, METH_NOARGS, "timer_due(): what timer() asked for"},
+    {"turn", module_turn, METH_NOARGS, "turn(): what defer() asked for"},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_penstock",
+    .m_doc = "The host, as the glue of an event loop sees it.",
+    .m_size = sizeof(struct pst_loop *),
+    .m_methods = module_methods,
+};
+
+/* --- The glue -------------------------------------------------------------------------- */
+
+/* The package is not to be found on sys.path for the application: it is imported with a path that
+ * is taken back. */
+static PyObject *
+import_package(void)
+{
+	PyObject *path = PySys_GetObject("path");
+	PyObject *ours = PyUnicode_DecodeFSDefault(GLUE_PATH);
+	PyObject *package = NULL;
+
+	if (path != NULL && ours != NULL && PyList_Check(path) &&
+	    PyList_Insert(path, 0, ours) == 0) {
+		PyObject *type, *value, *traceback;
+
+		package = PyImport_ImportModule(GLUE_PACKAGE);
+		PyErr_Fetch(&type, &value, &traceback);
+		PyList_SetSlice(path, 0, 1, NULL);
+		PyErr_Restore(type, value, traceback);
+	}
+	Py_XDECREF(ours);
+	return package;
+}
+
+PyObject *
+pst_loop_import(const char *module)
+{
+	PyObject *package = import_package();
+	PyObject *name =
+	    package != NULL ? PyUnicode_FromFormat("%s.%s", GLUE_PACKAGE, module) : NULL;
+	PyObject *imported = name != NULL ? PyImport_Import(name) : NULL;
+
+	Py_XDECREF(name);
+	Py_XDECREF(package);
+	return imported;
+}
+
+/* Why the loop cannot be had: the glue's own words when it has some. */
+static void
+explain(const struct pst_host *host, PyObject *package)
+{
+	PyObject *unusable = package != NULL ? PyObject_GetAttrString(package, "Unusable") : NULL;
+	PyObject *type, *value, *traceback, *text;
+
+	if (unusable == NULL || !PyErr_ExceptionMatches(unusable)) {
+		Py_XDECREF(unusable);
+		pst_say(host, PST_LOG_ERROR,
+		    "the event loop cannot be made: its glue (%s/%s) failed, see above", GLUE_PATH,
+		    GLUE_PACKAGE);
+		PyErr_Print();
+		return;
+	}
+	Py_DECREF(unusable);
+	PyErr_Fetch(&type, &value, &traceback);
+	PyErr_NormalizeException(&type, &value, &traceback);
+	text = PyObject_Str(value);
+	pst_say(host, PST_LOG_ERROR, "%s",
+	    text != NULL && PyUnicode_AsUTF8(text) != NULL ? PyUnicode_AsUTF8(text)
+							   : "the event loop cannot be made");
+	PyErr_Clear();
+	Py_XDECREF(text);
+	Py_XDECREF(type);
+	Py_XDECREF(value);
+	Py_XDECREF(traceback);
+}
+
+static int
+make_glue(struct pst_loop *loop, PyObject *package, const char *name)
+{
+	struct pst_loop **state;
+
+	loop->module = PyModule_Create(&module_def);
+	if (loop->module == NULL)
+		return -1;
+	state = PyModule_GetState(loop->module);
+	*state = loop;
+	loop->glue = PyObject_CallMethod(package, "make", "sO", name, loop->module);
+	if (loop->glue == NULL)
+		return -1;
+	loop->watch = PyObject_GetAttrString(loop->glue, "watch");
+	loop->timer = PyObject_GetAttrString(loop->glue, "timer");
+	loop->defer = PyObject_GetAttrString(loop->glue, "defer");
+	return loop->watch != NULL && loop->timer != NULL && loop->defer != NULL ? 0 : -1;
+}
+
+static void
+release(struct pst_loop *loop)
+{
+	if (loop->module != NULL)
+		*(struct pst_loop **)PyModule_GetState(loop->module) = NULL;
+	Py_XDECREF(loop->watch);
+	Py_XDECREF(loop->timer);
+	Py_XDECREF(loop->defer);
+	Py_XDECREF(loop->glue);
+	Py_XDECREF(loop->module);
+	free(loop);
+}
+
+struct pst_loop *
+pst_loop_new(const struct pst_host *host, const struct pst_app_config *config,
+    void (*after)(void *arg), void *arg)
+{
+	const char *name = pst_option_value(config, "loop", 0);
+	struct pst_loop *loop = calloc(1, sizeof *loop);
+	PyObject *package;
+
+	if (loop == NULL) {
+		pst_say(host, PST_LOG_ERROR, "out of memory: no event loop can be made");
+		return NULL;
+	}
+	loop->host = host;
+	loop->after = after;
+	loop->arg = arg;
+	package = import_package();
+	if (package == NULL || make_glue(loop, package, name != NULL ? name : "auto") < 0) {
+		explain(host, package);
+		release(loop);
+		loop = NULL;
+	}
+	Py_XDECREF(package);
+	return loop;
+}
+
+void
+pst_loop_free(struct pst_loop *loop)
+{
+	PyObject *closed;
+
+	*(struct pst_loop **)PyModule_GetState(loop->module) = NULL;
+	closed = PyObject_CallMethod(loop->glue, "close", NULL);
+	if (closed == NULL)
+		PyErr_Print();
+	Py_XDECREF(closed);
+	release(loop);
+}
+
+PyObject *
+pst_loop_glue(const struct pst_loop *loop)
+{
+	return loop->glue;
+}
+
+/* --- The loop -------------------------------------------------------------------------- */
+
+int
+pst_loop_run(struct pst_loop *loop)
+{
+	PyObject *result = PyObject_CallMethod(loop->glue, "run", NULL);
+
+	if (result == NULL) {
+		pst_say(loop->host, PST_LOG_ERROR, "the event loop failed; its traceback follows");
+		PyErr_Print();
+		return -1;
+	}
+	Py_DECREF(result);
+	return 0;
+}
+
+/* The result of a method of the glue that returns nothing: 0, or -1 after a traceback. */
+static int
+check(PyObject *result)
+{
+	if (result == NULL) {
+		PyErr_Print();
+		return -1;
+	}
+	Py_DECREF(result);
+	return 0;
+}
+
+void
+pst_loop_stop(struct pst_loop *loop)
+{
+	check(PyObject_CallMethod(loop->glue, "stop", NULL));
+}
+
+int
+pst_loop_watch(struct pst_loop *loop, int fd, unsigned events)
+{
+	return check(PyObject_CallFunction(loop->watch, "iI", fd, events));
+}
+
+void
+pst_loop_timer(struct pst_loop *loop, uint64_t microseconds)
+{
+	if (microseconds == UINT64_MAX)
+		check(PyObject_CallFunction(loop->timer, "O", Py_None));
+	else
+		check(PyObject_CallFunction(loop->timer, "d", (double)microseconds / 1e6));
+}
+
+void
+pst_loop_defer(struct pst_loop *loop)
+{
+	check(PyObject_CallNoArgs(loop->defer));
+}
