@@ -102,6 +102,9 @@ $PACKAGE_NAME $PACKAGE_VERSION
   libyaml    $pst_yaml
   cJSON      $pst_cjson
   libfcgi    $pst_fastcgi
+  wslay      $pst_wslay
+  zlib       $pst_zlib
+  libmd      $pst_libmd
   check      $pst_check
   Python     $pst_python
 

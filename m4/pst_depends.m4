@@ -34,6 +34,23 @@ PKG_CHECK_MODULES([CJSON], [libcjson >= 1.7],
 	[PST_MISSING([cJSON 1.7 (libcjson): apt install libcjson-dev])])
 ])
 
+# Frames of WebSockets, their compression, and the SHA-1 of their handshake, each from the smallest
+# library that has it. wslay brings no file for pkg-config.
+AC_DEFUN([PST_CHECK_WEBSOCKET], [
+pst_wslay=
+AC_CHECK_HEADER([wslay/wslay.h],
+	[AC_CHECK_LIB([wslay], [wslay_frame_recv], [pst_wslay=found], [])])
+AS_IF([test -z "$pst_wslay"], [PST_MISSING([wslay: apt install libwslay-dev])])
+PKG_CHECK_MODULES([ZLIB], [zlib >= 1.2.11],
+	[pst_zlib=`$PKG_CONFIG --modversion zlib`],
+	[PST_MISSING([zlib 1.2.11: apt install zlib1g-dev])])
+PKG_CHECK_MODULES([LIBMD], [libmd >= 1.0],
+	[pst_libmd=`$PKG_CONFIG --modversion libmd`],
+	[PST_MISSING([libmd 1.0: apt install libmd-dev])])
+AC_SUBST([WEBSOCKET_CFLAGS], ["$ZLIB_CFLAGS $LIBMD_CFLAGS"])
+AC_SUBST([WEBSOCKET_LIBS], ["-lwslay $ZLIB_LIBS $LIBMD_LIBS"])
+])
+
 # Only the wire constants of <fastcgi.h> are used, so nothing is linked.
 AC_DEFUN([PST_CHECK_FASTCGI], [
 PKG_CHECK_MODULES([FASTCGI], [fcgi],

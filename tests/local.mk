@@ -17,6 +17,7 @@ LDADD = \
 	%D%/fuzz/libpst-fuzz.la \
 	gateway/ctl/libpst-ctl.la \
 	gateway/arbiter/libpst-arbiter.la \
+	gateway/front/libpst-websocket.la \
 	gateway/front/libpst-front.la \
 	gateway/libpst-gateway.la \
 	adapters/libpst-adapter.la \
@@ -35,6 +36,7 @@ TESTS += $(fuzz_targets)
 include tests/unit/protocol.mk
 include tests/unit/gateway.mk
 include tests/unit/http.mk
+include tests/unit/websocket.mk
 include tests/unit/cgi.mk
 include tests/unit/arbiter.mk
 include tests/unit/adapters.mk

@@ -35,3 +35,25 @@ pst_base64_decode(char *to, size_t size, const char *text, size_t n)
 	}
 	return length;
 }
+
+void
+pst_base64_encode(char *to, const void *bytes, size_t n)
+{
+	static const char alphabet[] =
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *p = bytes;
+
+	for (size_t at = 0; at < n; at += 3) {
+		size_t left = n - at;
+		uint32_t bits = (uint32_t)p[at] << 16;
+
+		if (left > 1)
+			bits |= (uint32_t)p[at + 1] << 8;
+		if (left > 2)
+			bits |= p[at + 2];
+		*to++ = alphabet[bits >> 18];
+		*to++ = alphabet[bits >> 12 & 63];
+		*to++ = left > 1 ? alphabet[bits >> 6 & 63] : '=';
+		*to++ = left > 2 ? alphabet[bits & 63] : '=';
+	}
+}

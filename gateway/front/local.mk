@@ -51,6 +51,19 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/trust.c \
 	%D%/trust.h
 
+# WebSockets, which only the gateway links: no I/O either.
+noinst_LTLIBRARIES += %D%/libpst-websocket.la
+%C%_libpst_websocket_la_SOURCES = \
+	%D%/utf8.c \
+	%D%/utf8.h \
+	%D%/websocket.c \
+	%D%/websocket.h \
+	%D%/websocket_deflate.c \
+	%D%/websocket_deflate.h \
+	%D%/websocket_handshake.c \
+	%D%/websocket_handshake.h
+%C%_libpst_websocket_la_LIBADD = $(WEBSOCKET_LIBS)
+
 # The gateway process, $(pkglibexecdir)/gateway: the parts that know libevent.
 pkglibexec_PROGRAMS += %D%/gateway
 %C%_gateway_SOURCES = \
@@ -111,6 +124,7 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/worker_lines.c \
 	%D%/worker_lines.h
 %C%_gateway_LDADD = \
+	%D%/libpst-websocket.la \
 	%D%/libpst-front.la \
 	gateway/libpst-gateway.la \
 	protocol/libpst-protocol.la \

@@ -1,0 +1,1 @@
+unit_tests += %D%/test_websocket %D%/test_websocket_words
