@@ -107,13 +107,24 @@ open_app(struct pst_adapter *adapter)
 	return 0;
 }
 
+void
+pst_adapter_tell_drain(struct pst_adapter *adapter)
+{
+	const struct pst_plugin_lifecycle *lifecycle = &adapter->app.loaded.lifecycle;
+
+	if (adapter->told_drain)
+		return;
+	adapter->told_drain = true;
+	if (lifecycle->drain)
+		lifecycle->drain(adapter->app.app);
+}
+
 static void
 close_app(struct pst_adapter *adapter)
 {
 	const struct pst_plugin_lifecycle *lifecycle = &adapter->app.loaded.lifecycle;
 
-	if (lifecycle->drain)
-		lifecycle->drain(adapter->app.app);
+	pst_adapter_tell_drain(adapter);
 	pst_crash_plugin(NULL);
 	if (lifecycle->close)
 		lifecycle->close(adapter->app.app);

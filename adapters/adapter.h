@@ -26,6 +26,7 @@ struct pst_adapter {
 	struct pst_options options;
 	struct pst_inherited inherited;
 	struct pst_app app; /* loaded when run() is called */
+	bool told_drain; /* the plugin was */
 };
 
 struct pst_adapter_model {
@@ -44,6 +45,10 @@ struct pst_adapter_model {
 	/* A request is being handled. As drain(). */
 	bool (*busy)(void);
 };
+
+/* Tell the plugin that no further request will come, the first time that this is called. run()
+ * may do so; it is done when that has returned. */
+void pst_adapter_tell_drain(struct pst_adapter *adapter);
 
 /* main(): the exit status. */
 int pst_adapter_main(const struct pst_adapter_model *model, int argc, char **argv);

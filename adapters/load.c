@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -66,12 +67,44 @@ copy_tables(const struct pst_plugin *plugin, struct pst_loaded *loaded)
 	if (loaded->plugin.blocking)
 		copy_table(&loaded->blocking, sizeof(loaded->blocking), loaded->plugin.blocking,
 		    loaded->plugin.blocking->size);
+	if (loaded->plugin.async)
+		copy_table(&loaded->async, sizeof(loaded->async), loaded->plugin.async,
+		    loaded->plugin.async->size);
 	loaded->plugin.lifecycle = &loaded->lifecycle;
 	loaded->plugin.blocking = &loaded->blocking;
+	loaded->plugin.async = &loaded->async;
 	if (!loaded->plugin.name)
 		loaded->plugin.name = "without a name";
 	if (!loaded->plugin.version)
 		loaded->plugin.version = "?";
+}
+
+/* The entry that the async model needs and ASYNC has not, or NULL. */
+static const char *
+missing_async(const struct pst_plugin_async *async)
+{
+	const struct {
+		const char *name;
+		bool there;
+		bool loop; /* of a loop of the plugin's own, which has all of these or none */
+	} entries[] = {
+	    {"async->on_request", async->on_request, false},
+	    {"async->on_ready", async->on_ready, false},
+	    {"async->on_abort", async->on_abort, false},
+	    {"async->run", async->run, true},
+	    {"async->stop", async->stop, true},
+	    {"async->watch", async->watch, true},
+	    {"async->timer", async->timer, true},
+	    {"async->defer", async->defer, true},
+	};
+	bool own_loop = false;
+
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		own_loop |= entries[i].loop && entries[i].there;
+	for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
+		if (!entries[i].there && (!entries[i].loop || own_loop))
+			return entries[i].name;
+	return NULL;
 }
 
 int
@@ -96,6 +129,8 @@ pst_load_tables(const char *path, const struct pst_plugin *plugin, enum pst_mode
 		missing = "lifecycle->open";
 	else if (model != PST_MODEL_ASYNC && !loaded->blocking.handle)
 		missing = "blocking->handle";
+	else if (model == PST_MODEL_ASYNC)
+		missing = missing_async(&loaded->async);
 	if (!missing)
 		return 0;
 	pst_log(PST_LOG_CRITICAL, "%s has no %s, which the %s model needs", path, missing,

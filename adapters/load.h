@@ -11,6 +11,7 @@ struct pst_loaded {
 	struct pst_plugin plugin;
 	struct pst_plugin_lifecycle lifecycle;
 	struct pst_plugin_blocking blocking;
+	struct pst_plugin_async async;
 };
 
 /* "sync", "threaded" or "async": the adapter's name, too. */

@@ -47,3 +47,26 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 pkglibexec_PROGRAMS += %D%/sync
 %C%_sync_SOURCES = %D%/sync.c
 %C%_sync_LDADD = %D%/libpst-adapter.la protocol/libpst-protocol.la
+
+# What only the async adapter has; loop_event.c knows libevent.
+noinst_LTLIBRARIES += %D%/libpst-async.la
+%C%_libpst_async_la_SOURCES = \
+	%D%/async_core.c \
+	%D%/async_core.h \
+	%D%/async_link.c \
+	%D%/async_link.h \
+	%D%/async_request.c \
+	%D%/async_request.h \
+	%D%/async_server.c \
+	%D%/async_server.h \
+	%D%/loop.h \
+	%D%/loop_event.c \
+	%D%/loop_event.h \
+	%D%/loop_plugin.c \
+	%D%/loop_plugin.h
+async_libs = %D%/libpst-async.la %D%/libpst-adapter.la protocol/libpst-protocol.la $(LIBEVENT_LIBS)
+
+# $(pkglibexecdir)/async
+pkglibexec_PROGRAMS += %D%/async
+%C%_async_SOURCES = %D%/async.c
+%C%_async_LDADD = $(async_libs)

@@ -36,10 +36,16 @@ pst_request_free(struct pst_request *request)
 {
 	if (!request)
 		return;
+	pst_request_clear(request);
+	free(request);
+}
+
+void
+pst_request_clear(struct pst_request *request)
+{
 	pst_fields_free(&request->params);
 	pst_buf_free(&request->body);
 	pst_buf_free(&request->gather);
-	free(request);
 }
 
 static void
@@ -115,8 +121,8 @@ pst_request_wants_body(const struct pst_request *request)
 
 /* --- what the plugin calls --- */
 
-static int __attribute__((format(printf, 3, 4)))
-fail(struct pst_request *request, int result, const char *format, ...)
+int
+pst_request_fail(struct pst_request *request, int result, const char *format, ...)
 {
 	va_list args;
 
@@ -131,9 +137,11 @@ static int
 carried(struct pst_request *request, int result)
 {
 	if (result == PST_RESULT_GONE)
-		return fail(request, result, "the client is gone");
+		return pst_request_fail(request, result, "the client is gone");
+	if (result == PST_RESULT_AGAIN)
+		return pst_request_fail(request, result, "nothing has come yet");
 	if (result < 0)
-		return fail(request, result, "memory is short");
+		return pst_request_fail(request, result, "memory is short");
 	return result;
 }
 
@@ -187,7 +195,8 @@ pst_request_respond(struct pst_request *request, int status, const char *reason,
 	int result;
 
 	if (request->state != PST_RESPONSE_NONE)
-		return fail(request, PST_RESULT_STATE, "the response has a head already");
+		return pst_request_fail(
+		    request, PST_RESULT_STATE, "the response has a head already");
 	result = pst_head_append(&request->gather, status, reason, fields, count, request->reason,
 	    sizeof(request->reason));
 	if (result < 0)
@@ -222,12 +231,12 @@ pst_request_write(struct pst_request *request, const void *bytes, size_t n)
 	int result = 0;
 
 	if (request->state == PST_RESPONSE_NONE)
-		return fail(request, PST_RESULT_STATE, "a body before its head");
+		return pst_request_fail(request, PST_RESULT_STATE, "a body before its head");
 	if (request->gone)
 		return carried(request, PST_RESULT_GONE);
 	if (pst_buf_length(&request->gather) + n < PST_REQUEST_GATHER) {
 		if (n > 0 && pst_buf_append(&request->gather, bytes, n) < 0)
-			return fail(request, PST_RESULT_ERROR, "memory is short");
+			return pst_request_fail(request, PST_RESULT_ERROR, "memory is short");
 		return 0;
 	}
 	/* What does not gather is not copied into gather either. */
@@ -250,20 +259,22 @@ pst_request_flush(struct pst_request *request)
 	return carried(request, request->carrier->flush(request));
 }
 
-static int
-check_file(struct pst_request *request, int fd, off_t offset, size_t length)
+int
+pst_request_check_file(struct pst_request *request, int fd, off_t offset, size_t length)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return fail(request, PST_RESULT_INVALID, "descriptor %d: %s", fd, strerror(errno));
+		return pst_request_fail(
+		    request, PST_RESULT_INVALID, "descriptor %d: %s", fd, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return fail(request, PST_RESULT_INVALID, "descriptor %d is no regular file", fd);
+		return pst_request_fail(
+		    request, PST_RESULT_INVALID, "descriptor %d is no regular file", fd);
 	if (offset < 0)
-		return fail(request, PST_RESULT_INVALID, "the offset is negative");
+		return pst_request_fail(request, PST_RESULT_INVALID, "the offset is negative");
 	if (offset > st.st_size ||
 	    (unsigned long long)length > (unsigned long long)(st.st_size - offset))
-		return fail(request, PST_RESULT_ERROR,
+		return pst_request_fail(request, PST_RESULT_ERROR,
 		    "the file has %lld bytes, not the %zu from %lld that are to be sent",
 		    (long long)st.st_size, length, (long long)offset);
 	return 0;
@@ -274,8 +285,10 @@ static int
 fail_file(struct pst_request *request, int err)
 {
 	if (err != 0)
-		return fail(request, PST_RESULT_ERROR, "reading the file: %s", strerror(err));
-	return fail(request, PST_RESULT_ERROR, "the file became shorter while it was sent");
+		return pst_request_fail(
+		    request, PST_RESULT_ERROR, "reading the file: %s", strerror(err));
+	return pst_request_fail(
+	    request, PST_RESULT_ERROR, "the file became shorter while it was sent");
 }
 
 /* Send a file's N bytes from OFFSET without copying them. */
@@ -316,8 +329,8 @@ pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t 
 	int result;
 
 	if (request->state == PST_RESPONSE_NONE)
-		return fail(request, PST_RESULT_STATE, "a body before its head");
-	result = check_file(request, fd, offset, length);
+		return pst_request_fail(request, PST_RESULT_STATE, "a body before its head");
+	result = pst_request_check_file(request, fd, offset, length);
 	while (result == 0 && length > COPIED) {
 		size_t n = length - COPIED;
 		if (n > PST_SESSION_EXTERNAL_MAX)
@@ -326,7 +339,7 @@ pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t 
 		offset += (off_t)n;
 		length -= n;
 		if (result == 0)
-			result = check_file(request, fd, offset, length);
+			result = pst_request_check_file(request, fd, offset, length);
 	}
 	return result == 0 ? copy_file(request, fd, offset, length) : result;
 }
@@ -394,27 +407,29 @@ pst_request_answer(struct pst_request *request, int status)
 		pst_request_write(request, text, (size_t)n);
 }
 
-static enum pst_outcome
-finish_broken(struct pst_request *request)
+enum pst_outcome
+pst_request_settle(struct pst_request *request, int result)
 {
+	if (request->gone)
+		return PST_OUTCOME_GONE;
+	if (result == 0 && request->state != PST_RESPONSE_NONE && !request->spoilt)
+		return PST_OUTCOME_WHOLE;
 	if (request->state == PST_RESPONSE_SENT)
 		return PST_OUTCOME_BROKEN;
 	pst_request_answer(request, 500);
-	pass_gathered(request);
-	return request->gone ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;
+	return PST_OUTCOME_WHOLE;
 }
 
 enum pst_outcome
 pst_request_finish(struct pst_request *request, int result)
 {
-	if (request->gone)
-		return PST_OUTCOME_GONE;
-	if (result == 0 && request->state != PST_RESPONSE_NONE && !request->spoilt) {
-		if (pass_gathered(request) == PST_RESULT_ERROR)
-			return PST_OUTCOME_BROKEN;
-		return request->gone ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;
-	}
-	return finish_broken(request);
+	enum pst_outcome outcome = pst_request_settle(request, result);
+
+	if (outcome != PST_OUTCOME_WHOLE)
+		return outcome;
+	if (pass_gathered(request) == PST_RESULT_ERROR)
+		return PST_OUTCOME_BROKEN;
+	return request->gone ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;
 }
 
 static const char *

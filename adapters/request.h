@@ -37,7 +37,8 @@ struct pst_piece;
 /*
  * How a request reaches its client. Each function may block, and returns 0, PST_RESULT_GONE when
  * the client aborted or was lost (pst_request_on_abort() has been called then), or
- * PST_RESULT_ERROR when memory is short.
+ * PST_RESULT_ERROR when memory is short. In the async model fill() says PST_RESULT_AGAIN, submit()
+ * is for STDERR only, and others are NULL.
  */
 struct pst_carrier {
 	/* Queue N bytes of STDOUT or STDERR; wait while much is queued already. */
@@ -95,6 +96,8 @@ enum pst_outcome {
 
 struct pst_request *pst_request_new(void); /* NULL when memory is short */
 void pst_request_free(struct pst_request *request);
+/* Release what it holds, of one that is part of something else. */
+void pst_request_clear(struct pst_request *request);
 /* Make it ready for the next request, keeping memory for one of ordinary size. */
 void pst_request_reset(struct pst_request *request);
 
@@ -125,10 +128,22 @@ int pst_request_send_file(struct pst_request *request, int fd, off_t offset, siz
 int pst_request_error(struct pst_request *request, const char *text, size_t len);
 const char *pst_request_reason(struct pst_request *request);
 
+/* --- for what the models do each in its own way --- */
+
+/* RESULT, with its reason. */
+int pst_request_fail(struct pst_request *request, int result, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* LENGTH bytes of FD from OFFSET are there to be sent: 0, or a negative result with its reason. */
+int pst_request_check_file(struct pst_request *request, int fd, off_t offset, size_t length);
+
 /* --- the end --- */
 
 /* Answer without the application: a plain text that says the status. */
 void pst_request_answer(struct pst_request *request, int status);
+
+/* The plugin returned RESULT: what the response is, if all that has gathered reaches the client. A
+ * 500 gathers when the response failed before its head was sent. */
+enum pst_outcome pst_request_settle(struct pst_request *request, int result);
 
 /*
  * The plugin returned RESULT: hand on what has gathered, or a 500 in its place when the response

@@ -15,10 +15,13 @@ log_request(const struct pst_request *request, const char *what)
 	    PST_LOG_ERROR, pst_request_title(request, title, sizeof(title)), what, strlen(what));
 }
 
-/* Say what the plugin did not: that its RESULT and the response's STATE are not well. */
-static void
-explain(const struct pst_request *request, enum pst_response_state state, int result)
+void
+pst_serve_explain(const struct pst_request *request, int result)
 {
+	enum pst_response_state state = request->state;
+
+	if (request->gone)
+		return;
 	if (state == PST_RESPONSE_NONE && result == 0)
 		log_request(request, "the application ended without a response: answered 500");
 	else if ((result == 0 && !request->spoilt) || request->explained)
@@ -30,27 +33,25 @@ explain(const struct pst_request *request, enum pst_response_state state, int re
 		log_request(request, "the application failed: answered 500");
 }
 
-static enum pst_outcome
-refuse(struct pst_request *request)
+void
+pst_serve_refuse(struct pst_request *request)
 {
 	log_request(request, "a parameter holds a NUL byte: answered 400");
 	pst_request_answer(request, 400);
-	return pst_request_finish(request, 0);
 }
 
 enum pst_outcome
 pst_serve(struct pst_app *app, struct pst_request *request)
 {
-	enum pst_response_state state;
 	int result;
 
-	if (request->invalid)
-		return refuse(request);
+	if (request->invalid) {
+		pst_serve_refuse(request);
+		return pst_request_finish(request, 0);
+	}
 	pst_crash_request(request);
 	result = app->loaded.blocking.handle(app->app, request);
 	pst_crash_request(NULL);
-	state = request->state;
-	if (!request->gone)
-		explain(request, state, result);
+	pst_serve_explain(request, result);
 	return pst_request_finish(request, result);
 }

@@ -11,6 +11,11 @@ struct pst_app {
 	void *app; /* what open() gave */
 };
 
+/* Say what the plugin did not: that its RESULT and the response are not well. */
+void pst_serve_explain(const struct pst_request *request, int result);
+/* Answer a request that cannot be shown to the plugin, and say why. */
+void pst_serve_refuse(struct pst_request *request);
+
 /* Handle REQUEST and finish it; what went wrong is logged with its method and path. */
 enum pst_outcome pst_serve(struct pst_app *app, struct pst_request *request);
 

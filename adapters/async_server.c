@@ -1,0 +1,653 @@
+#include "adapters/async_server.h"
+
+#include "adapters/allow.h"
+#include "adapters/async_link.h"
+#include "adapters/async_request.h"
+#include "adapters/log.h"
+#include "adapters/loop_event.h"
+#include "adapters/loop_plugin.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How often the loop tells that it turns while requests are open, how long a connection lingers,
+ * and how long nothing is accepted when descriptors ran out, in microseconds. */
+#define HEARTBEAT 100000
+#define SECOND    1000000
+#define LINGER    (5 * SECOND)
+#define PAUSE     SECOND
+
+/* Connections that are accepted in one turn: other processes may listen, too. */
+#define ACCEPTS 8
+
+/* Connections beside one for each request. */
+#define MORE_CONNECTIONS 64
+/* Descriptors that are left to the application. */
+#define SPARE_DESCRIPTORS 64
+/* Requests of which an idle process keeps the memory. */
+#define IDLE_SPARE 8
+
+enum phase {
+	PHASE_SERVING,
+	PHASE_DRAINING, /* nothing new is accepted, what is idle is closed */
+	PHASE_STOPPED, /* the loop was told to stop */
+};
+
+struct pst_async_server {
+	struct pst_async_core core;
+	enum phase phase;
+	int listener;
+	int wake; /* eventfd: what is below has changed */
+	atomic_bool drain;
+	atomic_bool outlive; /* drain when no connection is left */
+	atomic_bool woken; /* by the plugin */
+	struct pst_loop *event_loop; /* libevent's; NULL: the plugin has its own */
+	struct pst_allow allow;
+	struct pst_async_links links; /* oldest first */
+	unsigned count;
+	unsigned limit;
+	struct pst_async_link **by_fd;
+	size_t by_fd_size;
+	bool listening; /* the listener is watched */
+	bool failed; /* the listener is of no use any more */
+	uint64_t paused_until; /* nothing is accepted before; 0: it is */
+	uint64_t refusal_logged;
+	struct pst_page_vitals vitals;
+	uint64_t cpu_asked; /* when */
+	void (*draining)(void *arg);
+	void *arg;
+};
+
+/* The one of this process: the functions of struct pst_host have no argument for it. */
+static struct pst_async_server *current;
+
+/* --- life --- */
+
+static unsigned
+connection_limit(unsigned capacity)
+{
+	unsigned wanted = capacity + MORE_CONNECTIONS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
+	    limit.rlim_cur >= wanted + SPARE_DESCRIPTORS)
+		return wanted;
+	return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? (unsigned)limit.rlim_cur - SPARE_DESCRIPTORS
+						      : SPARE_DESCRIPTORS;
+}
+
+static void on_fd_ready(int fd, unsigned events);
+static void on_timer_due(void);
+static void on_turn(void);
+static void on_woke(void);
+
+static const struct pst_loop_host loop_host = {
+    .fd_ready = on_fd_ready,
+    .timer_due = on_timer_due,
+    .turn = on_turn,
+    .woke = on_woke,
+};
+
+static int
+set_up(struct pst_async_server *server, const struct pst_async_config *config)
+{
+	int flags = fcntl(config->listener, F_GETFL);
+
+	server->listener = config->listener;
+	server->core.page = config->page;
+	server->core.capacity = config->capacity;
+	server->limit = connection_limit(config->capacity);
+	server->core.connections = server->limit;
+	if (flags < 0 || fcntl(server->listener, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -1;
+	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return server->wake >= 0 ? 0 : -1;
+}
+
+struct pst_async_server *
+pst_async_server_new(const struct pst_async_config *config)
+{
+	struct pst_async_server *server = calloc(1, sizeof(*server));
+	char bad[INET6_ADDRSTRLEN + 1];
+
+	if (!server) {
+		pst_log(PST_LOG_CRITICAL, "memory is short");
+		return NULL;
+	}
+	TAILQ_INIT(&server->links);
+	TAILQ_INIT(&server->core.open);
+	TAILQ_INIT(&server->core.buried);
+	TAILQ_INIT(&server->core.spare);
+	TAILQ_INIT(&server->core.attend);
+	server->wake = -1;
+	if (pst_allow_parse(&server->allow, getenv("FCGI_WEB_SERVER_ADDRS"), bad, sizeof(bad)) <
+	    0) {
+		pst_log(PST_LOG_CRITICAL,
+		    "FCGI_WEB_SERVER_ADDRS: \"%s\" is no IP address, or one too many", bad);
+		pst_async_server_free(server);
+		return NULL;
+	}
+	if (set_up(server, config) < 0) {
+		pst_log(PST_LOG_CRITICAL, "the connections cannot be set up: %s", strerror(errno));
+		pst_async_server_free(server);
+		return NULL;
+	}
+	server->event_loop = pst_loop_event_new(&loop_host);
+	if (!server->event_loop) {
+		pst_async_server_free(server);
+		return NULL;
+	}
+	current = server;
+	return server;
+}
+
+static void
+remove_link(struct pst_async_server *server, struct pst_async_link *link)
+{
+	TAILQ_REMOVE(&server->links, link, all);
+	server->count--;
+	server->by_fd[link->fd] = NULL;
+	pst_async_link_free(link);
+}
+
+void
+pst_async_server_free(struct pst_async_server *server)
+{
+	struct pst_async_link *link;
+
+	if (!server)
+		return;
+	while ((link = TAILQ_FIRST(&server->links)))
+		remove_link(server, link);
+	pst_async_request_bury_all(&server->core);
+	pst_async_request_trim(&server->core, 0);
+	if (server->event_loop)
+		server->event_loop->type->free(server->event_loop);
+	if (server->wake >= 0)
+		close(server->wake);
+	if (current == server)
+		current = NULL;
+	free(server->by_fd);
+	free(server);
+}
+
+/* --- from other threads --- */
+
+static void
+wake(struct pst_async_server *server)
+{
+	uint64_t one = 1;
+	int saved = errno;
+
+	if (write(server->wake, &one, sizeof(one)) < 0) {
+		/* Full: it is readable already. */
+	}
+	errno = saved;
+}
+
+void
+pst_async_server_drain(struct pst_async_server *server)
+{
+	atomic_store(&server->drain, true);
+	wake(server);
+}
+
+void
+pst_async_server_outlive(struct pst_async_server *server)
+{
+	atomic_store(&server->outlive, true);
+	wake(server);
+}
+
+bool
+pst_async_server_busy(struct pst_async_server *server)
+{
+	return atomic_load(&server->core.open_count) > 0;
+}
+
+static void
+wake_plugin(void)
+{
+	if (!atomic_exchange(&current->woken, true))
+		wake(current);
+}
+
+/* --- the timer, and what the page says of the loop --- */
+
+static uint64_t
+cpu_time(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+/* The loop comes round: leave word of it in the page. */
+static void
+tell_vitals(struct pst_async_server *server)
+{
+	struct pst_page_vitals *vitals = &server->vitals;
+
+	if (!server->core.page)
+		return;
+	vitals->turned = pst_async_now();
+	if (vitals->started == 0)
+		vitals->started = vitals->turned;
+	if (vitals->turned - server->cpu_asked >= SECOND) {
+		server->cpu_asked = vitals->turned;
+		vitals->cpu = cpu_time();
+	}
+	pst_page_write_vitals(server->core.page, vitals);
+}
+
+/* When the timer is to be called next; PST_LOOP_NEVER: it is not needed. */
+static uint64_t
+timer_interval(const struct pst_async_server *server)
+{
+	struct pst_async_link *link;
+
+	if (atomic_load(&server->core.open_count) > 0)
+		return HEARTBEAT;
+	if (server->paused_until)
+		return SECOND;
+	TAILQ_FOREACH (link, &server->links, all)
+		if (link->state == PST_ASYNC_LINK_LINGER)
+			return SECOND;
+	return PST_LOOP_NEVER;
+}
+
+/* Set the timer unless it is set; what nobody needs any more comes once in vain. */
+static void
+set_timer(struct pst_async_server *server)
+{
+	uint64_t interval;
+
+	if (server->core.lag.due)
+		return;
+	interval = timer_interval(server);
+	if (interval == PST_LOOP_NEVER)
+		return;
+	server->core.lag.due = pst_async_now() + interval;
+	server->core.loop->type->timer(server->core.loop, interval);
+}
+
+/* --- connections --- */
+
+/* Watch the listener, or do not, as it is now. */
+static void
+watch_listener(struct pst_async_server *server)
+{
+	bool wanted = server->phase == PHASE_SERVING && !server->paused_until && !server->failed &&
+		      server->count < server->limit;
+	struct pst_loop *loop = server->core.loop;
+
+	if (wanted == server->listening)
+		return;
+	server->listening = wanted;
+	if (loop->type->watch(loop, server->listener, wanted ? PST_EVENT_READ : 0) == 0)
+		return;
+	pst_log(PST_LOG_CRITICAL, "the event loop does not take the listening socket");
+	server->failed = true;
+}
+
+static void
+log_refusal(struct pst_async_server *server)
+{
+	uint64_t at = pst_async_now();
+
+	if (server->refusal_logged && at - server->refusal_logged < SECOND)
+		return;
+	server->refusal_logged = at;
+	pst_log(PST_LOG_WARNING, "a connection was closed: it came from an address that "
+				 "FCGI_WEB_SERVER_ADDRS does not name");
+}
+
+static void
+accept_failed(struct pst_async_server *server, int err)
+{
+	switch (err) {
+	case EBADF:
+	case EINVAL:
+	case ENOTSOCK:
+	case EOPNOTSUPP:
+		pst_log(PST_LOG_CRITICAL, "the listening socket failed: %s", strerror(err));
+		server->failed = true;
+		return;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		pst_log(PST_LOG_ERROR, "no connection is accepted for %d s: %s", PAUSE / SECOND,
+		    strerror(err));
+		server->paused_until = pst_async_now() + PAUSE;
+		return;
+	default: /* another process took it, or the client left again */ return;
+	}
+}
+
+/* Make room for FD among by_fd. */
+static int
+reserve(struct pst_async_server *server, int fd)
+{
+	size_t size = server->by_fd_size ? server->by_fd_size : 64;
+	struct pst_async_link **larger;
+
+	while (size <= (size_t)fd)
+		size *= 2;
+	if (size == server->by_fd_size)
+		return 0;
+	larger = realloc(server->by_fd, size * sizeof(struct pst_async_link *));
+	if (!larger)
+		return -1;
+	for (size_t i = server->by_fd_size; i < size; i++)
+		larger[i] = NULL;
+	server->by_fd = larger;
+	server->by_fd_size = size;
+	return 0;
+}
+
+static void
+add_link(struct pst_async_server *server, int fd)
+{
+	struct pst_async_link *link = NULL;
+	int number = fd;
+
+	if (reserve(server, number) == 0)
+		link = pst_async_link_new(&fd, &server->core);
+	else
+		close(fd);
+	if (!link) {
+		pst_log(PST_LOG_ERROR, "memory is short: a connection was closed");
+		return;
+	}
+	server->by_fd[number] = link;
+	TAILQ_INSERT_TAIL(&server->links, link, all);
+	server->count++;
+	/* What it asks for is mostly there already. */
+	pst_async_link_ready(link, PST_EVENT_READ);
+}
+
+/* False: there is nothing more to accept now. */
+static bool
+accept_one(struct pst_async_server *server)
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+	socklen_t length = sizeof(address);
+	int fd = accept4(
+	    server->listener, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			accept_failed(server, errno);
+		return false;
+	}
+	if (!pst_allow_check(&server->allow, (struct sockaddr *)&address)) {
+		close(fd);
+		log_refusal(server);
+		return true;
+	}
+	add_link(server, fd);
+	return true;
+}
+
+/* Close the connection that has been without activity for longest, to make room for another. */
+static void
+make_room(struct pst_async_server *server)
+{
+	struct pst_async_link *link, *idlest = NULL;
+
+	TAILQ_FOREACH (link, &server->links, all)
+		if (pst_async_link_idle(link) && (!idlest || link->active < idlest->active))
+			idlest = link;
+	if (idlest)
+		pst_async_link_close(idlest);
+}
+
+static void
+accept_some(struct pst_async_server *server, unsigned n)
+{
+	while (n-- > 0 && server->count < server->limit && accept_one(server))
+		;
+	if (server->count == server->limit)
+		make_room(server);
+	pst_async_core_defer(&server->core);
+}
+
+/* Close what has lingered long enough and, when draining, what is idle. */
+static void
+sweep(struct pst_async_server *server)
+{
+	uint64_t now = pst_async_now();
+	struct pst_async_link *link;
+
+	TAILQ_FOREACH (link, &server->links, all) {
+		bool lingers = link->state == PST_ASYNC_LINK_LINGER;
+		if ((lingers && now - link->active > LINGER) ||
+		    (server->phase == PHASE_DRAINING && (lingers || pst_async_link_idle(link))))
+			pst_async_link_close(link);
+	}
+}
+
+/* --- the end --- */
+
+/* What had been sent to this process before is still answered, what has begun is finished. */
+static void
+begin_drain(struct pst_async_server *server)
+{
+	struct pst_async_link *link;
+
+	if (server->phase != PHASE_SERVING)
+		return;
+	accept_some(server, server->limit);
+	server->phase = PHASE_DRAINING;
+	TAILQ_FOREACH (link, &server->links, all)
+		pst_async_link_ready(link, PST_EVENT_READ);
+	server->draining(server->arg);
+	pst_async_core_defer(&server->core);
+}
+
+static void
+end_if_drained(struct pst_async_server *server)
+{
+	if (server->phase == PHASE_SERVING &&
+	    (server->failed || (atomic_load(&server->outlive) && server->count == 0)))
+		begin_drain(server);
+	if (server->phase != PHASE_DRAINING || server->count > 0 ||
+	    atomic_load(&server->core.open_count) > 0)
+		return;
+	server->phase = PHASE_STOPPED;
+	server->core.loop->type->stop(server->core.loop);
+}
+
+/* Something has changed on another thread. */
+static void
+woken_up(struct pst_async_server *server)
+{
+	uint64_t count;
+
+	if (read(server->wake, &count, sizeof(count)) < 0) {
+		/* Nothing there: so much the better. */
+	}
+	if (atomic_exchange(&server->woken, false) && server->core.plugin->on_wake)
+		server->core.plugin->on_wake(server->core.app);
+	if (atomic_load(&server->drain))
+		begin_drain(server);
+	pst_async_core_defer(&server->core);
+}
+
+/* --- what the loop calls --- */
+
+static void
+on_fd_ready(int fd, unsigned events)
+{
+	struct pst_async_server *server = current;
+
+	tell_vitals(server);
+	if (fd == server->wake)
+		woken_up(server);
+	else if (fd == server->listener)
+		accept_some(server, ACCEPTS);
+	else if (fd >= 0 && (size_t)fd < server->by_fd_size && server->by_fd[fd])
+		pst_async_link_ready(server->by_fd[fd], events);
+	set_timer(server);
+}
+
+static void
+on_timer_due(void)
+{
+	struct pst_async_server *server = current;
+	uint64_t now = pst_async_now();
+
+	tell_vitals(server);
+	if (server->core.lag.due && now > server->core.lag.due)
+		server->core.lag.total += now - server->core.lag.due;
+	server->core.lag.due = 0;
+	if (server->paused_until && now >= server->paused_until) {
+		server->paused_until = 0;
+		pst_async_core_defer(&server->core);
+	}
+	sweep(server);
+	set_timer(server);
+	if (!server->core.lag.due)
+		pst_async_request_trim(&server->core, IDLE_SPARE);
+}
+
+static void
+attend_all(struct pst_async_server *server)
+{
+	struct pst_async_links *attend = &server->core.attend;
+	struct pst_async_link *last = TAILQ_LAST(attend, pst_async_links);
+	struct pst_async_link *link;
+	bool more = last != NULL;
+
+	while (more && (link = TAILQ_FIRST(attend))) {
+		enum pst_async_turn turn = pst_async_link_turn(link);
+		more = link != last;
+		TAILQ_REMOVE(attend, link, attending);
+		link->is_attended = false;
+		if (turn == PST_ASYNC_TURN_MORE)
+			pst_async_link_attend(link);
+		if (turn == PST_ASYNC_TURN_OVER)
+			remove_link(server, link);
+	}
+}
+
+static void
+on_turn(void)
+{
+	struct pst_async_server *server = current;
+
+	tell_vitals(server);
+	server->core.deferred = false;
+	attend_all(server);
+	if (server->phase == PHASE_DRAINING)
+		sweep(server);
+	pst_async_request_bury_all(&server->core);
+	watch_listener(server);
+	set_timer(server);
+	end_if_drained(server);
+}
+
+static void
+on_woke(void)
+{
+	if (current->core.plugin->on_turn)
+		current->core.plugin->on_turn(current->core.app);
+}
+
+/* --- serving --- */
+
+static struct pst_loop *
+make_loop(struct pst_async_server *server, const struct pst_loaded *plugin, void *app)
+{
+	struct pst_loop *loop;
+
+	if (!plugin->async.run)
+		return server->event_loop;
+	server->event_loop->type->free(server->event_loop);
+	server->event_loop = NULL;
+	loop = pst_loop_plugin_new(&plugin->async, app);
+	if (!loop)
+		pst_log(PST_LOG_CRITICAL, "memory is short");
+	return loop;
+}
+
+int
+pst_async_server_run(struct pst_async_server *server, const struct pst_loaded *plugin, void *app,
+    void (*draining)(void *arg), void *arg)
+{
+	struct pst_loop *loop = make_loop(server, plugin, app);
+	int result;
+
+	if (!loop)
+		return -1;
+	server->core.plugin = &plugin->async;
+	server->core.app = app;
+	server->core.loop = loop;
+	server->draining = draining;
+	server->arg = arg;
+	if (loop->type->watch(loop, server->wake, PST_EVENT_READ) < 0) {
+		pst_log(PST_LOG_CRITICAL, "the event loop takes no descriptors");
+		return -1;
+	}
+	pst_async_core_defer(&server->core);
+	result = loop->type->run(loop);
+	if (result == 0 && server->phase != PHASE_STOPPED) {
+		pst_log(PST_LOG_CRITICAL,
+		    "the plugin's event loop ended by itself: this worker ends, too");
+		result = -1;
+	}
+	if (!server->event_loop)
+		loop->type->free(loop);
+	server->core.loop = NULL;
+	return server->failed ? -1 : result;
+}
+
+size_t
+pst_async_server_held(const struct pst_async_server *server)
+{
+	const struct pst_async_request *request;
+	const struct pst_async_link *link;
+	size_t held = 0;
+
+	TAILQ_FOREACH (link, &server->links, all)
+		held += pst_session_pending(link->session);
+	TAILQ_FOREACH (request, &server->core.open, list)
+		held += pst_async_request_held(request);
+	return held;
+}
+
+/* --- what the plugin calls --- */
+
+const struct pst_host pst_async_host = {
+    .size = sizeof(struct pst_host),
+    .log = pst_log_text,
+    .params = pst_request_params,
+    .read = pst_async_request_read,
+    .respond = pst_request_respond,
+    .write = pst_async_request_write,
+    .flush = pst_async_request_flush,
+    .send_file = pst_async_request_send_file,
+    .error = pst_request_error,
+    .reason = pst_request_reason,
+    .set_user = pst_async_request_set_user,
+    .user = pst_async_request_user,
+    .finish = pst_async_request_finish,
+    .watch = pst_loop_event_watch,
+    .timer = pst_loop_event_timer,
+    .cancel = pst_loop_event_cancel,
+    .wake = wake_plugin,
+    .fd_ready = on_fd_ready,
+    .timer_due = on_timer_due,
+    .turn = on_turn,
+};
