@@ -121,12 +121,12 @@ on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_
 }
 
 static void
-on_abort(void *arg, uint16_t id)
+on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
 	struct pst_async_link *link = arg;
 	struct pst_async_request *request = find(link, id);
 
-	if (request && pst_async_request_abort(request, PST_ABORT_CLIENT))
+	if (request && pst_async_request_abort(request, (enum pst_abort)why))
 		end(link, id, PST_END_COMPLETE, 1);
 }
 

@@ -1,38 +1,29 @@
 #include "adapters/async_server.h"
 
-#include "adapters/allow.h"
 #include "adapters/async_link.h"
 #include "adapters/async_request.h"
+#include "adapters/listener.h"
 #include "adapters/log.h"
 #include "adapters/loop_event.h"
 #include "adapters/loop_plugin.h"
+#include "adapters/vitals.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-/* How often the loop tells that it turns while requests are open, how long a connection lingers,
- * and how long nothing is accepted when descriptors ran out, in microseconds. */
+/* How often the loop tells that it turns while requests are open, and how long a connection
+ * lingers, in microseconds. */
 #define HEARTBEAT 100000
 #define SECOND    1000000
 #define LINGER    (5 * SECOND)
-#define PAUSE     SECOND
 
 /* Connections that are accepted in one turn: other processes may listen, too. */
 #define ACCEPTS 8
 
-/* Connections beside one for each request. */
-#define MORE_CONNECTIONS 64
-/* Descriptors that are left to the application. */
-#define SPARE_DESCRIPTORS 64
 /* Requests of which an idle process keeps the memory. */
 #define IDLE_SPARE 8
 
@@ -45,13 +36,12 @@ enum phase {
 struct pst_async_server {
 	struct pst_async_core core;
 	enum phase phase;
-	int listener;
+	struct pst_listener listener;
 	int wake; /* eventfd: what is below has changed */
 	atomic_bool drain;
 	atomic_bool outlive; /* drain when no connection is left */
 	atomic_bool woken; /* by the plugin */
 	struct pst_loop *event_loop; /* libevent's; NULL: the plugin has its own */
-	struct pst_allow allow;
 	struct pst_async_links links; /* oldest first */
 	unsigned count;
 	unsigned limit;
@@ -59,10 +49,7 @@ struct pst_async_server {
 	size_t by_fd_size;
 	bool listening; /* the listener is watched */
 	bool failed; /* the listener is of no use any more */
-	uint64_t paused_until; /* nothing is accepted before; 0: it is */
-	uint64_t refusal_logged;
-	struct pst_page_vitals vitals;
-	uint64_t cpu_asked; /* when */
+	struct pst_vitals vitals;
 	void (*draining)(void *arg);
 	void *arg;
 };
@@ -71,19 +58,6 @@ struct pst_async_server {
 static struct pst_async_server *current;
 
 /* --- life --- */
-
-static unsigned
-connection_limit(unsigned capacity)
-{
-	unsigned wanted = capacity + MORE_CONNECTIONS;
-	struct rlimit limit;
-
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == RLIM_INFINITY ||
-	    limit.rlim_cur >= wanted + SPARE_DESCRIPTORS)
-		return wanted;
-	return limit.rlim_cur > 2 * SPARE_DESCRIPTORS ? (unsigned)limit.rlim_cur - SPARE_DESCRIPTORS
-						      : SPARE_DESCRIPTORS;
-}
 
 static void on_fd_ready(int fd, unsigned events);
 static void on_timer_due(void);
@@ -100,24 +74,25 @@ static const struct pst_loop_host loop_host = {
 static int
 set_up(struct pst_async_server *server, const struct pst_async_config *config)
 {
-	int flags = fcntl(config->listener, F_GETFL);
-
-	server->listener = config->listener;
 	server->core.page = config->page;
 	server->core.capacity = config->capacity;
-	server->limit = connection_limit(config->capacity);
+	server->limit = (unsigned)pst_listener_limit();
 	server->core.connections = server->limit;
-	if (flags < 0 || fcntl(server->listener, F_SETFL, flags | O_NONBLOCK) < 0)
+	if (pst_listener_begin(&server->listener, config->listener) < 0)
 		return -1;
 	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return server->wake >= 0 ? 0 : -1;
+	if (server->wake < 0) {
+		pst_log(PST_LOG_CRITICAL, "the event loop cannot be woken: %s", strerror(errno));
+		return -1;
+	}
+	server->event_loop = pst_loop_event_new(&loop_host);
+	return server->event_loop ? 0 : -1;
 }
 
 struct pst_async_server *
 pst_async_server_new(const struct pst_async_config *config)
 {
 	struct pst_async_server *server = calloc(1, sizeof(*server));
-	char bad[INET6_ADDRSTRLEN + 1];
 
 	if (!server) {
 		pst_log(PST_LOG_CRITICAL, "memory is short");
@@ -129,20 +104,7 @@ pst_async_server_new(const struct pst_async_config *config)
 	TAILQ_INIT(&server->core.spare);
 	TAILQ_INIT(&server->core.attend);
 	server->wake = -1;
-	if (pst_allow_parse(&server->allow, getenv("FCGI_WEB_SERVER_ADDRS"), bad, sizeof(bad)) <
-	    0) {
-		pst_log(PST_LOG_CRITICAL,
-		    "FCGI_WEB_SERVER_ADDRS: \"%s\" is no IP address, or one too many", bad);
-		pst_async_server_free(server);
-		return NULL;
-	}
 	if (set_up(server, config) < 0) {
-		pst_log(PST_LOG_CRITICAL, "the connections cannot be set up: %s", strerror(errno));
-		pst_async_server_free(server);
-		return NULL;
-	}
-	server->event_loop = pst_loop_event_new(&loop_host);
-	if (!server->event_loop) {
 		pst_async_server_free(server);
 		return NULL;
 	}
@@ -223,33 +185,6 @@ wake_plugin(void)
 
 /* --- the timer, and what the page says of the loop --- */
 
-static uint64_t
-cpu_time(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-}
-
-/* The loop comes round: leave word of it in the page. */
-static void
-tell_vitals(struct pst_async_server *server)
-{
-	struct pst_page_vitals *vitals = &server->vitals;
-
-	if (!server->core.page)
-		return;
-	vitals->turned = pst_async_now();
-	if (vitals->started == 0)
-		vitals->started = vitals->turned;
-	if (vitals->turned - server->cpu_asked >= SECOND) {
-		server->cpu_asked = vitals->turned;
-		vitals->cpu = cpu_time();
-	}
-	pst_page_write_vitals(server->core.page, vitals);
-}
-
 /* When the timer is to be called next; PST_LOOP_NEVER: it is not needed. */
 static uint64_t
 timer_interval(const struct pst_async_server *server)
@@ -258,7 +193,7 @@ timer_interval(const struct pst_async_server *server)
 
 	if (atomic_load(&server->core.open_count) > 0)
 		return HEARTBEAT;
-	if (server->paused_until)
+	if (server->phase == PHASE_SERVING && !pst_listener_open(&server->listener))
 		return SECOND;
 	TAILQ_FOREACH (link, &server->links, all)
 		if (link->state == PST_ASYNC_LINK_LINGER)
@@ -287,52 +222,17 @@ set_timer(struct pst_async_server *server)
 static void
 watch_listener(struct pst_async_server *server)
 {
-	bool wanted = server->phase == PHASE_SERVING && !server->paused_until && !server->failed &&
-		      server->count < server->limit;
+	bool wanted = server->phase == PHASE_SERVING && pst_listener_open(&server->listener) &&
+		      !server->failed && server->count < server->limit;
 	struct pst_loop *loop = server->core.loop;
 
 	if (wanted == server->listening)
 		return;
 	server->listening = wanted;
-	if (loop->type->watch(loop, server->listener, wanted ? PST_EVENT_READ : 0) == 0)
+	if (loop->type->watch(loop, server->listener.fd, wanted ? PST_EVENT_READ : 0) == 0)
 		return;
 	pst_log(PST_LOG_CRITICAL, "the event loop does not take the listening socket");
 	server->failed = true;
-}
-
-static void
-log_refusal(struct pst_async_server *server)
-{
-	uint64_t at = pst_async_now();
-
-	if (server->refusal_logged && at - server->refusal_logged < SECOND)
-		return;
-	server->refusal_logged = at;
-	pst_log(PST_LOG_WARNING, "a connection was closed: it came from an address that "
-				 "FCGI_WEB_SERVER_ADDRS does not name");
-}
-
-static void
-accept_failed(struct pst_async_server *server, int err)
-{
-	switch (err) {
-	case EBADF:
-	case EINVAL:
-	case ENOTSOCK:
-	case EOPNOTSUPP:
-		pst_log(PST_LOG_CRITICAL, "the listening socket failed: %s", strerror(err));
-		server->failed = true;
-		return;
-	case EMFILE:
-	case ENFILE:
-	case ENOBUFS:
-	case ENOMEM:
-		pst_log(PST_LOG_ERROR, "no connection is accepted for %d s: %s", PAUSE / SECOND,
-		    strerror(err));
-		server->paused_until = pst_async_now() + PAUSE;
-		return;
-	default: /* another process took it, or the client left again */ return;
-	}
 }
 
 /* Make room for FD among by_fd. */
@@ -377,25 +277,16 @@ add_link(struct pst_async_server *server, int fd)
 	pst_async_link_ready(link, PST_EVENT_READ);
 }
 
-/* False: there is nothing more to accept now. */
+/* False: nothing more is to be accepted now. */
 static bool
 accept_one(struct pst_async_server *server)
 {
-	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-	socklen_t length = sizeof(address);
-	int fd = accept4(
-	    server->listener, (struct sockaddr *)&address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = pst_listener_accept(&server->listener);
 
-	if (fd < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			accept_failed(server, errno);
+	if (fd == PST_LISTENER_FAILED)
+		server->failed = true;
+	if (fd < 0)
 		return false;
-	}
-	if (!pst_allow_check(&server->allow, (struct sockaddr *)&address)) {
-		close(fd);
-		log_refusal(server);
-		return true;
-	}
 	add_link(server, fd);
 	return true;
 }
@@ -492,10 +383,10 @@ on_fd_ready(int fd, unsigned events)
 {
 	struct pst_async_server *server = current;
 
-	tell_vitals(server);
+	pst_vitals_tell(&server->vitals, server->core.page);
 	if (fd == server->wake)
 		woken_up(server);
-	else if (fd == server->listener)
+	else if (fd == server->listener.fd)
 		accept_some(server, ACCEPTS);
 	else if (fd >= 0 && (size_t)fd < server->by_fd_size && server->by_fd[fd])
 		pst_async_link_ready(server->by_fd[fd], events);
@@ -508,14 +399,12 @@ on_timer_due(void)
 	struct pst_async_server *server = current;
 	uint64_t now = pst_async_now();
 
-	tell_vitals(server);
+	pst_vitals_tell(&server->vitals, server->core.page);
 	if (server->core.lag.due && now > server->core.lag.due)
 		server->core.lag.total += now - server->core.lag.due;
 	server->core.lag.due = 0;
-	if (server->paused_until && now >= server->paused_until) {
-		server->paused_until = 0;
+	if (!server->listening)
 		pst_async_core_defer(&server->core);
-	}
 	sweep(server);
 	set_timer(server);
 	if (!server->core.lag.due)
@@ -547,7 +436,7 @@ on_turn(void)
 {
 	struct pst_async_server *server = current;
 
-	tell_vitals(server);
+	pst_vitals_tell(&server->vitals, server->core.page);
 	server->core.deferred = false;
 	attend_all(server);
 	if (server->phase == PHASE_DRAINING)
