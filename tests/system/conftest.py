@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import figures
 from penstock import Penstock
 
 
@@ -24,3 +25,13 @@ def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     yield start
     for server in started:
         server.clean_up()
+
+
+@pytest.fixture
+def show(request: pytest.FixtureRequest) -> figures.Show:
+    """Say what was sent, answered, lost and measured."""
+    return figures.shower(request)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    figures.print_all(terminalreporter)

@@ -12,6 +12,7 @@ from pathlib import Path
 import fcgi
 import installed
 from penstock import PATIENCE, eventually
+from process import rest
 from raw import Client
 
 VALUES = {b"FCGI_MAX_CONNS": b"1", b"FCGI_MAX_REQS": b"1", b"FCGI_MPXS_CONNS": b"0"}
@@ -281,13 +282,27 @@ class Gateway:
 
     @property
     def log(self) -> str:
+        """All that it has logged, or was about to."""
+        self._rest()
+        return self.log_so_far()
+
+    def log_so_far(self) -> str:
+        """What is written of it, at once: for who looks again and again."""
         return self.log_file.read_text(errors="replace")
 
+    def _rest(self) -> None:
+        if self.process.poll() is None:
+            rest([self.process.pid])
+
     def wait_log(self, text: str) -> None:
-        eventually(lambda: text in self.log, f"{text!r} in\n{self.log}")
+        try:
+            eventually(lambda: text in self.log_so_far(), repr(text))
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log:\n{self.log}") from None
 
     @property
     def access_log(self) -> str:
+        self._rest()
         return self.access_file.read_text(errors="replace")
 
     def cpu_seconds(self) -> float:

@@ -22,6 +22,7 @@ from signal import SIGTERM  # Penstock.signal hides the module in its class
 from typing import TypeVar
 
 import installed
+import process
 
 PATIENCE = 30.0  # seconds that anything may take on a busy machine
 _FROM_OUTSIDE = (
@@ -138,18 +139,30 @@ class Penstock:
 
     @property
     def log(self) -> str:
+        """All that arbiter and gateway have logged, or were about to."""
+        self._rest()
+        return self.log_so_far()
+
+    def log_so_far(self) -> str:
+        """What is written of it, at once: for who looks again and again."""
         return self.log_file.read_text(errors="replace")
 
     @property
     def access_log(self) -> str:
         """What it wrote to its stdout: the access log, with --access-logfile -."""
+        self._rest()
         return self.access_file.read_text(errors="replace")
+
+    def _rest(self) -> None:
+        if self.process.poll() is None:
+            children = self._children_now() or ([],)
+            process.rest([*(pid for pid, name in children[0] if name == "gateway"), self.pid])
 
     def wait_for(self, pattern: str, count: int = 1) -> re.Match[str]:
         """Wait until the log has COUNT lines that match PATTERN; the last of them."""
 
         def found() -> re.Match[str] | None:
-            matches = list(re.finditer(pattern, self.log, re.MULTILINE))
+            matches = list(re.finditer(pattern, self.log_so_far(), re.MULTILINE))
             if len(matches) < count and self.process.poll() is not None:
                 matches = list(re.finditer(pattern, self.log, re.MULTILINE))
                 assert len(matches) >= count, f"ended without {pattern!r}:\n{self.log}"
@@ -160,9 +173,27 @@ class Penstock:
         except AssertionError as error:
             raise AssertionError(f"{error}; its log:\n{self.log}") from None
 
-    def wait_ready(self) -> Penstock:
+    def wait_ready(self, every_worker: bool = True) -> Penstock:
+        """Wait until it serves, for which one worker of each pool is enough, and until all others
+        that it started can be used, too."""
         self.wait_for(r"Penstock \S+ serves at ")
+        if every_worker:
+            self.wait_workers()
         return self
+
+    def wait_workers(self, count: int | None = None) -> list[int]:
+        """Wait until it has COUNT workers, and each can be used: their pids, the oldest first."""
+
+        def found() -> list[int] | None:
+            pids = self.worker_pids
+            usable = set(map(int, re.findall(r"worker \S+ ready \(pid (\d+)\)", self.log_so_far())))
+            right = bool(pids) if count is None else len(pids) == count
+            return pids if right and usable.issuperset(pids) else None
+
+        try:
+            return eventually(found, f"{count or 'all'} workers")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; its log:\n{self.log}") from None
 
     @property
     def addresses(self) -> list[str]:
@@ -186,16 +217,25 @@ class Penstock:
         return [pid for pid, name in self._children() if name != "gateway"]
 
     def _children(self) -> list[tuple[int, str]]:
+        """Pid and name of each, the oldest first."""
+        (children,) = eventually(self._children_now, "its children to be what they are")
+        return children
+
+    def _children_now(self) -> tuple[list[tuple[int, str]]] | None:
         task = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        pids = task.read_text().split()
         children = []
-        for word in task.read_text().split():
+        for pid in pids:
             try:
-                name = Path(f"/proc/{word}/comm").read_text().strip()
+                name = Path(f"/proc/{pid}/comm").read_text().strip()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if is_alive(int(word)):
-                children.append((int(word), name))
-        return children
+            if is_alive(int(pid)):
+                children.append((int(pid), name))
+        # One that was just forked has our name still; while one exits the kernel may pass over
+        # another (proc_pid_children(5)).
+        settled = task.read_text().split() == pids and "penstock" not in dict(children).values()
+        return (children,) if settled else None
 
     @property
     def runtime_directory(self) -> Path:

@@ -52,6 +52,31 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+# How long a process may keep a line that it logged (LINGER_MS of gateway/log_writer.c), doubled.
+_LINGER = 0.02
+
+
+def _rests(pid: int) -> bool:
+    """None of its threads runs, or was woken."""
+    try:
+        for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+            if stat.read_text().rpartition(")")[2].split()[0] in "RD":
+                return False
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # one that is gone
+    return True
+
+
+def rest(pids: list[int], patience: float = 1.0) -> None:
+    """Wait until these processes have done what they were at, and have written what they logged;
+    not for ever: they may be under load."""
+    end = time.monotonic() + patience
+    quiet = 0
+    while quiet < 3 and time.monotonic() < end:
+        time.sleep(_LINGER)
+        quiet = quiet + 1 if all(map(_rests, pids)) else 0
+
+
 def spins(pid: int, seconds: float = 1.5) -> bool:
     """It uses more than a third of a core while nothing is asked of it."""
     before = cpu_seconds(pid)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -9,10 +10,25 @@ import time
 from pathlib import Path
 
 
+_taken: list[socket.socket] = []
+
+
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that nobody listens on, and that nobody else is given: it is below those that the
+    kernel hands out, and an abstract unix socket, which all test runs of this machine see, takes it
+    for as long as this process lives."""
+    while True:
+        port = random.randrange(16384, 32768)
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0penstock-test-port-{port}")
+            with socket.socket() as sock:
+                sock.bind(("0.0.0.0", port))
+        except OSError:
+            mark.close()
+            continue
+        _taken.append(mark)
+        return port
 
 
 def find(program: str) -> str:

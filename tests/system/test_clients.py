@@ -99,7 +99,7 @@ def test_an_answer_that_is_read_byte_by_byte(start: Callable[..., Penstock]) -> 
 
         def read_one_byte() -> bool:
             client.socket.recv(1)
-            return bool(re.search(line, server.log))
+            return bool(re.search(line, server.log_so_far()))
 
         client.head()
         eventually(read_one_byte, "the end of the connection")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from figures import Show
 from penstock import Penstock, eventually
 from raw import Client
 
@@ -71,7 +72,9 @@ def kill_workers(server: Penstock, seconds: float) -> int:
 @pytest.mark.parametrize(
     "method, retry", [("GET", "never"), ("GET", "idempotent"), ("POST", "idempotent")]
 )
-def test_workers_are_killed(penstock, tmp_path: Path, method: str, retry: str) -> None:
+def test_workers_are_killed(
+    penstock, tmp_path: Path, show: Show, method: str, retry: str
+) -> None:
     server = penstock(
         "gateway_app:app", "-w", "2", "--retry", retry, cwd=APPS, env={"NOTES": str(tmp_path / "n")}
     ).wait_ready()
@@ -79,8 +82,8 @@ def test_workers_are_killed(penstock, tmp_path: Path, method: str, retry: str) -
         killed = kill_workers(server, SECONDS)
     failed = crowd.statuses[502]
     again = server.log.count("it is run again by the next free worker (--retry)")
-    print(
-        f"\n  workers killed, {method}, retry {retry}: sent {crowd.statuses.total()}, answered "
+    show(
+        f"workers killed, {method}, retry {retry}: sent {crowd.statuses.total()}, answered "
         f"{crowd.statuses[200]}, failed {failed}, run again {again}, workers killed {killed}"
     )
     assert not crowd.errors

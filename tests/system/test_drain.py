@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from figures import Show
 from gateway import Gateway
 from penstock import eventually
 from raw import Client
@@ -117,7 +118,9 @@ class Storm:
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-def test_nobody_who_connects_is_reset(penstock, tmp_path: Path, kind: str) -> None:
+def test_nobody_who_connects_is_reset(
+    penstock, tmp_path: Path, show: Show, kind: str
+) -> None:
     bind = "127.0.0.1:0" if kind == "tcp" else f"unix:{tmp_path / 'http.sock'}"
     server = penstock("gateway_app:app", "-w", "2", "-b", bind, bind=None, cwd=APPS).wait_ready()
     with Storm(("127.0.0.1", server.port) if kind == "tcp" else bind[5:]) as storm:
@@ -125,12 +128,12 @@ def test_nobody_who_connects_is_reset(penstock, tmp_path: Path, kind: str) -> No
         begun = time.monotonic()
         assert server.stop() == 0
         took = time.monotonic() - begun
-    print(f"\n  TERM, new connections to a {kind} socket: {storm.figures}; ended within {took:.1f} s")
+    show(f"TERM, new connections to a {kind} socket: {storm.figures}; ended within {took:.1f} s")
     assert not storm.lost
     assert {status for status, _ in storm.answered} == {200} and storm.answered.total() > 20
 
 
-def test_the_drain_delay(penstock) -> None:
+def test_the_drain_delay(penstock, show: Show) -> None:
     server = penstock("gateway_app:app", "-w", "2", "--drain-delay", "2", cwd=APPS).wait_ready()
     with Storm(("127.0.0.1", server.port)) as storm, Client(("127.0.0.1", server.port)) as kept:
         assert kept.ask("/").field("Connection") is None
@@ -144,6 +147,6 @@ def test_the_drain_delay(penstock) -> None:
         took = time.monotonic() - begun
     assert took >= 2
     told = storm.answered[200, "close"]
-    print(f"\n  TERM, drain delay 2 s: {storm.figures}, {told} of them were told to close")
+    show(f"TERM, drain delay 2 s: {storm.figures}, {told} of them were told to close")
     assert not storm.lost
     assert {status for status, _ in storm.answered} == {200} and told > 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import installed
-from test_reload import show
+from figures import Show
 
 RUN = installed.SOURCE / "tests" / "load" / "run.py"
 CASES = [
@@ -19,12 +19,12 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_case(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_case(case: str, tmp_path: Path, show: Show) -> None:
     command = [sys.executable, RUN, "--penstock", installed.PENSTOCK, "--seconds", "1.5"]
     result = subprocess.run(
         [*command, "--clients", "32", "--case", case, "--keep", tmp_path],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    show(capsys, result.stdout.splitlines()[-1])
+    show(result.stdout.splitlines()[-1])
     log = "".join(path.read_text() for path in tmp_path.glob("*.log"))
     assert result.returncode == 0, f"{result.stderr}\n{log}"

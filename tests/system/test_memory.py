@@ -6,15 +6,16 @@ import time
 
 import pytest
 
+from figures import Show
 from load import Load
 from penstock import eventually
 from test_recycle import Census
-from test_reload import Site, show, site  # noqa: F401  (a fixture)
+from test_reload import Site, site  # noqa: F401  (a fixture)
 
 EVERY = 2.0  # seconds between two weighings
 
 
-def test_nothing_is_lost_when_workers_grow(site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost_when_workers_grow(site, show: Show) -> None:
     shop: Site = site("--max-memory", "64M", workers=2)
     shop.deploy("2", "LEAK = []")  # 200 KiB with each request
     source = (shop.directory / "site_app.py").read_text()
@@ -28,7 +29,7 @@ def test_nothing_is_lost_when_workers_grow(site, capsys: pytest.CaptureFixture[s
         shop.server.wait_for("has left: it exited with status 0", count=5)
     census.stop()
     sizes = [float(n) for n in re.findall(r"uses (\S+) MiB, more than", shop.server.log)]
-    show(capsys, f"{len(sizes)} workers replaced at {sizes} MiB: {load.figures}; "
+    show(f"{len(sizes)} workers replaced at {sizes} MiB: {load.figures}; "
          f"at most {census.most} at once")  # fmt: skip
     assert load.failures == [] and load.answered == load.sent
     assert all(size > 64 for size in sizes)

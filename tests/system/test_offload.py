@@ -20,6 +20,7 @@ import pytest
 
 import process
 from apps.bodies import PIECE
+from figures import Show
 from penstock import Penstock, eventually
 from raw import Client
 
@@ -138,7 +139,7 @@ def test_slow_bodies_hold_no_worker(server: Penstock) -> None:
 
 @pytest.mark.parametrize("way", [upload, download])
 def test_large_bodies_pass_in_bounded_memory(
-    server: Penstock, way: Callable[[Penstock, int], str], record_property: Callable[..., None]
+    server: Penstock, way: Callable[[Penstock, int], str], show: Show
 ) -> None:
     (worker,) = server.worker_pids
     pids = {"gateway": server.gateway_pid, "worker": worker}
@@ -147,8 +148,7 @@ def test_large_bodies_pass_in_bounded_memory(
     assert way(server, LARGE) == expected(LARGE)
     for name, pid in pids.items():
         grown = process.peak_rss_kib(pid) - before[name]
-        record_property(f"{name}_grown_kib", grown)
-        print(f"{way.__name__} of {LARGE // MIB} MiB: {name} {before[name]} KiB, at most {grown} more")
+        show(f"{way.__name__} of {LARGE // MIB} MiB: {name} {before[name]} KiB, at most {grown} more")
         assert grown < process.at_most_mib(16)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import installed
+from figures import Show
 from penstock import PATIENCE, Penstock, eventually, is_alive
 from raw import Client
 
@@ -86,11 +87,6 @@ def start(penstock: Callable[..., Penstock], tmp_path: Path) -> Iterator[Start]:
     yield run
 
 
-def show(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    with capsys.disabled():
-        print(f"\n  {text}")
-
-
 class Asking:
     """Clients that ask for one path after the other, no path twice; STATUSES by path."""
 
@@ -149,13 +145,12 @@ def kill_workers(site: Site, asking: Asking) -> int:
     return killed
 
 
-def test_killed_workers(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
+def test_killed_workers(start: Start, show: Show) -> None:
     site = start(workers=4)
     with Asking(site, 3, pause=0.005) as asking:
         killed = kill_workers(site, asking)
     failed, moved, ran = asking.paths(502), site.moved, site.ran
     show(
-        capsys,
         f"{killed} workers killed: sent {len(asking.statuses)}, answered "
         f"{len(asking.paths(200))}, begun when their worker was killed {len(failed)} (502), "
         f"not begun and answered by another {len(moved)}, run twice "
@@ -277,7 +272,7 @@ def test_a_worker_that_spoils_its_page_and_dies(start: Start) -> None:
 
 
 def test_a_page_that_is_written_over_all_the_time(
-    start: Start, capsys: pytest.CaptureFixture[str]
+    start: Start, show: Show
 ) -> None:
     site = start()
     gateway = site.server.gateway_pid
@@ -285,7 +280,7 @@ def test_a_page_that_is_written_over_all_the_time(
     with Asking(site, 4) as asking:
         time.sleep(1.5)
     ran, statuses = site.ran, Counter(asking.statuses.values())
-    show(capsys, f"a page under fire: answers by status {dict(statuses)}")
+    show(f"a page under fire: answers by status {dict(statuses)}")
     assert set(statuses) <= {200, 502} and statuses[200] > 0 and asking.mistaken == []
     assert set(ran.values()) == {1}
     assert all(ran[path] == 1 for path in asking.paths(200))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ from adapter import Adapter, build_plugin
 from penstock import Penstock
 
 EXAMPLE = installed.SOURCE / "examples" / "plugin"
+PLUGIN_H = installed.SOURCE / "adapters" / "include" / "penstock" / "plugin.h"
+MINOR = re.search(r"#define PST_PLUGIN_MINOR (\d+)", PLUGIN_H.read_text())[1]  # type: ignore
 
 
 # --- the example project ---
@@ -125,8 +128,8 @@ def refused(tmp_path: Path, app: str, **environment: str) -> str:
     "flags, said",
     [
         (["-DMAGIC=0x12345678"], "is no plugin's description (magic 0x12345678)"),
-        (["-DMAJOR=1"], "was built for plugin ABI 1.1, and this is 0.1"),
-        (["-DMINOR=99"], "was built for plugin ABI 0.99, and this is 0.1"),
+        (["-DMAJOR=1"], f"was built for plugin ABI 1.{MINOR}, and this is 0.{MINOR}"),
+        (["-DMINOR=99"], f"was built for plugin ABI 0.99, and this is 0.{MINOR}"),
         (["-DSIZE=16"], "says that it has 16 bytes"),
         (["-DMODELS=1u<<PST_MODEL_ASYNC"], "does not support the sync model"),
         (["-DNO_OPEN"], "has no lifecycle->open"),

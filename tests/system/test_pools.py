@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from figures import Show
 from load import Load
 from peers import program
 from penstock import Penstock, eventually, is_alive
@@ -47,11 +48,6 @@ def serve(penstock: Start, tmp_path: Path) -> Start:
         return penstock("", "-c", "penstock.yaml", cwd=tmp_path, **how)
 
     return start
-
-
-def show(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    with capsys.disabled():
-        print(f"\n  {text}")
 
 
 def lines(server: Penstock, pattern: str) -> list[str]:
@@ -138,7 +134,7 @@ def test_what_cannot_be(serve: Start, pool: str, words: str) -> None:
 
 
 def test_all_workers_of_a_pool_crash(
-    serve: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    serve: Start, tmp_path: Path, show: Show
 ) -> None:
     """Again and again: tried less and less often, a line for each, and nobody else notices."""
     server = serve(two("{app: 'site_app:app', workers: 3}"))
@@ -154,7 +150,7 @@ def test_all_workers_of_a_pool_crash(
         server.wait_for(failed, 12)
         taken = time.monotonic() - begun
     delays = sorted(float(delay) for delay in lines(server, failed))
-    show(capsys, f"3 workers of one pool crash 4 times each in {taken:.1f} s: next tries after "
+    show(f"3 workers of one pool crash 4 times each in {taken:.1f} s: next tries after "
          f"{delays[:12]} s; in the other pool {load.figures}")  # fmt: skip
     assert delays[:12] == [0.1] * 3 + [0.2] * 3 + [0.4] * 3 + [0.8] * 3
     assert load.failures == []
@@ -173,7 +169,7 @@ def test_pools_are_replaced_side_by_side(serve: Start, tmp_path: Path) -> None:
     (tmp_path / "site_app.py").write_text(slow + SOURCE)
     before, most = set(server.worker_pids), 0
     server.signal(signal.SIGHUP)
-    while "reload done" not in server.log:
+    while "reload done" not in server.log_so_far():
         # Of the four new ones those that are not ready yet are heirs.
         new = [pid for pid in server.worker_pids if pid not in before]
         ready = len(lines(server, r"worker \S+ ready")) - 4
@@ -239,7 +235,7 @@ def test_a_program_that_dies_is_started_again(serve: Start) -> None:
     assert server.request("POST", "/echo", b"again").body == b"again"
 
 
-def test_programs_are_recycled(serve: Start, capsys: pytest.CaptureFixture[str]) -> None:
+def test_programs_are_recycled(serve: Start, show: Show) -> None:
     server = serve(echo(more=", max_requests: 30"))
     first = programs(server)
     for number in range(200):
@@ -248,7 +244,7 @@ def test_programs_are_recycled(serve: Start, capsys: pytest.CaptureFixture[str])
     server.wait_for(r"worker echo\.\S+ \(pid \d+\) has served \d+ requests", 2)
     server.wait_for(r"worker echo\.\S+ \(pid \d+\) has left", 2)
     assert not set(first) & set(programs(server))
-    show(capsys, "200 requests to 2 programs that serve 30 each: answered 200, failed 0")
+    show("200 requests to 2 programs that serve 30 each: answered 200, failed 0")
 
 
 def test_a_script_that_starts_the_program_is_ended_with_it(serve: Start, tmp_path: Path) -> None:

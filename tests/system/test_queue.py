@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from figures import Show
 from gateway import Exchange, Gateway
 from penstock import eventually
 from raw import Client
@@ -19,7 +20,7 @@ def ask_all(gateway: Gateway, stack: ExitStack, count: int, path: str) -> list[C
     return clients
 
 
-def test_a_full_queue_is_503_at_once(tmp_path: Path) -> None:
+def test_a_full_queue_is_503_at_once(tmp_path: Path, show: Show) -> None:
     pools = {"web": {"queue_limit": "20"}, "other": {}}
     routes = ["% / web plain", "% /other/ other plain"]
     running: list[Exchange] = []
@@ -56,7 +57,7 @@ def test_a_full_queue_is_503_at_once(tmp_path: Path) -> None:
     more = re.findall(r"the queue is full: (\d+) more requests? within a second", log)
     assert sum(map(int, more)) == 199
     assert log.count("the queue is full") < 20
-    print(f"\n  queue limit 20: sent 221, answered 21, refused 200, lines {1 + len(more)}")
+    show(f"queue limit 20: sent 221, answered 21, refused 200, lines {1 + len(more)}")
 
 
 def test_who_need_not_wait_is_served_without_a_queue(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_who_need_not_wait_is_served_without_a_queue(tmp_path: Path) -> None:
         assert [client.response().status for client in served] == [200, 200]
 
 
-def test_who_waits_too_long_is_503(tmp_path: Path) -> None:
+def test_who_waits_too_long_is_503(tmp_path: Path, show: Show) -> None:
     running: list[Exchange] = []
     with Gateway(tmp_path, queue_timeout="1") as gateway, ExitStack() as stack:
         worker = gateway.worker("1.1", running.append)
@@ -101,7 +102,7 @@ def test_who_waits_too_long_is_503(tmp_path: Path) -> None:
     assert log.count(one) == 1
     more = re.findall(r"\(--queue-timeout\): (\d+) more requests? within a second", log)
     assert sum(map(int, more)) == 49
-    print(f"\n  queue timeout 1 s: sent 52, answered 2, refused 50, lines {1 + len(more)}")
+    show(f"queue timeout 1 s: sent 52, answered 2, refused 50, lines {1 + len(more)}")
 
 
 def test_a_body_is_not_timed_by_the_queue(tmp_path: Path) -> None:

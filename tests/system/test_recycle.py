@@ -7,9 +7,10 @@ import time
 
 import pytest
 
+from figures import Show
 from load import Load
 from penstock import Penstock, eventually
-from test_reload import Site, show, site  # noqa: F401  (a fixture)
+from test_reload import Site, site  # noqa: F401  (a fixture)
 
 
 class Census(threading.Thread):
@@ -36,7 +37,7 @@ def served(server: Penstock) -> list[int]:
     return [int(n) for n in re.findall(r"has served (\d+) requests: another", server.log)]
 
 
-def test_nothing_is_lost_by_recycling(site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost_by_recycling(site, show: Show) -> None:
     shop: Site = site("--max-requests", "200", "--max-requests-jitter", "100", workers=3)
     census = Census(shop.server)
     with Load(shop.server, slow=2) as load:
@@ -44,7 +45,7 @@ def test_nothing_is_lost_by_recycling(site, capsys: pytest.CaptureFixture[str]) 
     census.stop()
     time.sleep(0.5)
     worn = served(shop.server)
-    show(capsys, f"{len(worn)} workers recycled: {load.figures}; at most {census.most} at once")
+    show(f"{len(worn)} workers recycled: {load.figures}; at most {census.most} at once")
     assert load.failures == [] and load.answered == load.sent
     assert census.most == 4
     assert all(200 <= n <= 300 for n in worn)
@@ -71,7 +72,7 @@ def test_a_worn_worker_serves_on_while_its_replacement_fails(site) -> None:
     assert load.failures == [] and load.answered == load.sent
 
 
-def test_nothing_is_lost_when_workers_grow_old(site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_lost_when_workers_grow_old(site, show: Show) -> None:
     shop: Site = site("--max-lifetime", "1", workers=2)
     census = Census(shop.server)
     with Load(shop.server) as load:
@@ -79,6 +80,6 @@ def test_nothing_is_lost_when_workers_grow_old(site, capsys: pytest.CaptureFixtu
         shop.server.wait_for(r"worker 2\.\d+ \(pid \d+\) has served for \d+ s: another", count=2)
         shop.server.wait_for("has left: it exited with status 0", count=4)
     census.stop()
-    show(capsys, f"4 old workers replaced: {load.figures}; at most {census.most} at once")
+    show(f"4 old workers replaced: {load.figures}; at most {census.most} at once")
     assert load.failures == [] and load.answered == load.sent
     assert census.most == 3

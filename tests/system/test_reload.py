@@ -11,17 +11,20 @@ from typing import Any
 
 import pytest
 
+from figures import Show
+from hold import SOURCE as HOLD, Held
 from load import Load
 from penstock import Penstock, eventually
 from raw import Client
 
 Start = Callable[..., Penstock]
 
-SOURCE = '''
+SOURCE = HOLD + '''
 import hashlib, os, time
 VERSION = "{version}"
 {more}
 def app(environ, start_response):
+    hold(environ)
     if environ["PATH_INFO"] == "/sleep":
         time.sleep(float(environ["QUERY_STRING"]))
     body = hashlib.sha256(environ["wsgi.input"].read()).hexdigest()
@@ -38,9 +41,16 @@ class Site:
         self.directory = directory
         self.server: Penstock
 
+    def begin(self, client: Client) -> Held:
+        """A request of CLIENT's that a worker has begun."""
+        held = Held(self.directory)
+        client.get(held.path)
+        held.wait_begun()
+        return held
+
     def deploy(self, version: str, more: str = "") -> None:
         new = self.directory / "new.py"
-        new.write_text(SOURCE.format(version=version, more=more))
+        new.write_text(SOURCE.replace("{version}", version).replace("{more}", more))
         new.rename(self.directory / "site_app.py")
 
     def hup(self) -> None:
@@ -72,13 +82,8 @@ def site(penstock: Start, tmp_path: Path) -> Callable[..., Site]:
     return start
 
 
-def show(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    with capsys.disabled():
-        print(f"\n  {text}")
-
-
 def test_nothing_is_lost_by_reloads(
-    site: Callable[..., Site], capsys: pytest.CaptureFixture[str]
+    site: Callable[..., Site], show: Show
 ) -> None:
     shop = site()
     before = shop.server.worker_pids
@@ -89,7 +94,7 @@ def test_nothing_is_lost_by_reloads(
             shop.hup()
             done = shop.server.wait_for(r"reload done: 2 workers replaced in \S+ s", number - 1)
         eventually(lambda: load.versions["4"] > 20, "answers of the last version")
-    show(capsys, f"3 reloads: {load.figures}; {done.group()}")
+    show(f"3 reloads: {load.figures}; {done.group()}")
     assert load.failures == []
     assert load.answered == load.sent
     assert set(load.versions) == {"1", "2", "3", "4"}
@@ -102,13 +107,13 @@ def test_a_slow_request_is_finished_by_the_old_worker(site: Callable[..., Site])
     shop = site(workers=1)
     (old,) = shop.server.worker_pids
     with Client(("127.0.0.1", shop.server.port)) as client:
-        client.get("/sleep?2")
-        time.sleep(0.3)
+        held = shop.begin(client)
         shop.deploy("2")
         shop.hup()
         shop.server.wait_for("reload done: 1 worker replaced")
         assert shop.version() == "2"
         assert old in shop.server.worker_pids
+        held.let_go()
         slow = client.response()
     assert slow.status == 200 and "X-Version: 1\r\n" in slow.head
     shop.server.wait_for(rf"worker 1\.1 \(pid {old}\) has left: it exited with status 0")
@@ -118,8 +123,7 @@ def test_what_does_not_finish_in_time_is_killed(site: Callable[..., Site]) -> No
     shop = site("--graceful-timeout", "1", workers=1)
     (old,) = shop.server.worker_pids
     with Client(("127.0.0.1", shop.server.port)) as client:
-        client.get("/sleep?60")
-        time.sleep(0.3)
+        shop.begin(client)
         shop.hup()
         assert client.response().status == 502
     shop.server.wait_for(rf"worker 1\.1 \(pid {old}\) did not finish in time: killing it")
@@ -135,7 +139,7 @@ def test_what_does_not_finish_in_time_is_killed(site: Callable[..., Site]) -> No
     ],
 )
 def test_a_version_that_does_not_load_leaves_the_old_one_serving(
-    site: Callable[..., Site], more: str, words: str, capsys: pytest.CaptureFixture[str]
+    site: Callable[..., Site], more: str, words: str, show: Show
 ) -> None:
     shop = site()
     before = sorted(shop.server.worker_pids)
@@ -145,7 +149,7 @@ def test_a_version_that_does_not_load_leaves_the_old_one_serving(
         shop.server.wait_for(rf"worker \S+ \(pid \d+\) {words} before it was usable")
         shop.server.wait_for("reload failed: 0 workers of the new version serve, 2 of the old one")
         time.sleep(0.5)
-    show(capsys, f"a reload that fails: {load.figures}")
+    show(f"a reload that fails: {load.figures}")
     assert load.failures == [] and load.answered == load.sent
     assert sorted(shop.server.worker_pids) == before
     assert set(load.versions) == {"1"}
@@ -192,10 +196,11 @@ def test_it_ends_during_a_reload(site: Callable[..., Site], number: int) -> None
     eventually(lambda: len(shop.server.worker_pids) == 3, "the first new worker")
     children = shop.server.worker_pids
     with Client(("127.0.0.1", shop.server.port)) as client:
-        client.get("/sleep?1")
-        time.sleep(0.3)
+        held = shop.begin(client)
         shop.server.signal(number)
         if number == signal.SIGTERM:
+            shop.server.wait_for("SIGTERM from pid")
+            held.let_go()
             assert client.response().status == 200
     assert shop.server.wait() == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
@@ -204,12 +209,12 @@ def test_it_ends_during_a_reload(site: Callable[..., Site], number: int) -> None
 def test_a_gateway_that_dies_during_a_reload(site: Callable[..., Site]) -> None:
     shop = site()
     with Client(("127.0.0.1", shop.server.port)) as client:
-        client.get("/sleep?2")
-        time.sleep(0.3)
+        held = shop.begin(client)
         shop.deploy("2")
         shop.hup()
         shop.server.wait_for("reload done")
         os.kill(shop.server.gateway_pid, signal.SIGKILL)
+        held.let_go()
         shop.server.wait_for(r"has left", count=2)
     assert shop.version() == "2"
     assert len(shop.server.worker_pids) == 2

@@ -13,15 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from figures import Show
+from hold import SOURCE as HOLD, Held
 from load import Load
 from penstock import Answer, Penstock, eventually
 from raw import Client
 from servers import free_port
 
-SOURCE = """
+SOURCE = f"""{HOLD}
 import hashlib, os, time
 
 def app(environ, start_response):
+    hold(environ)
     if environ["PATH_INFO"] == "/sleep":
         time.sleep(float(environ["QUERY_STRING"]))
     body = hashlib.sha256(environ["wsgi.input"].read()).hexdigest()
@@ -78,6 +81,13 @@ class Site:
     def gateways(self) -> list[int]:
         return [pid for pid, name in self.server._children() if name == "gateway"]
 
+    def begin(self, client: Client, below: str = "") -> Held:
+        """A request of CLIENT's that a worker of the pool BELOW has begun."""
+        held = Held(self.directory)
+        client.get(below + held.path)
+        held.wait_begun()
+        return held
+
     def settle(self) -> None:
         """Until old gateways have left, and what they needed."""
         eventually(lambda: len(self.gateways()) == 1, "the old gateways' end")
@@ -106,11 +116,6 @@ def get_unix(path: Path) -> Answer:
         connection.close()
 
 
-def show(capsys: pytest.CaptureFixture[str], text: str) -> None:
-    with capsys.disabled():
-        print(f"\n  {text}")
-
-
 ONE = "app: site_app:app\nworkers: 2\nenv: [VERSION=one]\n"
 
 TWO = """
@@ -125,7 +130,7 @@ routes: [{path: /api, pool: api, mount: true}, {path: /, pool: web}]
 
 
 def test_nothing_is_lost_by_changes(
-    site: Callable[..., Site], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    site: Callable[..., Site], tmp_path: Path, show: Show
 ) -> None:
     """Keep-alive clients, slow requests in flight and uploads half done, while all changes."""
     port, path = free_port(), tmp_path / "http.sock"
@@ -145,7 +150,7 @@ def test_nothing_is_lost_by_changes(
                 assert shop.server.get("/api/x").headers["X-Version"] == "one"
         time.sleep(0.4)
     shop.settle()
-    show(capsys, f"3 changes of pools, routes and listeners: {load.figures} over "
+    show(f"3 changes of pools, routes and listeners: {load.figures} over "
          f"{load.connections} connections; {done}")  # fmt: skip
     assert load.failures == []
     assert load.answered == load.sent
@@ -156,7 +161,7 @@ def test_nothing_is_lost_by_changes(
 
 
 def test_hups_one_upon_another(
-    site: Callable[..., Site], capsys: pytest.CaptureFixture[str]
+    site: Callable[..., Site], show: Show
 ) -> None:
     shop = site(ONE)
     with Load(shop.server, quick=2) as load:
@@ -167,7 +172,7 @@ def test_hups_one_upon_another(
         eventually(lambda: shop.server.get("/").headers["X-Version"] == "one", "the last one")
         time.sleep(0.3)
     shop.settle()
-    show(capsys, f"9 HUPs within a second: {load.figures}")
+    show(f"9 HUPs within a second: {load.figures}")
     assert load.failures == []
     eventually(lambda: len(shop.server.worker_pids) == 2, "the end of the pools that are gone")
 
@@ -235,29 +240,29 @@ def test_a_listener_moves(site: Callable[..., Site]) -> None:
     shop = site(f"bind: '127.0.0.1:{old}'\n{ONE}", bind=None)
     shop.reload(f"bind: '127.0.0.1:{old}'\n{ONE}")  # changes nothing
     with Client(("127.0.0.1", old)) as slow, Client(("127.0.0.1", old)) as idle:
-        slow.get("/sleep?1")
+        held = shop.begin(slow)
         idle.get("/")
         assert idle.response().status == 200
-        time.sleep(0.3)
         shop.reload(f"bind: '127.0.0.1:{new}'\n{ONE}")
         with pytest.raises(ConnectionRefusedError):
             eventually(lambda: socket.create_connection(("127.0.0.1", old)).close(), "a refusal")
         with Client(("127.0.0.1", new)) as client:
             client.get("/")
             assert client.response().status == 200
+        held.let_go()
         answer = slow.response()
         assert answer.status == 200 and "Connection: close" in answer.head
     shop.settle()
 
 
 def test_a_long_request_is_finished_by_the_old_gateway(site: Callable[..., Site]) -> None:
-    """The only worker of it is busy: the new gateway waits for that, and so does the reload."""
+    """Its only worker is busy: the new gateway waits for others, and the reload with it."""
     shop = site(ONE.replace("workers: 2", "workers: 1"))
     with Client(("127.0.0.1", shop.server.port)) as slow:
-        slow.get("/sleep?2")
-        time.sleep(0.3)
+        held = shop.begin(slow)
         shop.reload(TWO)
         assert shop.server.get("/api").headers["X-Version"] == "api"
+        held.let_go()
         answer = slow.response()
         assert answer.status == 200 and "X-Version: one\r\n" in answer.head
     shop.settle()
@@ -300,24 +305,24 @@ def test_either_gateway_may_be_killed(site: Callable[..., Site]) -> None:
     shop = site(ONE)
     old = shop.server.gateway_pid
     with Client(("127.0.0.1", shop.server.port)) as first:
-        first.get("/sleep?1.5")
-        time.sleep(0.3)
+        held = shop.begin(first)
         shop.reload(TWO)
         (new,) = (pid for pid in shop.gateways() if pid != old)
         os.kill(new, signal.SIGKILL)
         shop.server.wait_for(rf"gateway \(pid {new}\) was killed by signal 9 .*; another is started")
         eventually(lambda: len(shop.gateways()) == 2, "another one")
         assert shop.server.get("/api").headers["X-Version"] == "api"
+        held.let_go()
         assert first.response().status == 200
     shop.settle()
     old = shop.server.gateway_pid
     with Client(("127.0.0.1", shop.server.port)) as second:
-        second.get("/api/sleep?2")
-        time.sleep(0.3)
+        held = shop.begin(second, "/api")
         shop.reload(ONE)
         os.kill(old, signal.SIGKILL)
         shop.server.wait_for(rf"old gateway \(pid {old}\) was killed by signal 9")
         assert shop.server.get("/").headers["X-Version"] == "one"
+        held.let_go()
     shop.settle()
     eventually(lambda: len(shop.server.worker_pids) == 2, "the end of its workers")
 
@@ -372,12 +377,13 @@ def test_what_only_a_new_gateway_can_judge(site: Callable[..., Site]) -> None:
 def test_it_ends_with_two_gateways(site: Callable[..., Site], number: int) -> None:
     shop = site(ONE)
     with Client(("127.0.0.1", shop.server.port)) as client:
-        client.get("/sleep?1.5")
-        time.sleep(0.3)
+        held = shop.begin(client)
         shop.reload(TWO)
         assert len(shop.gateways()) == 2
         shop.server.signal(number)
         if number == signal.SIGTERM:
+            shop.server.wait_for("SIGTERM from pid")
+            held.let_go()
             assert client.response().status == 200
     assert shop.server.wait() == 0
     assert shop.server.log.count("Shutting down") == 1

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from figures import Show
 from load import Load
 from penstock import eventually
-from test_reload import Site, Start, show, site  # noqa: F401  (a fixture)
+from test_reload import Site, Start, site  # noqa: F401  (a fixture)
 
 
 def rotated(path: Path) -> list[Path]:
@@ -18,7 +19,7 @@ def rotated(path: Path) -> list[Path]:
 
 
 def test_no_line_is_lost_when_the_access_log_is_rotated(
-    site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    site, tmp_path: Path, show: Show
 ) -> None:
     logs = tmp_path / "logs"
     logs.mkdir()
@@ -33,7 +34,7 @@ def test_no_line_is_lost_when_the_access_log_is_rotated(
     eventually(lambda: access.exists() and access.stat().st_size > 0, "the last file")
     assert shop.server.stop() == 0
     lines = [len(path.read_text().splitlines()) for path in rotated(access)]
-    show(capsys, f"3 rotations: {load.figures}; lines in each file: {lines}")
+    show(f"3 rotations: {load.figures}; lines in each file: {lines}")
     assert load.failures == []
     assert sum(lines) == load.answered
     assert len(lines) == 4 and all(lines)
@@ -77,7 +78,7 @@ def test_a_log_that_cannot_be_opened_again(site, tmp_path: Path) -> None:
 
 
 def test_nothing_is_lost_by_more_and_fewer_workers(
-    site, capsys: pytest.CaptureFixture[str]
+    site, show: Show
 ) -> None:
     shop: Site = site(workers=1)
     with Load(shop.server) as load:
@@ -92,6 +93,6 @@ def test_nothing_is_lost_by_more_and_fewer_workers(
             shop.server.wait_for(rf"worker {number + 1}\.\d+ \(pid \d+\) has left: it exited with")
         shop.server.signal(signal.SIGTTOU)
         shop.server.wait_for("the last worker is kept")
-    show(capsys, f"2 workers more, 2 less: {load.figures}")
+    show(f"2 workers more, 2 less: {load.figures}")
     assert load.failures == [] and load.answered == load.sent
     assert len(shop.server.worker_pids) == 1
