@@ -1,5 +1,6 @@
 #include "gateway/front/cgi_params.h"
 
+#include "gateway/front/decimal.h"
 #include "protocol/params.h"
 
 #include <assert.h>
@@ -44,13 +45,9 @@ put_text(struct writer *to, const char *name, struct pst_http_text value)
 static void
 put_number(struct writer *to, const char *name, uint64_t value)
 {
-	char digits[20];
-	size_t first = sizeof(digits);
+	char digits[PST_DECIMAL_MAX];
 
-	do
-		digits[--first] = (char)('0' + value % 10);
-	while ((value /= 10) > 0);
-	put(to, name, digits + first, sizeof(digits) - first);
+	put(to, name, digits, pst_decimal(digits, value));
 }
 
 /* --- the connection --- */

@@ -1,6 +1,7 @@
 #include "gateway/front/cgi_response.h"
 
 #include "gateway/front/http_chars.h"
+#include "gateway/front/http_field.h"
 #include "protocol/buf.h"
 
 #include <assert.h>
@@ -169,15 +170,9 @@ take_content_length(struct pst_cgi_response *response, struct pst_http_text valu
  * writer's to judge.
  */
 static bool
-is_of_the_hop(struct pst_http_text name)
+is_of_the_hop(enum pst_http_name id)
 {
-	static const char *const of_the_hop[] = {
-	    "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding"};
-
-	for (size_t i = 0; i < sizeof(of_the_hop) / sizeof(of_the_hop[0]); i++)
-		if (pst_http_text_is(name, of_the_hop[i]))
-			return true;
-	return false;
+	return id != PST_HTTP_UPGRADE && pst_http_name_is_hop(id);
 }
 
 static int
@@ -197,9 +192,11 @@ keep_field(struct pst_cgi_response *response, struct pst_http_text name, struct 
 static int
 take_field(struct pst_cgi_response *response, struct pst_http_text name, struct pst_http_text value)
 {
+	enum pst_http_name id = pst_http_name_find(name);
+
 	if (pst_http_text_is(name, "status"))
 		return take_status(response, value.data, value.len);
-	if (pst_http_text_is(name, "content-length")) {
+	if (id == PST_HTTP_CONTENT_LENGTH) {
 		/* A repeated one says the same; one is enough. */
 		bool repeated = response->content_length >= 0;
 		int err = take_content_length(response, value);
@@ -207,13 +204,26 @@ take_field(struct pst_cgi_response *response, struct pst_http_text name, struct 
 		if (err < 0 || repeated)
 			return err;
 	}
-	if (is_of_the_hop(name)) {
+	if (is_of_the_hop(id)) {
 		response->dropped = true;
 		return 0;
 	}
 	if (pst_http_text_is(name, "location"))
 		response->location = true;
 	return keep_field(response, name, value);
+}
+
+/* The first byte that must not be in a line. */
+static const char *
+line_error(const char *line, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && pst_http_is((unsigned char)line[i], PST_HTTP_VALUE))
+		i++;
+	return line[i] == '\r'   ? "a CR inside a header line"
+	       : line[i] == '\0' ? "a NUL in a header line"
+				 : "a control character in a header line";
 }
 
 static const char *
@@ -235,13 +245,8 @@ take_line(struct pst_cgi_response *response, const char *line, size_t n)
 	const char *reason;
 	struct pst_http_text value;
 
-	for (size_t i = 0; i < n; i++) {
-		if (pst_http_is((unsigned char)line[i], PST_HTTP_VALUE))
-			continue;
-		return bad(response, line[i] == '\r'   ? "a CR inside a header line"
-				     : line[i] == '\0' ? "a NUL in a header line"
-						       : "a control character in a header line");
-	}
+	if (!pst_http_is_value((struct pst_http_text){line, n}))
+		return bad(response, line_error(line, n));
 	if (response->lines == 0 && is_status_line(line, n))
 		return take_status(response, line + 9, n - 9);
 	if (line[0] == ' ' || line[0] == '\t')

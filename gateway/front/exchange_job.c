@@ -62,7 +62,7 @@ on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const ch
 	pst_exchange_set_state(x, PST_EXCHANGE_RUNNING);
 	if (x->worker[0] == '\0')
 		pst_exchange_count_wait(x);
-	snprintf(x->worker, sizeof(x->worker), "%s", worker);
+	memcpy(x->worker, worker, strnlen(worker, sizeof(x->worker) - 1) + 1);
 	err = pst_exchange_params(x, &params);
 	if (err == 0)
 		err = pst_session_submit_params(

@@ -384,6 +384,24 @@ believe(const struct claim *claim, struct pst_forwarded *result)
 	result->port = claim->port;
 }
 
+/* Most requests have none of the fields that are looked for. */
+static bool
+is_claimed(const struct pst_http_field *fields, size_t count)
+{
+	static const char x[] = "x-forwarded-";
+
+	for (size_t i = 0; i < count; i++) {
+		struct pst_http_text name = fields[i].name;
+
+		if (fields[i].id != PST_HTTP_OTHER)
+			continue;
+		if (pst_http_text_is(name, "forwarded") ||
+		    (name.len > strlen(x) && pst_http_same_letters(name.data, x, strlen(x))))
+			return true;
+	}
+	return false;
+}
+
 int
 pst_forwarded_resolve(const struct pst_trust *trust, const struct pst_peer_address *peer,
     const struct pst_http_field *fields, size_t count, struct pst_forwarded *result)
@@ -393,7 +411,7 @@ pst_forwarded_resolve(const struct pst_trust *trust, const struct pst_peer_addre
 
 	*result = (struct pst_forwarded){.client_port = peer->port};
 	memcpy(result->client, peer->host, sizeof(result->client));
-	if (!pst_trust_peer(trust, peer))
+	if (!is_claimed(fields, count) || !pst_trust_peer(trust, peer))
 		return 0;
 	if ((err = claim_x(trust, fields, count, &x, &result->reason)) ||
 	    (err = claim_forwarded(trust, fields, count, &forwarded, &result->reason)) ||

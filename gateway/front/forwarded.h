@@ -41,7 +41,8 @@ struct pst_forwarded {
 	struct pst_http_text host; /* without port, with [] for IPv6; empty: nothing is said */
 	struct pst_http_text authority; /* host as it was said, with its port if it had one */
 	uint16_t port; /* 0: nothing is said */
-	bool believed; /* false: the peer is not trusted and only client is set */
+	/* False: nothing is said, or the peer is not trusted; only client is set then. */
+	bool believed;
 	const char *reason; /* after an error: a constant phrase that names the field */
 };
 

@@ -11,15 +11,15 @@ const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS = {
 };
 
 bool
-pst_http_text_is(struct pst_http_text text, const char *word)
+pst_http_same_letters(const char *text, const char *word, size_t n)
 {
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.data[i];
+	for (size_t i = 0; i < n; i++) {
+		char c = text[i];
 
 		if (c >= 'A' && c <= 'Z')
 			c += 'a' - 'A';
-		if (word[i] == '\0' || c != word[i])
+		if (c != word[i])
 			return false;
 	}
-	return word[text.len] == '\0';
+	return true;
 }

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* A slice of somebody else's bytes, not NUL-terminated. data may be NULL only when len is 0. */
 struct pst_http_text {
@@ -48,7 +49,16 @@ struct pst_http_limits {
 /* 4094, 8190, 100 (as gunicorn), 64 KiB of head, 16 KiB, 8 KiB, drop. */
 extern const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS;
 
-/* True when TEXT is WORD (in lower case) without regard to the case of ASCII letters. */
-bool pst_http_text_is(struct pst_http_text text, const char *word);
+/* True when the N bytes of TEXT are those of WORD (in lower case) but for the case of ASCII
+ * letters. */
+bool pst_http_same_letters(const char *text, const char *word, size_t n);
+
+/* True when TEXT is WORD (in lower case) without regard to the case of ASCII letters. Inline: most
+ * texts are told from a constant by their length. */
+static inline bool
+pst_http_text_is(struct pst_http_text text, const char *word)
+{
+	return text.len == strlen(word) && pst_http_same_letters(text.data, word, text.len);
+}
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "protocol/error.h"
 
+#include <string.h>
+
 /* Sums of enum pst_http_class. Every byte from 0x80 is obs-text: VALUE and QDTEXT. */
 const unsigned char pst_http_classes[256] = {
     /* clang-format off */
@@ -32,6 +34,47 @@ pst_http_all(struct pst_http_text text, enum pst_http_class class)
 	for (size_t i = 0; i < text.len; i++)
 		all &= pst_http_classes[(unsigned char)text.data[i]];
 	return all != 0;
+}
+
+#ifdef __GNUC__
+typedef unsigned char vector __attribute__((vector_size(16)));
+typedef uint64_t halves __attribute__((vector_size(16)));
+
+/* How many of N bytes were looked at, all of them in the class; less than 16 are left, or the rest
+ * holds one that is not. */
+static size_t
+skip_values(const char *bytes, size_t n)
+{
+	size_t done = 0;
+
+	for (; n - done >= sizeof(vector); done += sizeof(vector)) {
+		vector v;
+		halves bad;
+
+		memcpy(&v, bytes + done, sizeof(v));
+		bad = (halves)(((v < 0x20) & (v != '\t')) | (v == 0x7f));
+		if ((bad[0] | bad[1]) != 0)
+			break;
+	}
+	return done;
+}
+#else
+static size_t
+skip_values(const char *bytes, size_t n)
+{
+	(void)bytes;
+	(void)n;
+	return 0;
+}
+#endif
+
+bool
+pst_http_is_value(struct pst_http_text text)
+{
+	size_t done = text.len >= 16 ? skip_values(text.data, text.len) : 0;
+
+	return pst_http_all(
+	    (struct pst_http_text){text.data + done, text.len - done}, PST_HTTP_VALUE);
 }
 
 unsigned

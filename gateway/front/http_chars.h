@@ -25,6 +25,12 @@ pst_http_is(unsigned char byte, enum pst_http_class class)
 /* True when every byte of TEXT is in CLASS (also when it is empty). */
 bool pst_http_all(struct pst_http_text text, enum pst_http_class class);
 
+/*
+ * The same for PST_HTTP_VALUE, which every field value is looked at for: 16 bytes at a time where
+ * the compiler has vectors of that size (SSE2, NEON), which it makes of shorter ones elsewhere.
+ */
+bool pst_http_is_value(struct pst_http_text text);
+
 /* The value of a hexadecimal digit, which BYTE must be. */
 unsigned pst_http_hex(unsigned char byte);
 

@@ -54,7 +54,7 @@ pst_http_field_parse(struct pst_http_field *field, struct pst_http_text line, co
 		return PST_ERR_PROTOCOL;
 	}
 	value = (struct pst_http_text){colon + 1, line.len - field->name.len - 1};
-	if (!pst_http_all(value, PST_HTTP_VALUE)) {
+	if (!pst_http_is_value(value)) {
 		*reason = pst_http_line_fault(value, "control character in a field value");
 		return PST_ERR_PROTOCOL;
 	}

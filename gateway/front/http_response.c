@@ -1,5 +1,6 @@
 #include "gateway/front/http_response.h"
 
+#include "gateway/front/decimal.h"
 #include "gateway/front/http_chars.h"
 #include "gateway/front/http_date.h"
 #include "gateway/front/http_status.h"
@@ -80,10 +81,10 @@ static int
 put_number(
     struct pst_http_response *response, struct pst_buf *out, struct pst_http_text name, uint64_t n)
 {
-	char digits[24];
-	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+	char digits[PST_DECIMAL_MAX];
 
-	return put_field(response, out, name, (struct pst_http_text){digits, (size_t)len});
+	return put_field(
+	    response, out, name, (struct pst_http_text){digits, pst_decimal(digits, n)});
 }
 
 /* A head that failed is taken back: the caller answers something else in its place. */
@@ -183,7 +184,7 @@ check_field(
 {
 	if (name.len == 0 || !pst_http_all(name, PST_HTTP_TCHAR))
 		return fault(response, "a field name that is not a token");
-	if (!pst_http_all(value, PST_HTTP_VALUE))
+	if (!pst_http_is_value(value))
 		return fault(response, "a control character in a field value");
 	return 0;
 }

@@ -78,6 +78,7 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/client_write.c \
 	%D%/container.h \
 	%D%/deadline.c \
+	%D%/decimal.h \
 	%D%/deadline.h \
 	%D%/exchange.c \
 	%D%/exchange.h \

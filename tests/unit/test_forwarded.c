@@ -122,20 +122,20 @@ struct request_case {
 	const char *name;
 	const char *peer; /* "" is a unix peer; the port is 999 otherwise */
 	const char *fields; /* "Name: value" lines */
-	/* "CLIENT PORT SCHEME HOST PORT", with - for nothing; "untrusted ..."; or "! reason". */
+	/* "CLIENT PORT SCHEME HOST PORT", with - for nothing; "not believed ..."; or "! reason". */
 	const char *expect;
 };
 
 #define XFF "X-Forwarded-For: "
 
 static const struct request_case cases[] = {
-    {"nothing is said", "10.0.0.1", "Accept: x\n", "10.0.0.1 999 - - 0"},
+    {"nothing is said", "10.0.0.1", "Accept: x\n", "not believed 10.0.0.1 999 - - 0"},
     {"an untrusted peer", "192.0.2.1",
 	XFF "198.51.100.1\nX-Forwarded-Proto: https\nForwarded: for=198.51.100.2\n",
-	"untrusted 192.0.2.1 999 - - 0"},
+	"not believed 192.0.2.1 999 - - 0"},
     {"nonsense from an untrusted peer", "192.0.2.1", "Forwarded: \"\nX-Forwarded-Proto: x\n",
-	"untrusted 192.0.2.1 999 - - 0"},
-    {"a unix peer, nothing said", "", "", "- 0 - - 0"},
+	"not believed 192.0.2.1 999 - - 0"},
+    {"a unix peer, nothing said", "", "", "not believed - 0 - - 0"},
     {"a unix peer", "", XFF "198.51.100.1\n", "198.51.100.1 0 - - 0"},
     {"one hop", "10.0.0.1", XFF "198.51.100.1\n", "198.51.100.1 0 - - 0"},
     {"what the client made up stands to the left", "10.0.0.1",
@@ -294,7 +294,7 @@ describe(char *text, size_t size, int err, const struct pst_forwarded *result)
 	if (err)
 		snprintf(text, size, "! %s", result->reason);
 	else
-		snprintf(text, size, "%s%s %u %s %.*s %u", result->believed ? "" : "untrusted ",
+		snprintf(text, size, "%s%s %u %s %.*s %u", result->believed ? "" : "not believed ",
 		    result->client[0] ? result->client : "-", result->client_port,
 		    result->scheme ? result->scheme : "-",
 		    result->host.len ? (int)result->host.len : 1,

@@ -102,6 +102,28 @@ START_TEST(test_classes)
 }
 END_TEST
 
+/* Every byte at every place of texts that are shorter and longer than a vector. */
+START_TEST(test_is_value)
+{
+	char bytes[50];
+
+	for (size_t n = 0; n <= sizeof bytes; n++) {
+		struct pst_http_text text = {bytes, n};
+
+		memset(bytes, 'v', sizeof bytes);
+		ck_assert(pst_http_is_value(text));
+		for (size_t at = 0; at < n; at++) {
+			for (int c = 0; c < 256; c++) {
+				bytes[at] = (char)c;
+				ck_assert(pst_http_is_value(text) ==
+					  pst_http_is((unsigned char)c, PST_HTTP_VALUE));
+			}
+			bytes[at] = 'v';
+		}
+	}
+}
+END_TEST
+
 START_TEST(test_text_is)
 {
 	ck_assert(pst_http_text_is((struct pst_http_text){"CLOSE", 5}, "close"));
@@ -144,6 +166,7 @@ main(void)
 	tcase_add_test(tcase, test_date_cache);
 	tcase_add_test(tcase, test_phrase);
 	tcase_add_test(tcase, test_classes);
+	tcase_add_test(tcase, test_is_value);
 	tcase_add_test(tcase, test_text_is);
 	tcase_add_test(tcase, test_number);
 	suite_add_tcase(suite, tcase);
