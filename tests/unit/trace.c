@@ -426,7 +426,7 @@ agree(struct trace *trace, bool client)
 void
 trace_extended(struct trace *trace, bool client, unsigned count)
 {
-	const struct pst_session_limits limits = {count, 10000, 1000};
+	const struct pst_session_limits limits = {count + 2, 10000, 1000};
 	struct pst_buf wire = {0}, out = {0};
 
 	if (client)
