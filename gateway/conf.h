@@ -23,8 +23,8 @@
 #define PST_CONF_WHY 512
 
 /* What --workers, --threads and --worker-connections may be at most. */
-#define PST_WORKERS_MOST 1024
-#define PST_THREADS_MOST 1024
+#define PST_WORKERS_MOST  1024
+#define PST_THREADS_MOST  1024
 #define PST_CAPACITY_MOST 65535 /* ids of requests have 16 bits */
 
 enum pst_option_id {
@@ -56,6 +56,9 @@ enum pst_option_id {
 	PST_OPT_CLIENT_BODY_TIMEOUT,
 	PST_OPT_SEND_TIMEOUT,
 	PST_OPT_MIN_RATE,
+	PST_OPT_WEBSOCKET_MAX_MESSAGE_SIZE,
+	PST_OPT_WEBSOCKET_PING_INTERVAL,
+	PST_OPT_WEBSOCKET_DEFLATE,
 	PST_OPT_SPOOL_DIR,
 	PST_OPT_SPOOL_SIZE,
 	PST_OPT_LIMIT_REQUEST_LINE,

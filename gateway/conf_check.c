@@ -209,6 +209,14 @@ pst_check_lifespan(const char *value, char why[PST_CONF_WHY])
 }
 
 int
+pst_check_on_off(const char *value, char why[PST_CONF_WHY])
+{
+	static const char *const known[] = {"on", "off"};
+
+	return CHECK_WORD(value, known, strcmp, why);
+}
+
+int
 pst_check_header_map(const char *value, char why[PST_CONF_WHY])
 {
 	static const char *const known[] = {"drop", "refuse", "dangerous"};

@@ -22,6 +22,7 @@ int pst_check_capacity(const char *value, char why[PST_CONF_WHY]);
 int pst_check_loop(const char *value, char why[PST_CONF_WHY]);
 int pst_check_lifespan(const char *value, char why[PST_CONF_WHY]);
 int pst_check_worker_class(const char *value, char why[PST_CONF_WHY]);
+int pst_check_on_off(const char *value, char why[PST_CONF_WHY]);
 int pst_check_header_map(const char *value, char why[PST_CONF_WHY]);
 int pst_check_retry(const char *value, char why[PST_CONF_WHY]);
 int pst_check_root_path(const char *value, char why[PST_CONF_WHY]);

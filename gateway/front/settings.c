@@ -117,6 +117,18 @@ set_map(void *to, const char *value)
 }
 
 static const char *
+set_on_off(void *to, const char *value)
+{
+	static const char *const names[] = {"off", "on"};
+	size_t i = find_name(names, COUNT(names), value);
+
+	if (i == COUNT(names))
+		return "not one of on, off";
+	*(bool *)to = i == 1;
+	return NULL;
+}
+
+static const char *
 set_retry(void *to, const char *value)
 {
 	static const char *const names[] = {
@@ -172,6 +184,9 @@ static const struct setting of_gateway[] = {
     {"client_body_timeout", AT(client_body_timeout), set_seconds},
     {"send_timeout", AT(send_timeout), set_seconds},
     {"min_rate", AT(min_rate), set_bytes},
+    {"websocket_max_message_size", AT(websocket_max_message_size), set_bytes},
+    {"websocket_ping_interval", AT(websocket_ping_interval), set_seconds},
+    {"websocket_deflate", AT(websocket_deflate), set_on_off},
     {"limit_request_line", AT(limits.line), set_size},
     {"limit_request_fields", AT(limits.fields), set_size},
     {"limit_request_field_size", AT(limits.field), set_size},
@@ -238,6 +253,9 @@ pst_settings_init(struct pst_settings *settings)
 	    .client_body_timeout = 60000,
 	    .send_timeout = 60000,
 	    .min_rate = 500,
+	    .websocket_max_message_size = 16 << 20,
+	    .websocket_ping_interval = 20000,
+	    .websocket_deflate = true,
 	    .spool_size = (uint64_t)16 << 30,
 	    .limits = PST_HTTP_DEFAULT_LIMITS,
 	    .log_level = PST_LOG_INFO,

@@ -17,6 +17,9 @@ struct pst_settings {
 	uint64_t client_body_timeout;
 	uint64_t send_timeout;
 	uint64_t min_rate; /* bytes/s */
+	uint64_t websocket_max_message_size; /* bytes; 0: any */
+	uint64_t websocket_ping_interval; /* ms; 0: no pings */
+	bool websocket_deflate;
 	struct pst_http_limits limits;
 	enum pst_log_level log_level;
 	char *forwarded_allow_ips; /* as given; pst_trust_parse() judges it */
