@@ -5,24 +5,29 @@
 
 #include <string.h>
 
+#define NAME(literal)                                                                              \
+	{                                                                                          \
+		literal, sizeof(literal) - 1                                                       \
+	}
+
 static const struct {
-	const char *name;
+	struct pst_http_text name;
 	enum pst_http_name id;
 } names[] = {
-    {"connection", PST_HTTP_CONNECTION},
-    {"content-length", PST_HTTP_CONTENT_LENGTH},
-    {"content-type", PST_HTTP_CONTENT_TYPE},
-    {"date", PST_HTTP_DATE},
-    {"expect", PST_HTTP_EXPECT},
-    {"host", PST_HTTP_HOST},
-    {"keep-alive", PST_HTTP_KEEP_ALIVE},
-    {"proxy", PST_HTTP_PROXY},
-    {"proxy-connection", PST_HTTP_PROXY_CONNECTION},
-    {"server", PST_HTTP_SERVER},
-    {"te", PST_HTTP_TE},
-    {"trailer", PST_HTTP_TRAILER},
-    {"transfer-encoding", PST_HTTP_TRANSFER_ENCODING},
-    {"upgrade", PST_HTTP_UPGRADE},
+    {NAME("connection"), PST_HTTP_CONNECTION},
+    {NAME("content-length"), PST_HTTP_CONTENT_LENGTH},
+    {NAME("content-type"), PST_HTTP_CONTENT_TYPE},
+    {NAME("date"), PST_HTTP_DATE},
+    {NAME("expect"), PST_HTTP_EXPECT},
+    {NAME("host"), PST_HTTP_HOST},
+    {NAME("keep-alive"), PST_HTTP_KEEP_ALIVE},
+    {NAME("proxy"), PST_HTTP_PROXY},
+    {NAME("proxy-connection"), PST_HTTP_PROXY_CONNECTION},
+    {NAME("server"), PST_HTTP_SERVER},
+    {NAME("te"), PST_HTTP_TE},
+    {NAME("trailer"), PST_HTTP_TRAILER},
+    {NAME("transfer-encoding"), PST_HTTP_TRANSFER_ENCODING},
+    {NAME("upgrade"), PST_HTTP_UPGRADE},
 };
 
 static const char *
@@ -69,8 +74,9 @@ pst_http_name_find(struct pst_http_text name)
 {
 	/* A name of ours is told by its length and first letter nearly always. */
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if ((name.data[0] | 0x20) == names[i].name[0] &&
-		    pst_http_text_is(name, names[i].name))
+		if (name.len == names[i].name.len &&
+		    (name.data[0] | 0x20) == names[i].name.data[0] &&
+		    pst_http_same_letters(name.data, names[i].name.data, name.len))
 			return names[i].id;
 	}
 	return PST_HTTP_OTHER;
