@@ -22,6 +22,7 @@ enum role {
 	ROLE_PLAIN,
 	ROLE_SKIP, /* not for the application */
 	ROLE_TARGET, /* REQUEST_URI: RAW_URI is the same */
+	ROLE_JOINED, /* the last of several fields of one name: the value of all of them */
 	ROLE_SCHEME, /* HTTPS, REQUEST_SCHEME: wsgi.url_scheme follows */
 };
 
@@ -246,6 +247,27 @@ set_scheme(const struct pst_environ *env, PyObject *dict)
 	return PyDict_SetItem(dict, env->scheme, secure ? env->https_value : env->http_value);
 }
 
+/* The values of all of PARAMS, up to the one at LAST, that have its name, as HTTP joins them. */
+static PyObject *
+join_values(const struct pst_field *params, size_t last)
+{
+	const char *separator = is_named(&params[last], "HTTP_COOKIE") ? "; " : ", ";
+	PyObject *joined = latin1("", 0);
+
+	for (size_t i = 0; i <= last && joined != NULL; i++) {
+		PyObject *value;
+
+		if (params[i].name_len != params[last].name_len ||
+		    memcmp(params[i].name, params[last].name, params[i].name_len) != 0)
+			continue;
+		value = latin1(params[i].value, params[i].value_len);
+		if (value != NULL && PyUnicode_GET_LENGTH(joined) > 0)
+			PyUnicode_AppendAndDel(&joined, latin1(separator, 2));
+		PyUnicode_AppendAndDel(&joined, value);
+	}
+	return joined;
+}
+
 /* Set the values of PARAMS that differ from SHAPE's in DICT, its copy. */
 static int
 set_values(const struct pst_environ *env, struct shape *shape, const struct pst_field *params,
@@ -258,15 +280,17 @@ set_values(const struct pst_environ *env, struct shape *shape, const struct pst_
 		PyObject *value;
 		int rc;
 
-		if (entry->role == ROLE_SKIP || has_value(entry, &params[i]))
+		if (entry->role == ROLE_SKIP ||
+		    (entry->role != ROLE_JOINED && has_value(entry, &params[i])))
 			continue;
-		value = latin1(params[i].value, params[i].value_len);
+		value = entry->role == ROLE_JOINED ? join_values(params, i)
+						   : latin1(params[i].value, params[i].value_len);
 		if (value == NULL)
 			return -1;
 		rc = PyDict_SetItem(dict, entry->key, value);
 		if (rc == 0 && entry->role == ROLE_TARGET)
 			rc = PyDict_SetItem(dict, env->raw_uri, value);
-		if (rc == 0 && entry->role != ROLE_TARGET)
+		if (rc == 0 && entry->role != ROLE_TARGET && entry->role != ROLE_JOINED)
 			rc = keep_value(shape, entry, value);
 		scheme = scheme || entry->role == ROLE_SCHEME;
 		Py_DECREF(value);
@@ -328,6 +352,22 @@ fill_entry(const struct pst_environ *env, struct entry *entry, const struct pst_
 	return entry->key != NULL ? 0 : -1;
 }
 
+/* That entry I is one of several: a field's values are joined. */
+static void
+mark_joined(struct shape *shape, size_t i)
+{
+	if (strncmp(shape->entries[i].name, "HTTP_", 5) != 0)
+		return;
+	for (size_t last = shape->count; last > i + 1; last--) {
+		struct entry *entry = &shape->entries[last - 1];
+
+		if (entry->role == ROLE_SKIP || strcmp(entry->name, shape->entries[i].name) != 0)
+			continue;
+		entry->role = ROLE_JOINED;
+		return;
+	}
+}
+
 /* Skip all but the last of the parameters that have one name. */
 static int
 skip_repeated(struct shape *shape)
@@ -339,9 +379,11 @@ skip_repeated(struct shape *shape)
 		struct entry *entry = &shape->entries[i - 1];
 
 		found = PySet_Contains(seen, entry->key);
-		if (found > 0)
+		if (found > 0) {
+			mark_joined(shape, i - 1);
 			entry->role = ROLE_SKIP;
-		else if (found == 0)
+		}
+		if (found == 0)
 			found = PySet_Add(seen, entry->key);
 	}
 	Py_XDECREF(seen);

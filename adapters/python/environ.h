@@ -32,7 +32,8 @@ void pst_environ_free(struct pst_environ *env);
  * The environ for COUNT parameters, with wsgi.input and wsgi.errors: a new reference, or NULL with
  * an exception.
  *
- * Parameters pass through as they are, the last of several with one name; except for names that
+ * Parameters pass through as they are, the last of several with one name, but all values of a
+ * request field (HTTP_NAME), joined with ", " (Cookie: "; "); except for names that
  * begin with "wsgi.", which are ours, and HTTP_CONTENT_TYPE and HTTP_CONTENT_LENGTH, which nginx
  * sends beside the variables that CGI has for them. Without PATH_INFO (nginx's fastcgi_params)
  * SCRIPT_NAME is the whole path: it becomes PATH_INFO. RAW_URI is REQUEST_URI, as in gunicorn.

@@ -269,17 +269,24 @@ put_joined(struct writer *to, const struct pst_http_request *request, uint32_t *
 	}
 }
 
-/* Field number I and its duplicates: "HTTP_ACCEPT_ENCODING" for "Accept-Encoding". */
+/* "HTTP_ACCEPT_ENCODING" for "Accept-Encoding". */
+static void
+put_name(struct writer *to, struct pst_http_text name)
+{
+	memcpy(to->at, "HTTP_", 5);
+	to->at += 5;
+	for (size_t at = 0; at < name.len; at++)
+		*to->at++ = cgi_char(name.data[at]);
+}
+
+/* Field number I and its duplicates. */
 static void
 put_field(struct writer *to, const struct pst_http_request *request, uint32_t *keys, size_t i)
 {
 	struct pst_http_text name = request->fields[i].name;
 
 	to->at += pst_params_encode_lengths(to->at, 5 + name.len, joined_length(request, keys, i));
-	memcpy(to->at, "HTTP_", 5);
-	to->at += 5;
-	for (size_t at = 0; at < name.len; at++)
-		*to->at++ = cgi_char(name.data[at]);
+	put_name(to, name);
 	put_joined(to, request, keys, i);
 }
 
@@ -293,6 +300,45 @@ put_fields(struct writer *to, const struct pst_http_request *request,
 	for (size_t i = 0; i < request->field_count; i++)
 		if (keys[i] != 0)
 			put_field(to, request, keys, i);
+}
+
+static void
+put_http(struct writer *to, struct pst_http_text name, struct pst_http_text value)
+{
+	to->at += pst_params_encode_lengths(to->at, 5 + name.len, value.len);
+	put_name(to, name);
+	put_bytes(to, value);
+}
+
+/* Each field by itself, where it stands. */
+static void
+put_separate(
+    struct writer *to, const struct pst_http_request *request, const struct pst_cgi_facts *facts)
+{
+	bool host = facts->authority.len == 0, length = facts->body_length < 0;
+
+	for (size_t i = 0; i < request->field_count; i++) {
+		const struct pst_http_field *field = &request->fields[i];
+
+		if (field->hop) {
+			continue;
+		} else if (field->id == PST_HTTP_CONTENT_TYPE) {
+			put_text(to, "CONTENT_TYPE", field->value);
+		} else if (field->id == PST_HTTP_CONTENT_LENGTH && !length) {
+			put_number(to, "CONTENT_LENGTH", (uint64_t)facts->body_length);
+			length = true;
+		} else if (field->id == PST_HTTP_HOST && !host) {
+			put_text(to, "HTTP_HOST", facts->authority);
+			host = true;
+		} else if (passed_as_http(field)) {
+			put_http(to, field->name, field->value);
+		}
+	}
+	/* What is known although the request does not say it. */
+	if (!host)
+		put_text(to, "HTTP_HOST", facts->authority);
+	if (!length)
+		put_number(to, "CONTENT_LENGTH", (uint64_t)facts->body_length);
 }
 
 /* CONTENT_TYPE and CONTENT_LENGTH have no HTTP_ (RFC 3875, 4.1.2 and 4.1.3). */
@@ -352,8 +398,12 @@ pst_cgi_params_make(
 	put_server(&to, facts);
 	put_client(&to, facts);
 	put_line(&to, request, facts);
-	put_body(&to, request, facts);
-	put_fields(&to, request, facts, keys);
+	if (facts->separate) {
+		put_separate(&to, request, facts);
+	} else {
+		put_body(&to, request, facts);
+		put_fields(&to, request, facts, keys);
+	}
 	if (keys != few)
 		free(keys);
 	assert((size_t)(to.at - begin) <= size);

@@ -13,6 +13,9 @@
  * Transfer-Encoding, TE, Upgrade ...). HTTP_HOST is what a trusted proxy says that the client asked
  * for, if it says so: PEP 3333 and the frameworks make URLs of it. Two names that differ only in
  * "-" and "_" (which get here with --header-map dangerous only) are joined like one.
+ *
+ * For workers that make a list of fields of them again (`separate`) nothing is joined: a parameter
+ * for each field, CONTENT_LENGTH and CONTENT_TYPE among them, in the order of the request.
  */
 #ifndef PST_GATEWAY_FRONT_CGI_PARAMS_H
 #define PST_GATEWAY_FRONT_CGI_PARAMS_H
@@ -23,6 +26,7 @@
 #include "protocol/buf.h"
 #include "protocol/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The facts beside the request itself. All texts need only live during pst_cgi_params_make(). */
@@ -40,6 +44,7 @@ struct pst_cgi_facts {
 	uint16_t client_port; /* 0: REMOTE_PORT is "" */
 	const struct pst_peer_address *local; /* the listener's end: SERVER_ADDR */
 	const struct pst_script *script; /* in place of script_name and path_info; NULL: none */
+	bool separate; /* a parameter for each field, in the order of the request */
 };
 
 /* Append every parameter to OUT as protocol/params.h encodes it: 0, or PST_ERR_NOMEM and OUT is as
