@@ -78,8 +78,25 @@ concurrency(void)
 	}
 }
 
+/* The application is for MODEL, and nobody has chosen this one: whoever started us starts that. */
 static int
-open_app(struct pst_adapter *adapter)
+give_way(const struct pst_adapter *adapter, int model)
+{
+	const char *name = "?";
+
+	if (model <= PST_MODEL_ASYNC && model != (int)process.model->model)
+		name = pst_load_model_name((enum pst_model)model);
+	if (*name != '?' && pst_control_model(name) == 0)
+		return PST_ADAPTER_DRAINED;
+	pst_log(PST_LOG_CRITICAL,
+	    "the application \"%s\" is for the adapter %s, and this is %s: start that one",
+	    adapter->options.app, name, pst_load_model_name(process.model->model));
+	return PST_ADAPTER_APP;
+}
+
+/* 0, or the exit status in *STATUS and -1. */
+static int
+open_app(struct pst_adapter *adapter, int *status)
 {
 	struct pst_loaded *loaded = &adapter->app.loaded;
 	const struct pst_app_config config = {
@@ -91,17 +108,25 @@ open_app(struct pst_adapter *adapter)
 	    .option_count = adapter->options.plugin_count,
 	};
 	char path[4096];
+	int result;
 
+	*status = PST_ADAPTER_RUNTIME;
 	if (pst_find(adapter->options.app, adapter->options.python, path, sizeof(path)) < 0 ||
 	    pst_load(path, process.model->model, loaded) < 0)
-		return PST_ADAPTER_RUNTIME;
+		return -1;
 	pst_crash_plugin(&loaded->lifecycle);
-	if (loaded->lifecycle.open(process.model->host, &config, &adapter->app.app) != 0) {
+	result = loaded->lifecycle.open(process.model->host, &config, &adapter->app.app);
+	if (result >= PST_OPEN_OTHER_MODEL) {
+		*status = give_way(adapter, result - PST_OPEN_OTHER_MODEL);
+		return -1;
+	}
+	if (result != 0) {
+		*status = PST_ADAPTER_APP;
 		pst_log(PST_LOG_CRITICAL,
 		    "the application \"%s\" was not loaded: this worker "
 		    "ends with status %d",
 		    adapter->options.app, PST_ADAPTER_APP);
-		return PST_ADAPTER_APP;
+		return -1;
 	}
 	pst_crash_app(adapter->app.app);
 	return 0;
@@ -159,9 +184,7 @@ serve(struct pst_adapter *adapter)
 {
 	int status = prepare(adapter);
 
-	if (status == 0)
-		status = open_app(adapter);
-	if (status != 0)
+	if (status != 0 || open_app(adapter, &status) < 0)
 		return status;
 	if (take_signals() < 0)
 		return PST_ADAPTER_RUNTIME;

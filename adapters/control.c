@@ -35,14 +35,14 @@ tell_drain(bool orphaned)
 	control.drain(control.arg, orphaned);
 }
 
-/* One line of one word. It is shorter than any socket buffer, so it is sent whole or not at all,
- * and two threads cannot mix theirs. */
+/* A line of one word or, unless MORE is NULL, two. It is shorter than any socket buffer, so it is
+ * sent whole or not at all, and two threads cannot mix theirs. */
 static void
-say(const char *word)
+say(const char *word, const char *more)
 {
 	struct pst_buf line = {0};
 
-	if (pst_control_appendl(&line, word, NULL) < 0 ||
+	if (pst_control_appendl(&line, word, more, NULL) < 0 ||
 	    send(control.fd, pst_buf_bytes(&line), pst_buf_length(&line), MSG_NOSIGNAL) < 0)
 		pst_log(PST_LOG_WARNING,
 		    "the arbiter was not told %s: it is gone, or memory is "
@@ -57,7 +57,7 @@ obey(const struct pst_control *line)
 	if (pst_control_is(line, "DRAIN"))
 		tell_drain(false);
 	else if (pst_control_is(line, "PING"))
-		say("PONG");
+		say("PONG", NULL);
 	else
 		pst_log(PST_LOG_WARNING,
 		    "the arbiter said \"%s\", which this adapter does not "
@@ -156,5 +156,14 @@ void
 pst_control_ready(void)
 {
 	if (control.fd >= 0)
-		say("READY");
+		say("READY", NULL);
+}
+
+int
+pst_control_model(const char *model)
+{
+	if (control.fd < 0)
+		return -1;
+	say("MODEL", model);
+	return 0;
 }

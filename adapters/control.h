@@ -21,4 +21,8 @@ int pst_control_begin(int fd, unsigned grace, pst_control_drain_fn *drain, void 
 /* Tell the arbiter that the application is loaded. Nothing happens without a channel. */
 void pst_control_ready(void);
 
+/* Tell it that the application wants an adapter of another MODEL, "async": 0, or -1 without a
+ * channel. */
+int pst_control_model(const char *model);
+
 #endif

@@ -1,6 +1,8 @@
 #include "adapters/python/app.h"
 
 #include "adapters/python/interp.h"
+#include "adapters/python/kind.h"
+#include "adapters/python/option.h"
 #include "adapters/python/say.h"
 
 #include <stdbool.h>
@@ -314,88 +316,138 @@ call_factory(const struct loading *loading, PyObject *factory)
 
 /* --- What it is -------------------------------------------------------------------------- */
 
-/* Whether OBJECT is a coroutine function. */
-static bool
-is_coroutine_function(PyObject *inspect, PyObject *object)
+/* Who serves, as the command line has it: "sync", "gevent" ... */
+static const char *
+worker_name(const struct pst_app_config *config)
 {
-	PyObject *result = PyObject_CallMethod(inspect, "iscoroutinefunction", "O", object);
-	bool is = result == Py_True;
+	const char *loop = pst_option_value(config, "loop", 0);
 
-	Py_XDECREF(result);
-	PyErr_Clear();
-	return is;
+	switch (config->model) {
+	case PST_MODEL_SYNC: return "sync";
+	case PST_MODEL_THREADED: return "threaded";
+	case PST_MODEL_ASYNC: break;
+	}
+	if (loop != NULL && strcmp(loop, "auto") != 0 && strcmp(loop, "asyncio") != 0 &&
+	    strcmp(loop, "uvloop") != 0)
+		return loop;
+	return "async";
 }
 
-static bool
-is_asgi(PyObject *inspect, PyObject *app)
+/* What these workers serve. */
+static enum pst_kind
+wanted_kind(const struct pst_app_config *config)
 {
-	PyObject *call = PyType_Check(app) ? NULL : PyObject_GetAttrString(app, "__call__");
-	bool is;
+	const char *worker = worker_name(config);
 
-	PyErr_Clear();
-	is = is_coroutine_function(inspect, app) ||
-	     (call != NULL && is_coroutine_function(inspect, call));
-	Py_XDECREF(call);
-	return is;
+	if (strcmp(worker, "async") == 0)
+		return PST_KIND_ASGI;
+	return strcmp(worker, "tornado") == 0 ? PST_KIND_TORNADO : PST_KIND_WSGI;
 }
 
-/* Whether APP can be called with two arguments, as far as it can be known. */
-static bool
-takes_two(PyObject *inspect, PyObject *app)
+static const char *
+kind_name(enum pst_kind kind)
 {
-	PyObject *function = PyObject_GetAttrString(inspect, "signature");
-	PyObject *args = Py_BuildValue("(O)", app);
-	PyObject *kwargs = Py_BuildValue("{sO}", "follow_wrapped", Py_False);
-	PyObject *signature = function != NULL && args != NULL && kwargs != NULL
-				  ? PyObject_Call(function, args, kwargs)
-				  : NULL;
-	PyObject *bound =
-	    signature != NULL ? PyObject_CallMethod(signature, "bind", "ii", 0, 0) : NULL;
-	bool takes = signature == NULL || bound != NULL;
-
-	PyErr_Clear();
-	Py_XDECREF(bound);
-	Py_XDECREF(signature);
-	Py_XDECREF(kwargs);
-	Py_XDECREF(args);
-	Py_XDECREF(function);
-	return takes;
+	switch (kind) {
+	case PST_KIND_ASGI:
+	case PST_KIND_ASGI_CLASS: return "an ASGI application";
+	case PST_KIND_TORNADO: return "a Tornado application";
+	default: return "a WSGI application";
+	}
 }
 
-/* APP, or NULL after a line when it is no WSGI application; the reference is taken. */
-static PyObject *
+/* It is of another KIND than these workers serve. */
+static int
+say_other_kind(const struct loading *loading, enum pst_kind kind)
+{
+	const char *class = kind == PST_KIND_WSGI ? "sync" : "async";
+	const char *served = "WSGI";
+
+	if (kind == PST_KIND_TORNADO)
+		class = "tornado";
+	if (wanted_kind(loading->config) == PST_KIND_ASGI)
+		served = "ASGI";
+	else if (wanted_kind(loading->config) == PST_KIND_TORNADO)
+		served = "Tornado applications";
+	fail(loading, "it is %s, and %s workers serve %s: type 'penstock -k %s %s%s'%s",
+	    kind_name(kind), worker_name(loading->config), served, class, loading->spec,
+	    kind == PST_KIND_ASGI_CLASS ? "()" : "",
+	    kind == PST_KIND_WSGI
+		? ", or -k threaded, gevent or eventlet for many requests at a time"
+		: "");
+	return -1;
+}
+
+/* Whoever started this worker left it to the application which kind it is to be. */
+static bool
+may_change_model(const struct pst_app_config *config)
+{
+	const char *model = pst_option_value(config, "model", 0);
+
+	return model != NULL && strcmp(model, "auto") == 0;
+}
+
+/* KIND is none that can be served: say what to do. */
+static int
+say_unfit(const struct loading *loading, enum pst_kind kind)
+{
+	bool asgi = wanted_kind(loading->config) == PST_KIND_ASGI;
+
+	if (kind == PST_KIND_ASGI2)
+		fail(loading,
+		    "it takes one argument, as ASGI 2 applications did; ASGI 3 is served: write "
+		    "application = asgiref.compatibility.guarantee_single_callable(%s) in %s",
+		    loading->callable, loading->module);
+	else if (kind == PST_KIND_AIOHTTP)
+		fail(loading, "it is an aiohttp application, which is neither WSGI nor ASGI: only "
+			      "aiohttp's own server can serve it");
+	else if (kind == PST_KIND_ASGI_CLASS)
+		fail(loading,
+		    "it is a class whose instances are ASGI applications: write '%s:%s()'",
+		    loading->module, loading->callable);
+	else
+		fail(loading,
+		    "it cannot be called with (%s); if it is a factory, write '%s:%s()', or add "
+		    "--factory",
+		    asgi ? "scope, receive, send" : "environ, start_response", loading->module,
+		    loading->callable);
+	return -1;
+}
+
+/* What open() returns about an application of KIND: 0 when it is what these workers serve. */
+static int
+judge(const struct loading *loading, enum pst_kind kind)
+{
+	const struct pst_app_config *config = loading->config;
+	enum pst_kind wanted = wanted_kind(config);
+
+	if (kind == wanted)
+		return 0;
+	if (may_change_model(config) && kind == PST_KIND_ASGI)
+		return PST_OPEN_OTHER_MODEL + PST_MODEL_ASYNC;
+	if (may_change_model(config) && kind == PST_KIND_WSGI)
+		return PST_OPEN_OTHER_MODEL + PST_MODEL_SYNC;
+	if (kind == PST_KIND_ASGI_CLASS && wanted != PST_KIND_ASGI && !may_change_model(config))
+		return say_other_kind(loading, kind);
+	if (kind == PST_KIND_WSGI || kind == PST_KIND_ASGI || kind == PST_KIND_TORNADO)
+		return say_other_kind(loading, kind);
+	return say_unfit(loading, kind);
+}
+
+/* What open() returns about APP; NULL: that was said. */
+static int
 check(const struct loading *loading, PyObject *app)
 {
-	PyObject *inspect;
-	bool asgi, two;
-
-	if (app != NULL && !PyCallable_Check(app)) {
+	if (app == NULL)
+		return -1;
+	if (PyCallable_Check(app))
+		return judge(loading, pst_kind_of(app));
+	if (PyCoro_CheckExact(app))
+		fail(loading, "%s is a coroutine: a factory is no async function",
+		    loading->callable);
+	else
 		fail(loading, "%s is a %.100s, which cannot be called", loading->callable,
 		    Py_TYPE(app)->tp_name);
-		Py_CLEAR(app);
-	}
-	inspect = app != NULL ? PyImport_ImportModule("inspect") : NULL;
-	if (inspect == NULL) {
-		PyErr_Clear();
-		return app;
-	}
-	asgi = is_asgi(inspect, app);
-	two = asgi || takes_two(inspect, app);
-	Py_DECREF(inspect);
-	if (asgi)
-		fail(loading, "it is an ASGI application (calling it makes a coroutine), and this "
-			      "worker serves "
-			      "WSGI; Penstock has no async workers yet: name a WSGI application, "
-			      "or wrap it with "
-			      "a2wsgi.ASGIMiddleware");
-	else if (!two)
-		fail(loading,
-		    "it cannot be called with (environ, start_response); if it is a factory, write "
-		    "'%s:%s()'",
-		    loading->module, loading->callable);
-	if (asgi || !two)
-		Py_CLEAR(app);
-	return app;
+	return -1;
 }
 
 /* --- All of it --------------------------------------------------------------------------- */
@@ -409,12 +461,22 @@ split(struct loading *loading)
 
 	if (*callable == '\0')
 		callable = DEFAULT_NAME;
-	if (n == 0 || n >= sizeof loading->module || strlen(callable) >= sizeof loading->callable) {
+	if (n == 0 || n >= sizeof loading->module ||
+	    strlen(callable) + 2 >= sizeof loading->callable) {
 		fail(loading, "an application is MODULE:CALLABLE, like shop.wsgi:application");
 		return -1;
 	}
 	snprintf(loading->module, sizeof loading->module, "%.*s", (int)n, loading->spec);
 	snprintf(loading->callable, sizeof loading->callable, "%s", callable);
+	if (pst_option_value(loading->config, "factory", 0) == NULL)
+		return 0;
+	if (strchr(callable, '(') != NULL) {
+		fail(loading,
+		    "--factory calls what is named, and %s is a call already: leave one out",
+		    callable);
+		return -1;
+	}
+	strcat(loading->callable, "()");
 	return 0;
 }
 
@@ -434,18 +496,24 @@ resolve(const struct loading *loading)
 	return app;
 }
 
-PyObject *
-pst_app_load(const struct pst_host *host, const struct pst_app_config *config)
+int
+pst_app_load(const struct pst_host *host, const struct pst_app_config *config, PyObject **app)
 {
 	struct loading loading = {.host = host, .config = config, .spec = config->app};
-	PyObject *app;
+	int status;
 
+	*app = NULL;
 	if (split(&loading) < 0)
-		return NULL;
+		return -1;
 	loading.object = PyImport_ImportModule(loading.module);
-	if (loading.object == NULL)
-		return import_failed(&loading);
-	app = check(&loading, resolve(&loading));
+	if (loading.object == NULL) {
+		import_failed(&loading);
+		return -1;
+	}
+	*app = resolve(&loading);
+	status = check(&loading, *app);
 	Py_DECREF(loading.object);
-	return app;
+	if (status != 0)
+		Py_CLEAR(*app);
+	return status;
 }

@@ -11,10 +11,11 @@
  * out), a dotted path of names, or a call of one with literal arguments, `create_app("prod",
  * debug=False)`, whose result is the application.
  *
- * A new reference, or NULL after the traceback, if there is one, was printed on stderr and one
- * line was logged that says what was looked for, where, and what is there instead. An ASGI
- * application is refused.
+ * 0 and a new reference in *APP. Otherwise what open() is to return: -1 after the traceback, if
+ * there is one, was printed on stderr and one line was logged that says what was looked for, where,
+ * and what is there instead, or what to type for an application of this kind; or, where the option
+ * model=auto allows it, PST_OPEN_OTHER_MODEL and the model that is for this kind.
  */
-PyObject *pst_app_load(const struct pst_host *host, const struct pst_app_config *config);
+int pst_app_load(const struct pst_host *host, const struct pst_app_config *config, PyObject **app);
 
 #endif

@@ -29,6 +29,7 @@ endif
 	%D%/head.c %D%/head.h \
 	%D%/input.c %D%/input.h \
 	%D%/interp.c %D%/interp.h \
+	%D%/kind.c %D%/kind.h \
 	%D%/lifespan.c %D%/lifespan.h \
 	%D%/loop.c %D%/loop.h \
 	%D%/option.c %D%/option.h \

@@ -37,35 +37,37 @@ is_multiprocess(const struct pst_app_config *config)
 	return workers == NULL || strcmp(workers, "1") != 0;
 }
 
-/* Load the application for the async model, where its loop is there first: 0 or -1. */
+/* Load the application for the async model, where its loop is there first: what open() returns. */
 static int
 load_async(struct plugin *plugin, const struct pst_app_config *config)
 {
-	PyObject *callable = NULL;
-	int rc = -1;
+	PyObject *callable;
+	int status;
 
 	plugin->async = pst_async_new(plugin->host, config);
-	if (plugin->async != NULL)
-		callable = pst_app_load(plugin->host, config);
-	if (callable != NULL)
-		rc = pst_async_start(plugin->async, config, callable);
+	if (plugin->async == NULL)
+		return -1;
+	status = pst_app_load(plugin->host, config, &callable);
+	if (status == 0)
+		status = pst_async_start(plugin->async, config, callable);
 	Py_XDECREF(callable);
-	if (rc < 0 && plugin->async != NULL)
+	if (status != 0)
 		pst_async_close(plugin->async);
-	return rc;
+	return status;
 }
 
-/* Load the application into a running interpreter: 0 or -1. */
+/* Load the application into a running interpreter: what open() returns. */
 static int
 load(struct plugin *plugin, const struct pst_app_config *config)
 {
 	PyObject *callable;
+	int status;
 
 	if (config->model == PST_MODEL_ASYNC)
 		return load_async(plugin, config);
-	callable = pst_app_load(plugin->host, config);
-	if (callable == NULL)
-		return -1;
+	status = pst_app_load(plugin->host, config, &callable);
+	if (status != 0)
+		return status;
 	plugin->wsgi = pst_wsgi_new(
 	    plugin->host, callable, config->model == PST_MODEL_THREADED, is_multiprocess(config));
 	Py_DECREF(callable);
@@ -79,18 +81,20 @@ static int
 plugin_open(const struct pst_host *host, const struct pst_app_config *config, void **app)
 {
 	struct plugin *plugin = calloc(1, sizeof *plugin);
+	int status;
 
 	if (plugin == NULL || pst_interp_start(host, config) < 0) {
 		free(plugin);
 		return -1;
 	}
 	plugin->host = host;
-	if (load(plugin, config) < 0) {
+	status = load(plugin, config);
+	if (status != 0) {
 		pst_interp_stop(host);
 		if (plugin->async != NULL)
 			pst_async_free(plugin->async);
 		free(plugin);
-		return -1;
+		return status;
 	}
 	plugin->thread = PyEval_SaveThread();
 	*app = plugin;

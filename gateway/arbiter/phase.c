@@ -391,6 +391,12 @@ pst_arbiter_worker_gone(struct pst_arbiter *arbiter, struct pst_worker *worker, 
 		worker_left(worker, pid, wait_status);
 		return;
 	}
+	if (worker->changes) {
+		pst_log_debug(
+		    "worker %s (pid %ld) gives way to one of another kind", worker->id, pid);
+		pst_child_retry_later(child, 0);
+		return;
+	}
 	if (worker->role == PST_WORKER_HEIR) {
 		pst_turnover_failed(worker, pid, wait_status);
 		return;

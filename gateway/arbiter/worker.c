@@ -59,6 +59,26 @@ enter_ready(struct pst_worker *worker)
 	pst_reload_go_on(worker->crew->arbiter);
 }
 
+/*
+ * The application wants another kind of worker than the one that was tried: it exits, and that kind
+ * is started in its place. Not twice in a row, and not where somebody said -k.
+ */
+static void
+change_model(struct pst_worker *worker, const struct pst_control *line)
+{
+	struct pst_worker_class class;
+	enum pst_model model;
+
+	pst_worker_class_of(scope_of(worker)->conf, &class);
+	if (worker->child.slot.state != PST_SLOT_STARTING || !class.is_auto || worker->changed ||
+	    line->count != 2 || pst_model_find(line->words[1], &model) < 0) {
+		pst_child_unknown_line(&worker->child, line);
+		return;
+	}
+	worker->changes = true;
+	worker->crew->is_async = model == PST_MODEL_ASYNC;
+}
+
 static void
 on_line(void *owner, const struct pst_control *line)
 {
@@ -68,6 +88,8 @@ on_line(void *owner, const struct pst_control *line)
 		if (worker->child.slot.state != PST_SLOT_STARTING)
 			return;
 		enter_ready(worker);
+	} else if (pst_control_is(line, "MODEL")) {
+		change_model(worker, line);
 	} else if (!pst_control_is(line, "PONG")) {
 		pst_child_unknown_line(&worker->child, line);
 	}
@@ -264,6 +286,8 @@ pst_worker_start(struct pst_worker *worker)
 	snprintf(worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
 	if (scope_of(worker)->kind == PST_POOL_APP)
 		worker->model = pst_crew_model(worker->crew, scope_of(worker));
+	worker->changed = worker->changes;
+	worker->changes = false;
 	worker->late = false;
 	worker->said[0] = '\0';
 	if (worker->age)

@@ -59,6 +59,8 @@ struct pst_worker {
 	pst_gate_set
 	    busy; /* those that were asked to give it nothing more, and finish what it has */
 	struct event *age; /* until it is too old; NULL without --max-lifetime */
+	bool changes; /* its application wants another kind of worker, which starts at once */
+	bool changed; /* ... wanted, of the last process */
 	bool late; /* is being killed, and another starts at once: its request passed its deadline,
 		    * or an operator said so */
 };

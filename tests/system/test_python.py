@@ -122,8 +122,18 @@ def test_packages(serve, tmp_path: Path) -> None:
         ("shop:factory(1)", "calling shop failed"),
         ("shop:bad()", "calling bad() failed with ZeroDivisionError"),
         ("shop:none()", "none() is a NoneType, which cannot be called"),
-        ("asgi:function", "it is an ASGI application"),
-        ("asgi:instance", "it is an ASGI application"),
+        ("asgi:function", "it is an ASGI application, and sync workers serve WSGI: type "
+         "'penstock -k async asgi:function'"),
+        ("asgi:instance", "it is an ASGI application, and sync workers serve WSGI"),
+        ("asgi:Application", "type 'penstock -k async asgi:Application()'"),
+        ("asgi:wrapped", "it is an ASGI application, and sync workers serve WSGI"),
+        ("asgi:partial", "it is an ASGI application, and sync workers serve WSGI"),
+        ("asgi:plain", "it is an ASGI application, and sync workers serve WSGI"),
+        ("asgi:Awaited", "it is an ASGI application, and sync workers serve WSGI"),
+        ("asgi:double", "application = asgiref.compatibility.guarantee_single_callable(double) in"),
+        ("asgi:Double", "it takes one argument, as ASGI 2 applications did; ASGI 3 is served"),
+        ("asgi:handler", "it cannot be called with (environ, start_response)"),
+        ("asgi:make()", "make() is a coroutine: a factory is no async function"),
         (":application", "an application is MODULE:CALLABLE"),
     ],
 )  # fmt: skip
@@ -141,6 +151,24 @@ def test_an_application_that_does_not_load(serve, tmp_path: Path, app: str, expe
             class Application:
                 async def __call__(self, scope, receive, send): pass
             instance = Application()
+            import functools
+            def decorate(app):
+                @functools.wraps(app)
+                def inner(*args, **kwargs): return app(*args, **kwargs)
+                return inner
+            wrapped = decorate(function)
+            async def more(config, scope, receive, send): pass
+            partial = functools.partial(more, 1)
+            def plain(scope, receive, send): return function(scope, receive, send)
+            class Awaited:
+                def __init__(self, scope, receive, send): pass
+                def __await__(self): return iter(())
+            def double(scope): return None
+            class Double:
+                def __init__(self, scope): pass
+                async def __call__(self, receive, send): pass
+            async def handler(request): pass
+            async def make(): pass
         """,
     )
     if app == "shop:factory(1)":

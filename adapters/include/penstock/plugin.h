@@ -39,6 +39,13 @@ enum pst_model {
 	PST_MODEL_ASYNC = 2, /* many at a time on one event loop */
 };
 
+/*
+ * What open() returns, plus an enum pst_model, about an application that is for another model than
+ * the one that it was opened in. Only where the option "model" is "auto": nobody has chosen one, so
+ * the process ends and one of that model is started in its place, whose open() may not do the same.
+ */
+#define PST_OPEN_OTHER_MODEL 16
+
 enum pst_log_level {
 	PST_LOG_DEBUG = 0,
 	PST_LOG_INFO = 1,
@@ -258,9 +265,10 @@ struct pst_plugin_lifecycle {
 	size_t size;
 
 	/*
-	 * Load the application: 0 and *APP (passed to every other function), or -1 after the reason
-	 * was logged. Called once, on the main thread. SIGTERM and SIGINT have their default action
-	 * until it returns; the host takes them over then. SIGPIPE is ignored throughout.
+	 * Load the application: 0 and *APP (passed to every other function), -1 after the reason
+	 * was logged, or PST_OPEN_OTHER_MODEL and a model. Called once, on the main thread. SIGTERM
+	 * and SIGINT have their default action until it returns; the host takes them over then.
+	 * SIGPIPE is ignored throughout.
 	 */
 	int (*open)(const struct pst_host *host, const struct pst_app_config *config, void **app);
 	/* Release it. No request is running. */
