@@ -27,6 +27,14 @@ def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
         server.clean_up()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share what their module has started stay in one process of pytest-xdist."""
+    for item in items:
+        known = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+        if any(fixture.scope == "module" for fixtures in known.values() for fixture in fixtures):
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture
 def show(request: pytest.FixtureRequest) -> figures.Show:
     """Say what was sent, answered, lost and measured."""

@@ -20,7 +20,7 @@ def print_all(reporter: pytest.TerminalReporter) -> None:
     for reports in reporter.stats.values():
         for report in reports:
             if getattr(report, "when", None) == "call":
-                name = report.nodeid.rpartition("/")[2]
+                name = report.nodeid.partition("@")[0].rpartition("/")[2]
                 shown += [(name, v) for k, v in report.user_properties if k == _PROPERTY]
     if shown:
         reporter.section("figures")

@@ -1,9 +1,12 @@
 # make installcheck drives the installed tree with pytest, in a virtualenv of the interpreter that
 # configure found. VENV=DIR uses (or makes) another environment, SYSTEM_TESTS names fewer tests,
-# PYTEST_FLAGS adds options.
+# PYTEST_FLAGS adds options. SYSTEM_JOBS=N runs so many tests side by side: they wait more than they
+# work. With 1 there is one process, which -s and --pdb need.
 VENV = $(abs_builddir)/venv
 SYSTEM_TESTS = tests/system
 PYTEST_FLAGS =
+SYSTEM_JOBS = 1
+system_jobs_flags = $(if $(filter-out 1,$(SYSTEM_JOBS)),-n $(SYSTEM_JOBS) --dist loadgroup)
 
 # The same for unit tests and system tests. A program that drops its privileges writes its report,
 # too; installcheck fails when there is one, whoever wrote it.
@@ -31,7 +34,8 @@ installcheck-local: $(peer_programs)
 		PENSTOCK_PEERDIR="$(abs_builddir)/tests/peer" \
 		CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(sanitizer_environment) \
 		ASAN_OPTIONS=log_path=$(sanitizer_reports)/report \
-		"$(VENV)/bin/python" -m pytest -q $(PYTEST_FLAGS) $(SYSTEM_TESTS)
+		"$(VENV)/bin/python" -m pytest -q $(system_jobs_flags) $(PYTEST_FLAGS) \
+		$(SYSTEM_TESTS)
 	$(AM_V_at)if ls "$(sanitizer_reports)"/* >/dev/null 2>&1; then \
 		cat "$(sanitizer_reports)"/*; \
 		echo "make installcheck: a sanitizer complained (above)" >&2; exit 1; fi
