@@ -140,7 +140,7 @@ class Penstock:
     @property
     def log(self) -> str:
         """All that arbiter and gateway have logged, or were about to."""
-        self._rest()
+        self.rest()
         return self.log_so_far()
 
     def log_so_far(self) -> str:
@@ -150,10 +150,11 @@ class Penstock:
     @property
     def access_log(self) -> str:
         """What it wrote to its stdout: the access log, with --access-logfile -."""
-        self._rest()
+        self.rest()
         return self.access_file.read_text(errors="replace")
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
+        """Wait until arbiter and gateway have done what they were told, and logged it."""
         if self.process.poll() is None:
             children = self._children_now() or ([],)
             process.rest([*(pid for pid, name in children[0] if name == "gateway"), self.pid])

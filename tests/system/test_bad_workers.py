@@ -410,10 +410,10 @@ def test_no_line_is_forged(serve: Serve, tmp_path: Path) -> None:
 # --- crashes -------------------------------------------------------------------------------
 
 
-def test_all_workers_at_once(serve: Serve) -> None:
+def test_all_workers_at_once(serve: Serve, tmp_path: Path) -> None:
     server = serve(workers=2)
-    waiting = [Asked(server, "/wait") for _ in range(2)]
-    time.sleep(0.3)
+    waiting = [Asked(server, "/hangs") for _ in range(2)]
+    eventually(lambda: len(list(tmp_path.glob("hanging-*"))) == 2, "both to have begun")
     for pid in server.worker_pids:
         os.kill(pid, signal.SIGKILL)
     after = [Asked(server, "/pid") for _ in range(10)]

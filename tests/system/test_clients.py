@@ -107,7 +107,7 @@ def test_an_answer_that_is_read_byte_by_byte(start: Callable[..., Penstock]) -> 
 
 
 def test_who_is_slow_but_steady_is_served(start: Callable[..., Penstock]) -> None:
-    server = start(*HASTY, "--min-rate", "10", "--client-body-timeout", "2", "--send-timeout", "2")
+    server = start(*HASTY, "--min-rate", "10", "--client-body-timeout", "4", "--send-timeout", "4")
     body = b"x" * 3000
     with connect(server) as client:
         client.send(f"POST /digest HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n")

@@ -60,13 +60,13 @@ def test_a_body_that_goes_on_for_too_long_is_broken(tmp_path: Path) -> None:
 
 def test_who_ends_in_time_or_within_the_grace_is_used_again(tmp_path: Path) -> None:
     running: list[Exchange] = []
-    with Gateway(tmp_path, timeout="0", request_timeout="1") as gateway:
+    with Gateway(tmp_path, timeout="0", request_timeout="2") as gateway:
         gateway.worker("1.1", running.append)
         with gateway.client() as client:
             for n in range(4):
                 client.get("/")
                 eventually(lambda: len(running) > n, "the request")
-                time.sleep(0.3)
+                time.sleep(0.6)
                 running[n].answer()
                 assert client.response().status == 200
             assert client.ask("/late").status == 504

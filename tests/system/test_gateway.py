@@ -544,16 +544,16 @@ def test_a_worker_that_ends_within_the_grace_is_used_again(hasty: Gateway) -> No
     assert "SLOT late" not in " ".join(hasty.lines)
 
 
-def test_each_piece_starts_the_time_anew(hasty: Gateway) -> None:
+def test_each_piece_starts_the_time_anew(tmp_path: Path) -> None:
     def handle(exchange: Exchange) -> None:
         for piece in (b"X: y\r\n\r\n", b"a", b"b", b"c"):
-            time.sleep(0.6)
+            time.sleep(0.8)
             exchange.out(piece)
         exchange.end_out()
         exchange.end()
 
-    hasty.worker("1.1", handle)
-    with hasty.client() as client:
+    with Gateway(tmp_path, timeout="3") as gateway, gateway.client() as client:
+        gateway.worker("1.1", handle)
         response = client.ask("/slow")
         assert response.body == b"abc" and response.whole
 

@@ -229,7 +229,7 @@ def test_the_successor_of_a_gateway_has_the_pages(
     site.server.wait_for("old gateway .* has left")
     assert site.server.gateway_pid != first
     eventually(lambda: len(site.epochs()) == 2 and all(site.epochs()), "the epochs")
-    time.sleep(0.3)  # it is being told
+    site.server.rest()  # it has been told
     workers = stop_workers(site)
     with ask_in_vain(site, "/moved") as client:
         for pid in workers:
@@ -271,9 +271,7 @@ def test_a_worker_that_spoils_its_page_and_dies(start: Start) -> None:
     assert site.server.gateway_pid == gateway
 
 
-def test_a_page_that_is_written_over_all_the_time(
-    start: Start, show: Show
-) -> None:
+def test_a_page_that_is_written_over_all_the_time(start: Start, show: Show) -> None:
     site = start()
     gateway = site.server.gateway_pid
     stormy = site.server.get("/storm").body.split()[1]

@@ -172,7 +172,7 @@ def test_pools_are_replaced_side_by_side(serve: Start, tmp_path: Path) -> None:
     while "reload done" not in server.log_so_far():
         # Of the four new ones those that are not ready yet are heirs.
         new = [pid for pid in server.worker_pids if pid not in before]
-        ready = len(lines(server, r"worker \S+ ready")) - 4
+        ready = len(re.findall(r"worker \S+ ready", server.log_so_far())) - 4
         most = max(most, len(new) - ready)
         time.sleep(0.01)
     assert server.wait_for("reload done: 4 workers replaced")

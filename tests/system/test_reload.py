@@ -82,9 +82,7 @@ def site(penstock: Start, tmp_path: Path) -> Callable[..., Site]:
     return start
 
 
-def test_nothing_is_lost_by_reloads(
-    site: Callable[..., Site], show: Show
-) -> None:
+def test_nothing_is_lost_by_reloads(site: Callable[..., Site], show: Show) -> None:
     shop = site()
     before = shop.server.worker_pids
     with Load(shop.server) as load:

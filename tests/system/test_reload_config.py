@@ -160,9 +160,7 @@ def test_nothing_is_lost_by_changes(
                           shop.server.log)) == 3  # fmt: skip
 
 
-def test_hups_one_upon_another(
-    site: Callable[..., Site], show: Show
-) -> None:
+def test_hups_one_upon_another(site: Callable[..., Site], show: Show) -> None:
     shop = site(ONE)
     with Load(shop.server, quick=2) as load:
         for i in range(8):

@@ -77,9 +77,7 @@ def test_a_log_that_cannot_be_opened_again(site, tmp_path: Path) -> None:
     assert len((tmp_path / "moved" / "access.log").read_text().splitlines()) == 1
 
 
-def test_nothing_is_lost_by_more_and_fewer_workers(
-    site, show: Show
-) -> None:
+def test_nothing_is_lost_by_more_and_fewer_workers(site, show: Show) -> None:
     shop: Site = site(workers=1)
     with Load(shop.server) as load:
         for number in (2, 3):

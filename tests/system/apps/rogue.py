@@ -161,8 +161,14 @@ def pid(request: Request) -> None:
 
 @path
 def wait(request: Request) -> None:
-    time.sleep(1)
+    time.sleep(0.5)
     pid(request)
+
+
+@path
+def hangs(request: Request) -> None:
+    open(f"hanging-{os.getpid()}", "w").close()
+    time.sleep(600)
 
 
 @path
