@@ -12,10 +12,16 @@
 /* Read by the handler, on whatever thread it runs: each is one word that is stored whole. */
 static const struct pst_plugin_lifecycle *_Atomic crash_lifecycle;
 static void *_Atomic crash_app;
-static const struct pst_request *_Atomic crash_running;
 
-/* The line of crash_running, filled before that is set, so that the handler searches nothing. */
-static struct pst_request_line crash_line;
+/* A thread that handles requests. */
+struct slot {
+	const struct pst_request *_Atomic running;
+	struct pst_request_line line; /* filled before `running`, so the handler searches nothing */
+	void *stack; /* for the handler; NULL: the main thread's, or none */
+};
+
+static struct slot crash_slots[PST_CRASH_THREADS];
+static _Thread_local struct slot *crash_own = &crash_slots[0];
 
 static void
 say(const char *text)
@@ -36,13 +42,28 @@ signal_name(int signo)
 }
 
 static void
-say_request(void)
+say_request(const struct slot *slot, const char *before)
 {
-	say(" while it handled ");
-	say(crash_line.method);
+	say(before);
+	say(slot->line.method);
 	say(" ");
 	for (int i = 0; i < 2; i++)
-		pst_log_raw(2, crash_line.path[i], strlen(crash_line.path[i]), 1);
+		pst_log_raw(2, slot->line.path[i], strlen(slot->line.path[i]), 1);
+}
+
+/* What was being handled, this thread's first: how many. */
+static unsigned
+say_requests(void)
+{
+	const struct slot *own = crash_own;
+	unsigned said = 0;
+
+	if (atomic_load(&own->running))
+		say_request(own, said++ == 0 ? " while it handled " : ", ");
+	for (size_t i = 0; i < PST_CRASH_THREADS; i++)
+		if (&crash_slots[i] != own && atomic_load(&crash_slots[i].running))
+			say_request(&crash_slots[i], said++ == 0 ? " while it handled " : ", ");
+	return said;
 }
 
 static void
@@ -54,9 +75,7 @@ on_crash(int signo)
 	pst_log_raw_begin(2, PST_LOG_CRITICAL);
 	say("this worker dies by ");
 	say(signal_name(signo));
-	if (atomic_load(&crash_running))
-		say_request();
-	else
+	if (say_requests() == 0)
 		say(app ? " between requests" : " while it loaded the application");
 	pst_log_raw_end(2);
 	if (lifecycle && lifecycle->dump)
@@ -109,11 +128,41 @@ pst_crash_app(void *app)
 }
 
 void
+pst_crash_thread_begin(unsigned number)
+{
+	stack_t stack = {.ss_size = STACK_SIZE};
+
+	crash_own = &crash_slots[number];
+	if (number == 0)
+		return; /* pst_crash_begin() has done it */
+	stack.ss_sp = malloc(STACK_SIZE);
+	if (stack.ss_sp && sigaltstack(&stack, NULL) < 0) {
+		free(stack.ss_sp);
+		stack.ss_sp = NULL;
+	}
+	crash_own->stack = stack.ss_sp;
+}
+
+void
+pst_crash_thread_end(void)
+{
+	const stack_t none = {.ss_flags = SS_DISABLE};
+
+	if (!crash_own->stack)
+		return;
+	sigaltstack(&none, NULL);
+	free(crash_own->stack);
+	crash_own->stack = NULL;
+}
+
+void
 pst_crash_request(const struct pst_request *request)
 {
-	atomic_store(&crash_running, NULL);
+	struct slot *own = crash_own;
+
+	atomic_store(&own->running, NULL);
 	if (!request)
 		return;
-	pst_request_line(request, &crash_line);
-	atomic_store(&crash_running, request);
+	pst_request_line(request, &own->line);
+	atomic_store(&own->running, request);
 }

@@ -1,11 +1,13 @@
 /*
  * What a dying worker says. On SIGABRT (the arbiter's way to end one whose request is late, or
- * somebody's abort()) and on SIGSEGV, SIGBUS, SIGFPE and SIGILL: which request it was handling,
- * and the plugin's stacks, to fd 2. Then the signal takes its default course.
+ * somebody's abort()) and on SIGSEGV, SIGBUS, SIGFPE and SIGILL: which requests it was handling,
+ * that of the thread that got the signal first, and the plugin's stacks, to fd 2. Then the signal
+ * takes its default course.
  */
 #ifndef PST_ADAPTERS_CRASH_H
 #define PST_ADAPTERS_CRASH_H
 
+#include "adapters/options.h"
 #include "adapters/request.h"
 
 #include <penstock/plugin.h>
@@ -20,7 +22,16 @@ int pst_crash_begin(void);
 void pst_crash_plugin(const struct pst_plugin_lifecycle *lifecycle);
 void pst_crash_app(void *app);
 
-/* REQUEST is being handled; NULL: none is. */
+/* Threads that handle requests, at most. */
+#define PST_CRASH_THREADS PST_OPTIONS_THREADS
+
+/* This thread handles requests, too: its NUMBER is below PST_CRASH_THREADS and its own, 0 is that
+ * of the main thread, which need not say so. A stack for the handler comes with it until
+ * pst_crash_thread_end(). */
+void pst_crash_thread_begin(unsigned number);
+void pst_crash_thread_end(void);
+
+/* This thread is handling REQUEST; NULL: none. */
 void pst_crash_request(const struct pst_request *request);
 
 #endif

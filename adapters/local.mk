@@ -40,13 +40,23 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/serve.h \
 	%D%/server.c \
 	%D%/server.h \
+	%D%/threaded_carrier.c \
+	%D%/threaded_internal.h \
+	%D%/threaded_link.c \
+	%D%/threaded_link.h \
+	%D%/threaded_members.c \
+	%D%/threaded_server.c \
+	%D%/threaded_server.h \
+	%D%/threaded_wait.c \
 	%D%/vitals.c \
 	%D%/vitals.h
 
-# $(pkglibexecdir)/sync
-pkglibexec_PROGRAMS += %D%/sync
+# $(pkglibexecdir)/sync, $(pkglibexecdir)/threaded
+pkglibexec_PROGRAMS += %D%/sync %D%/threaded
 %C%_sync_SOURCES = %D%/sync.c
 %C%_sync_LDADD = %D%/libpst-adapter.la protocol/libpst-protocol.la
+%C%_threaded_SOURCES = %D%/threaded.c
+%C%_threaded_LDADD = %D%/libpst-adapter.la protocol/libpst-protocol.la
 
 # What only the async adapter has; loop_event.c knows libevent.
 noinst_LTLIBRARIES += %D%/libpst-async.la

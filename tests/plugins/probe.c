@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 static const struct pst_host *host;
+static atomic_int threads; /* that have started and not stopped */
 
 static void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
 {
@@ -133,7 +135,7 @@ do_params(struct pst_request *request)
 static int
 do_big(struct pst_request *request)
 {
-	static char bytes[100000];
+	char bytes[100000];
 	long left = argument(request);
 	int result = respond(request, 200);
 
@@ -419,10 +421,28 @@ probe_dump(void *app, int fd)
 		return;
 }
 
+static int
+probe_thread_start(void *app)
+{
+	(void)app;
+	atomic_fetch_add(&threads, 1);
+	return 0;
+}
+
+static void
+probe_thread_stop(void *app)
+{
+	(void)app;
+	if (atomic_fetch_sub(&threads, 1) == 1)
+		say("probe: all threads have stopped");
+}
+
 static const struct pst_plugin_lifecycle lifecycle = {
     .size = sizeof(lifecycle),
     .open = probe_open,
     .close = probe_close,
+    .thread_start = probe_thread_start,
+    .thread_stop = probe_thread_stop,
     .drain = probe_drain,
     .dump = probe_dump,
 };
@@ -439,7 +459,7 @@ static const struct pst_plugin plugin = {
     .size = sizeof(plugin),
     .name = "probe",
     .version = "1",
-    .models = 1u << PST_MODEL_SYNC,
+    .models = 1u << PST_MODEL_SYNC | 1u << PST_MODEL_THREADED,
     .lifecycle = &lifecycle,
     .blocking = &blocking,
 };

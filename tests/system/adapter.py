@@ -32,7 +32,7 @@ def build_plugin(source: str | Path, target: Path, *flags: str) -> Path:
 
 
 class Adapter:
-    """`sync APP` on a unix socket in DIR, started directly: fd 0 listens, fd 3 is the control
+    """`sync APP`, or another PROGRAM, on a unix socket in DIR, started directly: fd 0 listens, fd 3 is the control
     socket when CONTROL says so, fd 4 is the descriptor PAGE. What it writes to fd 2 goes to a
     file."""
 
@@ -44,7 +44,9 @@ class Adapter:
         listener: socket.socket | None = None,
         environment: dict[str, str] | None = None,
         page: int | None = None,
+        program: Path = installed.SYNC,
     ) -> None:
+        self.model = program.name
         self.path = str(directory / "adapter.sock")
         self._log = directory / "adapter.log"
         self.control: socket.socket | None = None
@@ -66,7 +68,7 @@ class Adapter:
             self.control.settimeout(60)
             env["PENSTOCK_CONTROL"] = "3"
             fds[3] = theirs.fileno()
-        self.process = self._start([str(installed.SYNC), *args], env, listener, fds)
+        self.process = self._start([str(program), *args], env, listener, fds)
         listener.close()
         if theirs:
             theirs.close()

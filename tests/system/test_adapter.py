@@ -1,4 +1,4 @@
-"""The sync adapter as a FastCGI responder, with no gateway: a plugin in C, real clients."""
+"""The adapters sync and threaded as FastCGI responders, with no gateway: a plugin in C, real clients."""
 from __future__ import annotations
 
 import os
@@ -27,9 +27,17 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
 
 
-@pytest.fixture
-def adapter(probe: str, tmp_path: Path) -> Iterator[Adapter]:
-    with Adapter(tmp_path, probe) as adapter:
+def start(model: str, directory: Path, *args: str, control: bool = False) -> Adapter:
+    if model == "sync":
+        return Adapter(directory, *args, control=control)
+    return Adapter(
+        directory, "--threads", "4", *args, control=control, program=installed.THREADED
+    )
+
+
+@pytest.fixture(params=["sync", "threaded"])
+def adapter(request: pytest.FixtureRequest, probe: str, tmp_path: Path) -> Iterator[Adapter]:
+    with start(request.param, tmp_path, probe) as adapter:
         yield adapter
         if adapter.process.poll() is None:
             assert adapter.terminate() == 0, adapter.log
@@ -170,7 +178,8 @@ def test_get_values(adapter: Adapter) -> None:
     with fcgi.Connection(adapter.path) as connection:
         values = connection.values(*names, b"SOMETHING")
         assert int(values.pop(b"FCGI_MAX_CONNS")) >= 100
-        assert values == {b"FCGI_MAX_REQS": b"1", b"FCGI_MPXS_CONNS": b"0"}
+        most, together = (b"1", b"0") if adapter.model == "sync" else (b"4", b"1")
+        assert values == {b"FCGI_MAX_REQS": most, b"FCGI_MPXS_CONNS": together}
         assert connection.values(b"PENSTOCK_VERSION") == {b"PENSTOCK_VERSION": b"1"}
 
 
@@ -191,12 +200,13 @@ def test_other_roles_are_refused(adapter: Adapter) -> None:
             assert connection.ask("/hello").body == b"hello\n"
 
 
-def test_a_second_request_on_a_connection_is_refused(adapter: Adapter) -> None:
+def test_a_request_too_many_on_a_connection_is_refused(adapter: Adapter) -> None:
+    most, answer = (1, fcgi.CANT_MPX_CONN) if adapter.model == "sync" else (4, fcgi.OVERLOADED)
     with fcgi.Connection(adapter.path) as connection:
-        connection.send(fcgi.begin(1) + fcgi.begin(2))
+        connection.send(b"".join(fcgi.begin(i) for i in range(1, most + 2)))
         kind, request_id, content = connection.record()
-        assert (kind, request_id) == (fcgi.END_REQUEST, 2)
-        assert struct.unpack(">IB3x", content)[1] == fcgi.CANT_MPX_CONN
+        assert (kind, request_id) == (fcgi.END_REQUEST, most + 1)
+        assert struct.unpack(">IB3x", content)[1] == answer
         rest = fcgi.request("/hello")[len(fcgi.begin()) :]
         connection.send(rest)
         assert connection.response().body == b"hello\n"
@@ -608,9 +618,9 @@ def test_abort_by_the_application(adapter: Adapter) -> None:
 # --- control ---
 
 
-@pytest.fixture
-def controlled(probe: str, tmp_path: Path) -> Iterator[Adapter]:
-    with Adapter(tmp_path, "--worker-id", "3.17", probe, control=True) as adapter:
+@pytest.fixture(params=["sync", "threaded"])
+def controlled(request: pytest.FixtureRequest, probe: str, tmp_path: Path) -> Iterator[Adapter]:
+    with start(request.param, tmp_path, "--worker-id", "3.17", probe, control=True) as adapter:
         assert adapter.line() == "READY"
         yield adapter
 

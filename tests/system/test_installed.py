@@ -9,7 +9,7 @@ import installed
 
 
 def test_programs_are_executable() -> None:
-    for program in (installed.PENSTOCK, installed.GATEWAY, installed.SYNC):
+    for program in (installed.PENSTOCK, installed.GATEWAY, installed.SYNC, installed.THREADED):
         assert os.access(program, os.X_OK), program
 
 

@@ -301,6 +301,13 @@ struct pst_plugin_blocking {
 	 * that was not explained.
 	 */
 	int (*handle)(void *app, struct pst_request *request);
+
+	/*
+	 * Nonzero: a lock of the runtime's lets one thread run at a time (Python's GIL). Waking a
+	 * thread for each request would cost more than it gains then, so the host leaves requests
+	 * to the threads that run, and wakes another when those do not get on.
+	 */
+	int serial;
 };
 
 /*

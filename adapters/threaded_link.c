@@ -1,0 +1,538 @@
+#include "adapters/threaded_link.h"
+
+#include "adapters/log.h"
+#include "adapters/piece.h"
+#include "protocol/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A body larger than this is not kept as memory for the next. */
+#define KEEP (2 * PST_REQUEST_BODY_HIGH)
+
+/* --- streams --- */
+
+static struct pst_threaded_stream *
+stream_new(struct pst_threaded_common *common)
+{
+	struct pst_threaded_stream *stream = TAILQ_FIRST(&common->spare);
+
+	if (stream) {
+		TAILQ_REMOVE(&common->spare, stream, entry);
+		common->spares--;
+		return stream;
+	}
+	stream = calloc(1, sizeof(*stream));
+	if (stream)
+		stream->request = pst_request_new();
+	if (stream && !stream->request) {
+		free(stream);
+		return NULL;
+	}
+	return stream;
+}
+
+static void
+stream_free(struct pst_threaded_stream *stream)
+{
+	pst_request_free(stream->request);
+	pst_buf_free(&stream->body);
+	free(stream);
+}
+
+static void
+body_clear(struct pst_buf *body)
+{
+	if (body->size > KEEP)
+		pst_buf_free(body);
+	else
+		pst_buf_consume(body, pst_buf_length(body));
+}
+
+/* Keep it for another request, with its memory. */
+static void
+stream_spare(struct pst_threaded_common *common, struct pst_threaded_stream *stream)
+{
+	struct pst_buf body;
+
+	if (common->spares >= common->requests) {
+		stream_free(stream);
+		return;
+	}
+	pst_request_reset(stream->request);
+	body_clear(&stream->body);
+	body = stream->body;
+	*stream = (struct pst_threaded_stream){.request = stream->request, .body = body};
+	TAILQ_INSERT_HEAD(&common->spare, stream, entry);
+	common->spares++;
+}
+
+void
+pst_threaded_common_free(struct pst_threaded_common *common)
+{
+	struct pst_threaded_stream *stream;
+
+	while ((stream = TAILQ_FIRST(&common->spare)) != NULL) {
+		TAILQ_REMOVE(&common->spare, stream, entry);
+		stream_free(stream);
+	}
+	common->spares = 0;
+}
+
+/* Of a client that knows no credit the connection is not read while much of a body waits. */
+static bool
+is_full(const struct pst_threaded_stream *stream)
+{
+	return !stream->extended && pst_buf_length(&stream->body) > PST_REQUEST_BODY_HIGH;
+}
+
+/* --- its states --- */
+
+/* Its link forgets it. */
+static void
+detach(struct pst_threaded_stream *stream)
+{
+	struct pst_threaded_link *link = stream->link;
+
+	link->full -= is_full(stream);
+	link->open--;
+	if (stream->state == PST_THREADED_READY)
+		TAILQ_REMOVE(&link->common->ready, stream, entry);
+	else if (stream->state == PST_THREADED_RUNNING)
+		link->running--;
+	stream_spare(link->common, stream);
+}
+
+static void
+refuse(struct pst_threaded_link *link, uint16_t id, enum pst_end end, uint32_t status)
+{
+	if (pst_session_submit_end(link->session, id, end, status) < 0)
+		link->failed = true;
+}
+
+/* The gateway may have withdrawn it, or is gone and another has come. */
+static bool
+claim(struct pst_threaded_stream *stream)
+{
+	struct pst_page *page = stream->link->common->page;
+
+	return !stream->ticketed || (page && pst_page_claim(page, stream->id, stream->ticket));
+}
+
+struct pst_threaded_stream *
+pst_threaded_stream_take(struct pst_threaded_common *common)
+{
+	struct pst_threaded_stream *stream;
+
+	while ((stream = TAILQ_FIRST(&common->ready)) != NULL) {
+		if (claim(stream)) {
+			TAILQ_REMOVE(&common->ready, stream, entry);
+			stream->state = PST_THREADED_RUNNING;
+			stream->link->running++;
+			pst_threaded_stream_pull(stream);
+			return stream;
+		}
+		struct pst_threaded_link *link = stream->link;
+		refuse(link, stream->id, PST_END_OVERLOADED, 0); /* on_end() detaches it */
+		if (link->failed)
+			pst_threaded_link_lose(link);
+		pst_threaded_link_write(link);
+	}
+	return NULL;
+}
+
+void
+pst_threaded_stream_pull(struct pst_threaded_stream *stream)
+{
+	struct pst_request *request = stream->request;
+
+	stream->link->full -= is_full(stream);
+	if (pst_buf_length(&request->body) == 0) {
+		struct pst_buf empty = request->body;
+		request->body = stream->body;
+		stream->body = empty;
+	} else if (pst_buf_length(&stream->body) > 0) {
+		if (pst_buf_append(&request->body, pst_buf_bytes(&stream->body),
+			pst_buf_length(&stream->body)) < 0)
+			stream->gone = true;
+		body_clear(&stream->body);
+	}
+	if (stream->body_ended)
+		request->body_ended = true;
+	if (stream->gone)
+		pst_request_on_abort(request);
+}
+
+/*
+ * Tell a client that the response is not whole. Web servers ignore the application's status, and
+ * nginx takes even a connection that closes before END_REQUEST for the end of a whole response,
+ * unless it meant to keep it. A record of no version that exists is what it fails on.
+ */
+static void
+cut_off(struct pst_threaded_link *link)
+{
+	static const unsigned char no_record[8] = {0};
+
+	pst_threaded_link_write(link);
+	if (link->state == PST_THREADED_LINK_OPEN)
+		send(link->fd, no_record, sizeof(no_record), MSG_DONTWAIT | MSG_NOSIGNAL);
+	pst_threaded_link_lose(link);
+}
+
+void
+pst_threaded_stream_end(struct pst_threaded_stream *stream, enum pst_outcome outcome)
+{
+	struct pst_threaded_link *link = stream->link;
+	uint32_t status = outcome == PST_OUTCOME_WHOLE ? 0 : 1;
+	bool open = pst_session_user(link->session, stream->id) == stream;
+	uint16_t id = stream->id;
+
+	if (stream->ticketed)
+		pst_page_done(link->common->page, id, stream->ticket);
+	if (open)
+		pst_session_set_user(link->session, id, NULL);
+	link->heard_all = stream->body_ended;
+	detach(stream);
+	if (open && outcome == PST_OUTCOME_BROKEN && !link->penstock)
+		cut_off(link);
+	else if (open)
+		refuse(link, id, PST_END_COMPLETE, status);
+	if (link->failed)
+		cut_off(link);
+	pst_threaded_link_write(link);
+	pst_threaded_link_settle(link);
+}
+
+/* --- what the session tells --- */
+
+static void
+on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
+{
+	struct pst_threaded_link *link = arg;
+	struct pst_threaded_stream *stream;
+
+	(void)keep;
+	if (role != PST_ROLE_RESPONDER) {
+		refuse(link, id, PST_END_UNKNOWN_ROLE, 0);
+		return;
+	}
+	stream = stream_new(link->common);
+	if (!stream) {
+		refuse(link, id, PST_END_OVERLOADED, 0);
+		return;
+	}
+	stream->link = link;
+	stream->id = id;
+	stream->state = PST_THREADED_ARRIVING;
+	stream->extended = pst_session_credit(link->session, id) != SIZE_MAX;
+	stream->request->carrier = link->common->carrier;
+	stream->request->link = stream;
+	stream->request->id = id;
+	stream->request->penstock = link->penstock;
+	link->open++;
+	pst_session_set_user(link->session, id, stream);
+}
+
+/* Between Penstock's own ends a request may carry the ticket by which it is claimed. */
+static bool
+is_ticket(const struct pst_threaded_link *link, const char *name, size_t name_len)
+{
+	return link->penstock && name_len == strlen(PST_PAGE_PARAM) &&
+	       memcmp(name, PST_PAGE_PARAM, name_len) == 0;
+}
+
+static int
+on_param(
+    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	struct pst_threaded_link *link = arg;
+	struct pst_threaded_stream *stream = pst_session_user(link->session, id);
+
+	if (!stream)
+		return PST_ERR_STATE;
+	if (is_ticket(link, name, name_len)) {
+		stream->ticketed = true;
+		stream->ticket = pst_page_parse_ticket(value, value_len);
+		return 0;
+	}
+	return pst_request_on_param(stream->request, name, name_len, value, value_len);
+}
+
+static void
+on_ready(void *arg, uint16_t id)
+{
+	struct pst_threaded_link *link = arg;
+	struct pst_threaded_stream *stream = pst_session_user(link->session, id);
+
+	if (!stream)
+		return;
+	pst_request_on_ready(stream->request);
+	stream->state = PST_THREADED_READY;
+	TAILQ_INSERT_TAIL(&link->common->ready, stream, entry);
+}
+
+static void
+on_data(void *arg, uint16_t id, enum pst_stream which, const void *bytes, size_t n)
+{
+	struct pst_threaded_link *link = arg;
+	struct pst_threaded_stream *stream = pst_session_user(link->session, id);
+
+	if (!stream || which != PST_STREAM_STDIN)
+		return;
+	if (n == 0) {
+		stream->body_ended = true;
+		return;
+	}
+	link->full -= is_full(stream);
+	if (pst_buf_append(&stream->body, bytes, n) < 0) {
+		stream->gone = true;
+		pst_log(PST_LOG_ERROR, "memory is short for a request's body: it is answered "
+				       "as if the client had aborted it");
+	}
+	link->full += is_full(stream);
+}
+
+static void
+on_abort(void *arg, uint16_t id, enum pst_session_abort why)
+{
+	struct pst_threaded_link *link = arg;
+	struct pst_threaded_stream *stream = pst_session_user(link->session, id);
+
+	(void)why;
+	if (!stream)
+		return;
+	stream->gone = true;
+	if (stream->state != PST_THREADED_RUNNING)
+		refuse(link, id, PST_END_COMPLETE, 1);
+}
+
+static void
+on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
+{
+	struct pst_threaded_link *link = arg;
+	struct pst_threaded_stream *stream = pst_session_user(link->session, id);
+
+	(void)end;
+	(void)app_status;
+	if (!stream)
+		return;
+	stream->gone = true; /* nothing can be sent for it any more */
+	pst_session_set_user(link->session, id, NULL);
+	if (stream->state != PST_THREADED_RUNNING)
+		detach(stream);
+}
+
+static void
+on_get_value(void *arg, const char *name, size_t name_len)
+{
+	struct pst_threaded_link *link = arg;
+	char connections[16], requests[16];
+	const struct {
+		const char *name;
+		const char *value;
+		bool penstock; /* only a gateway of ours asks for it */
+	} values[] = {
+	    {"FCGI_MAX_CONNS", connections, false},
+	    {"FCGI_MAX_REQS", requests, false},
+	    {"FCGI_MPXS_CONNS", "1", false},
+	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true},
+	};
+
+	snprintf(connections, sizeof(connections), "%u", link->common->connections);
+	snprintf(requests, sizeof(requests), "%u", link->common->requests);
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		if (name_len != strlen(values[i].name) ||
+		    memcmp(name, values[i].name, name_len) != 0)
+			continue;
+		link->penstock = link->penstock || values[i].penstock;
+		pst_session_submit_value(
+		    link->session, name, name_len, values[i].value, strlen(values[i].value));
+	}
+}
+
+static const struct pst_session_callbacks callbacks = {
+    .begin = on_begin,
+    .param = on_param,
+    .ready = on_ready,
+    .data = on_data,
+    .abort = on_abort,
+    .end = on_end,
+    .get_value = on_get_value,
+};
+
+/* --- life --- */
+
+struct pst_threaded_link *
+pst_threaded_link_new(int *fd, struct pst_threaded_common *common)
+{
+	struct pst_threaded_link *link = calloc(1, sizeof(*link));
+	struct pst_session_limits limits = PST_SESSION_DEFAULT_LIMITS;
+
+	limits.requests = common->requests;
+	if (link) {
+		link->common = common;
+		link->session = pst_session_new_server(&callbacks, &limits, link);
+	}
+	if (!link || !link->session) {
+		free(link);
+		close(*fd);
+		*fd = -1;
+		return NULL;
+	}
+	link->fd = *fd;
+	*fd = -1;
+	return link;
+}
+
+void
+pst_threaded_link_free(struct pst_threaded_link *link)
+{
+	assert(link->running == 0);
+	pst_session_free(link->session);
+	assert(link->open == 0);
+	close(link->fd);
+	free(link);
+}
+
+/* --- state --- */
+
+/* The only place that changes it: OPEN to LINGER or OVER, LINGER to OVER. */
+static void
+set_state(struct pst_threaded_link *link, enum pst_threaded_link_state state)
+{
+	assert(state > link->state);
+	link->state = state;
+	if (state == PST_THREADED_LINK_LINGER && shutdown(link->fd, SHUT_WR) < 0)
+		link->state = PST_THREADED_LINK_OVER;
+}
+
+void
+pst_threaded_link_lose(struct pst_threaded_link *link)
+{
+	if (link->state == PST_THREADED_LINK_OVER)
+		return;
+	set_state(link, PST_THREADED_LINK_OVER);
+	pst_session_close(link->session);
+}
+
+void
+pst_threaded_link_settle(struct pst_threaded_link *link)
+{
+	if (link->state == PST_THREADED_LINK_OPEN && link->open == 0 &&
+	    !pst_session_want_read(link->session) && !pst_session_want_write(link->session))
+		set_state(
+		    link, link->heard_all ? PST_THREADED_LINK_OVER : PST_THREADED_LINK_LINGER);
+}
+
+bool
+pst_threaded_link_wants_read(const struct pst_threaded_link *link)
+{
+	if (link->state == PST_THREADED_LINK_LINGER)
+		return true;
+	return link->state == PST_THREADED_LINK_OPEN && pst_session_want_read(link->session) &&
+	       pst_session_pending(link->session) < PST_THREADED_OUT_HIGH && link->full == 0;
+}
+
+bool
+pst_threaded_link_wants_write(const struct pst_threaded_link *link)
+{
+	return link->state == PST_THREADED_LINK_OPEN && pst_session_want_write(link->session);
+}
+
+bool
+pst_threaded_link_over(const struct pst_threaded_link *link)
+{
+	return link->state == PST_THREADED_LINK_OVER && link->running == 0;
+}
+
+bool
+pst_threaded_link_idle(const struct pst_threaded_link *link)
+{
+	return link->open == 0 && !pst_session_want_write(link->session);
+}
+
+/* --- bytes --- */
+
+bool
+pst_threaded_link_read(struct pst_threaded_link *link)
+{
+	struct pst_threaded_common *common = link->common;
+	ssize_t n;
+	int err;
+
+	if (!pst_threaded_link_wants_read(link))
+		return false;
+	n = recv(link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		pst_threaded_link_lose(link);
+		return true;
+	}
+	if (link->state == PST_THREADED_LINK_LINGER)
+		return true;
+	err = pst_session_recv(link->session, common->bytes, (size_t)n);
+	if (err < 0 && err != PST_ERR_CLOSED) {
+		pst_log(PST_LOG_ERROR, "a client of the socket was disconnected: %s",
+		    pst_session_reason(link->session));
+		pst_threaded_link_lose(link);
+	}
+	if (link->failed)
+		pst_threaded_link_lose(link);
+	return true;
+}
+
+/* Write what the session shows; the result of send(). */
+static ssize_t
+write_shown(struct pst_threaded_link *link, const void *bytes, size_t n)
+{
+	int more = pst_session_external(link->session) > 0 ? MSG_MORE : 0;
+	ssize_t done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL | more);
+
+	if (done > 0)
+		pst_session_sent(link->session, (size_t)done);
+	return done;
+}
+
+/* Write N bytes of the file that is being sent. */
+static ssize_t
+write_external(struct pst_threaded_link *link, size_t n)
+{
+	ssize_t done;
+
+	assert(link->piece);
+	done = pst_piece_send(link->piece, link->fd, n);
+	if (done > 0)
+		pst_session_external_sent(link->session, (size_t)done);
+	return done;
+}
+
+void
+pst_threaded_link_write(struct pst_threaded_link *link)
+{
+	const void *bytes;
+	ssize_t done;
+	size_t n;
+
+	link->blocked = false;
+	while (link->state == PST_THREADED_LINK_OPEN && pst_session_want_write(link->session)) {
+		n = pst_session_send(link->session, &bytes);
+		if (n > 0)
+			done = write_shown(link, bytes, n);
+		else
+			done = write_external(link, pst_session_external(link->session));
+		if (done > 0)
+			link->sent += (uint64_t)done;
+		if (done < 0 && errno == EAGAIN) {
+			link->blocked = true;
+			return;
+		}
+		if (done < 0 && errno != EINTR)
+			pst_threaded_link_lose(link);
+	}
+}

@@ -1,0 +1,343 @@
+#include "adapters/threaded_server.h"
+
+#include "adapters/crash.h"
+#include "adapters/log.h"
+#include "adapters/threaded_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Once a request was found to wait for one that does not get on, others are not made to wait for
+ * so long; in nanoseconds. */
+#define EAGER 20000000
+
+/* So often a thread reads a connection that it owns before it looks at others. */
+#define READS 16
+
+/* --- life --- */
+
+static void
+set_up_threads(struct pst_threaded_server *server)
+{
+	pthread_condattr_t attributes;
+
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	for (unsigned i = 0; i < server->count; i++) {
+		server->threads[i].server = server;
+		server->threads[i].number = i;
+		pthread_cond_init(&server->threads[i].changed, &attributes);
+	}
+	pthread_condattr_destroy(&attributes);
+}
+
+struct pst_threaded_server *
+pst_threaded_server_new(int listener, unsigned threads)
+{
+	struct pst_threaded_server *server = calloc(1, sizeof(*server));
+
+	if (server)
+		server->threads = calloc(threads, sizeof(*server->threads));
+	if (!server || !server->threads) {
+		pst_log(PST_LOG_CRITICAL, "memory is short");
+		free(server);
+		return NULL;
+	}
+	server->count = threads;
+	pthread_mutex_init(&server->lock, NULL);
+	TAILQ_INIT(&server->waiting);
+	TAILQ_INIT(&server->common.ready);
+	TAILQ_INIT(&server->common.spare);
+	server->common.requests = threads;
+	server->common.carrier = &pst_threaded_carrier;
+	set_up_threads(server);
+	if (pst_threaded_members_begin(server, listener) < 0) {
+		pst_threaded_server_free(server);
+		return NULL;
+	}
+	return server;
+}
+
+void
+pst_threaded_server_free(struct pst_threaded_server *server)
+{
+	if (!server)
+		return;
+	pst_threaded_members_end(server);
+	pst_threaded_common_free(&server->common);
+	for (unsigned i = 0; i < server->count; i++)
+		pthread_cond_destroy(&server->threads[i].changed);
+	pthread_mutex_destroy(&server->lock);
+	free(server->threads);
+	free(server);
+}
+
+void
+pst_threaded_server_share(struct pst_threaded_server *server, struct pst_page *page)
+{
+	server->common.page = page;
+}
+
+/* --- waking --- */
+
+static void
+ring(struct pst_threaded_server *server)
+{
+	uint64_t one = 1;
+
+	if (write(server->bell, &one, sizeof(one)) < 0) {
+		/* Full, after 2^64 requests. */
+	}
+}
+
+void
+pst_threaded_ring(struct pst_threaded_server *server)
+{
+	if (server->idle > 0 && !TAILQ_EMPTY(&server->common.ready))
+		ring(server);
+}
+
+void
+pst_threaded_server_drain(struct pst_threaded_server *server)
+{
+	int saved = errno;
+
+	atomic_store(&server->drain, true);
+	ring(server);
+	errno = saved;
+}
+
+void
+pst_threaded_server_outlive(struct pst_threaded_server *server)
+{
+	atomic_store(&server->outlive, true);
+	ring(server);
+}
+
+bool
+pst_threaded_server_busy(struct pst_threaded_server *server)
+{
+	return atomic_load(&server->running) > 0;
+}
+
+/* --- the guard --- */
+
+static uint64_t
+nanoseconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* A request was taken, or has ended. */
+static void
+note_move(struct pst_threaded_server *server)
+{
+	server->taken++;
+	if (server->handler.serial)
+		server->moved = nanoseconds();
+}
+
+/* What is ready is better left to the threads that run already, as long as they get on. */
+static bool
+is_lazy(const struct pst_threaded_server *server)
+{
+	return server->handler.serial && TAILQ_EMPTY(&server->waiting) && !server->draining &&
+	       server->moved >= server->eager_until;
+}
+
+/* True while those who run get on. */
+static bool
+gets_on(struct pst_threaded_server *server)
+{
+	return atomic_load(&server->running) > 0 && is_lazy(server) &&
+	       nanoseconds() - server->moved < PST_THREADED_TICK;
+}
+
+/* Watch those who run until they do not get on, or nobody runs. */
+static void
+guard(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
+{
+	struct timespec until;
+	uint64_t seen;
+
+	pst_threaded_members_disown(server, thread);
+	server->guarded = true;
+	do {
+		seen = server->taken;
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += PST_THREADED_TICK;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+		while (pthread_cond_timedwait(&thread->changed, &server->lock, &until) == 0) {
+			/* Nobody signals this: it was no reason. */
+		}
+	} while (atomic_load(&server->running) > 0 && server->taken != seen && is_lazy(server));
+	server->guarded = false;
+	if (!TAILQ_EMPTY(&server->common.ready) && server->taken == seen)
+		server->eager_until = nanoseconds() + EAGER;
+	pst_threaded_members_disown_all(server);
+}
+
+/* --- a thread's turn --- */
+
+/* What comes next to THREAD, or NULL. */
+static struct pst_threaded_stream *
+next(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
+{
+	struct pst_threaded_link *link = thread->owned;
+
+	if (TAILQ_EMPTY(&server->common.ready) && thread->runs && link && thread->reads < READS) {
+		thread->reads++;
+		if (pst_threaded_link_read(link)) {
+			pst_threaded_link_write(link);
+			pst_threaded_members_settle(server, link);
+		}
+	}
+	if (TAILQ_EMPTY(&server->common.ready))
+		return NULL;
+	if (!thread->runs && gets_on(server)) {
+		if (server->guarded)
+			return NULL;
+		guard(server, thread);
+	}
+	return pst_threaded_stream_take(&server->common);
+}
+
+/* This thread leaves for the application: who shall see to what it leaves behind? */
+static void
+leave_behind(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
+{
+	if (server->guarded && is_lazy(server))
+		return;
+	pst_threaded_members_disown(server, thread);
+	pst_threaded_ring(server);
+	pst_threaded_wait_relieve(server);
+}
+
+static void
+run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
+    struct pst_threaded_stream *stream)
+{
+	struct pst_threaded_link *link = stream->link;
+	enum pst_outcome outcome;
+
+	stream->thread = thread;
+	thread->stream = stream;
+	atomic_fetch_add(&server->running, 1);
+	note_move(server);
+	leave_behind(server, thread);
+	pthread_mutex_unlock(&server->lock);
+	outcome = server->handler.handle(server->handler.arg, stream->request);
+	pthread_mutex_lock(&server->lock);
+	note_move(server);
+	atomic_fetch_sub(&server->running, 1);
+	thread->stream = NULL;
+	thread->runs = true;
+	pst_threaded_stream_end(stream, outcome);
+	if (pst_threaded_members_settle(server, link) && link->blocked)
+		pst_threaded_members_arm(server, link);
+}
+
+static void
+idle(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
+{
+	thread->runs = false;
+	thread->reads = 0;
+	pst_threaded_members_disown(server, thread);
+	pst_threaded_members_listen(server);
+	pst_threaded_wait_relieved(server);
+	server->idle++;
+	pst_threaded_members_poll(server, thread, pst_threaded_members_timeout(server));
+	server->idle--;
+}
+
+/* Nothing is left to be done. Begins to drain when it is time to. */
+static bool
+is_over(struct pst_threaded_server *server)
+{
+	if (!server->draining && (atomic_load(&server->drain) ||
+				     (atomic_load(&server->outlive) && server->connected == 0)))
+		pst_threaded_members_drain(server);
+	return server->draining && server->connected == 0;
+}
+
+static void
+work(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
+{
+	struct pst_threaded_stream *stream;
+
+	while (!is_over(server)) {
+		stream = next(server, thread);
+		if (stream)
+			run(server, thread, stream);
+		else if (!is_over(server))
+			idle(server, thread);
+	}
+	ring(server); /* the next one */
+}
+
+/* --- all threads --- */
+
+static void
+fail(struct pst_threaded_server *server)
+{
+	server->failed = true;
+	atomic_store(&server->drain, true);
+	ring(server);
+}
+
+static void *
+serve(void *arg)
+{
+	struct pst_threaded_thread *thread = arg;
+	struct pst_threaded_server *server = thread->server;
+	const struct pst_threaded_handler *handler = &server->handler;
+
+	pst_crash_thread_begin(thread->number);
+	if (handler->start && handler->start(handler->arg) < 0) {
+		pthread_mutex_lock(&server->lock);
+		fail(server);
+		pthread_mutex_unlock(&server->lock);
+		return NULL;
+	}
+	pthread_mutex_lock(&server->lock);
+	work(server, thread);
+	pthread_mutex_unlock(&server->lock);
+	if (handler->stop)
+		handler->stop(handler->arg);
+	pst_crash_thread_end();
+	return NULL;
+}
+
+int
+pst_threaded_server_run(
+    struct pst_threaded_server *server, const struct pst_threaded_handler *handler)
+{
+	unsigned created = 1;
+	int err = 0;
+
+	server->handler = *handler;
+	while (created < server->count && err == 0) {
+		struct pst_threaded_thread *thread = &server->threads[created];
+		err = pthread_create(&thread->thread, NULL, serve, thread);
+		created += err == 0;
+	}
+	if (err != 0) {
+		pst_log(PST_LOG_CRITICAL, "thread %u of %u cannot be started: %s", created + 1,
+		    server->count, strerror(err));
+		pthread_mutex_lock(&server->lock);
+		fail(server);
+		pthread_mutex_unlock(&server->lock);
+	}
+	serve(&server->threads[0]);
+	for (unsigned i = 1; i < created; i++)
+		pthread_join(server->threads[i].thread, NULL);
+	return server->failed ? -1 : 0;
+}
