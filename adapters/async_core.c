@@ -12,12 +12,11 @@ pst_async_core_defer(struct pst_async_core *core)
 }
 
 uint64_t
-pst_async_core_lag(const struct pst_async_core *core)
+pst_async_core_late(const struct pst_async_core *core)
 {
-	uint64_t now = core->lag.due ? pst_async_now() : 0;
+	uint64_t now = core->timer_due ? pst_async_now() : 0;
 
-	/* The timer that is due by now has still to be called. */
-	return core->lag.total + (now > core->lag.due ? now - core->lag.due : 0);
+	return now > core->timer_due ? now - core->timer_due : 0;
 }
 
 uint64_t

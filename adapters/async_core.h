@@ -29,12 +29,6 @@ struct pst_async_request;
 TAILQ_HEAD(pst_async_links, pst_async_link);
 TAILQ_HEAD(pst_async_requests, pst_async_request);
 
-/* How late the loop was. */
-struct pst_async_lag {
-	uint64_t total; /* microseconds, of all timers so far */
-	uint64_t due; /* when the timer that is set is due, by CLOCK_MONOTONIC; 0: none is set */
-};
-
 struct pst_async_core {
 	const struct pst_plugin_async *plugin;
 	void *app;
@@ -52,15 +46,15 @@ struct pst_async_core {
 	struct pst_async_links attend; /* to be written, read again, or freed */
 	bool deferred; /* the loop was asked for turn() */
 
-	struct pst_async_lag lag;
+	uint64_t timer_due; /* when the loop's timer is, as pst_async_now(); 0: none is set */
 	unsigned char bytes[65536]; /* what one recv() or pread() brings */
 };
 
 /* The turn's end is wanted. */
 void pst_async_core_defer(struct pst_async_core *core);
 
-/* For how many microseconds the loop has been late so far. */
-uint64_t pst_async_core_lag(const struct pst_async_core *core);
+/* For how many microseconds the timer has been due: so late is the loop. */
+uint64_t pst_async_core_late(const struct pst_async_core *core);
 
 /* CLOCK_MONOTONIC in microseconds. */
 uint64_t pst_async_now(void);

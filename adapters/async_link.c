@@ -2,6 +2,7 @@
 
 #include "adapters/async_request.h"
 #include "adapters/log.h"
+#include "protocol/descriptor.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,8 +18,14 @@
 #define READ_MAX      65536
 #define READ_REQUESTS 32
 
+/* By which the gateway says what a request can become. */
+#define UPGRADE_PARAM "PENSTOCK_UPGRADE"
+
 /* How often the dirty requests are gone through in one turn. */
 #define ROUNDS 4
+
+static const char no_files[] = "the gateway sent a file in place of a body, which async workers do "
+			       "not take: the request is aborted";
 
 /* --- what the session tells --- */
 
@@ -61,12 +68,11 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 	pst_session_set_user(link->session, id, request);
 }
 
-/* Between Penstock's own ends a request may carry the ticket by which it is claimed. */
+/* Between Penstock's own ends some parameters are not for the application. */
 static bool
-is_ticket(const struct pst_async_link *link, const char *name, size_t name_len)
+is_ours(const struct pst_async_link *link, const char *name, size_t name_len, const char *ours)
 {
-	return link->penstock && name_len == strlen(PST_PAGE_PARAM) &&
-	       memcmp(name, PST_PAGE_PARAM, name_len) == 0;
+	return link->penstock && name_len == strlen(ours) && memcmp(name, ours, name_len) == 0;
 }
 
 static int
@@ -78,9 +84,14 @@ on_param(
 
 	if (!request)
 		return PST_ERR_STATE;
-	if (is_ticket(link, name, name_len)) {
+	if (is_ours(link, name, name_len, PST_PAGE_PARAM)) {
 		request->ticketed = true;
 		request->ticket = pst_page_parse_ticket(value, value_len);
+		return 0;
+	}
+	if (is_ours(link, name, name_len, UPGRADE_PARAM)) {
+		request->messages.upgradable =
+		    value_len == strlen("websocket") && memcmp(value, "websocket", value_len) == 0;
 		return 0;
 	}
 	return pst_request_on_param(&request->base, name, name_len, value, value_len);
@@ -153,6 +164,40 @@ on_credit(void *arg, uint16_t id)
 }
 
 static void
+on_message(void *arg, uint16_t id, unsigned flags, const void *bytes, size_t n)
+{
+	struct pst_async_request *request = find(arg, id);
+
+	if (request)
+		pst_async_message_came(request, flags, bytes, n);
+}
+
+static void
+on_closed(void *arg, uint16_t id, unsigned code, const char *reason, size_t n)
+{
+	struct pst_async_request *request = find(arg, id);
+
+	if (request)
+		pst_async_message_closed(request, code, reason, n);
+}
+
+/* Bodies are streamed to this model (PENSTOCK_STREAMS): nobody has reason to send files. */
+static void
+on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file)
+{
+	struct pst_async_link *link = arg;
+	struct pst_async_request *request = find(link, id);
+
+	(void)stream;
+	close(file->fd);
+	if (!request)
+		return;
+	pst_log_titled(PST_LOG_ERROR, request->title, no_files, strlen(no_files));
+	if (pst_async_request_abort(request, PST_ABORT_CLIENT))
+		end(link, id, PST_END_COMPLETE, 1);
+}
+
+static void
 on_get_value(void *arg, const char *name, size_t name_len)
 {
 	struct pst_async_link *link = arg;
@@ -167,6 +212,7 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	    {"FCGI_MPXS_CONNS", "1", false},
 	    {"PENSTOCK_STREAMS", "1", false},
 	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true},
+	    {PST_SESSION_FILES_NAME, PST_SESSION_FILES_VALUE, true},
 	};
 
 	snprintf(connections, sizeof(connections), "%u", link->core->connections);
@@ -174,6 +220,8 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		if (name_len != strlen(values[i].name) ||
 		    memcmp(name, values[i].name, name_len) != 0)
+			continue;
+		if (strcmp(values[i].name, PST_SESSION_FILES_NAME) == 0 && !link->files)
 			continue;
 		link->penstock = link->penstock || values[i].penstock;
 		pst_session_submit_value(
@@ -190,10 +238,23 @@ static const struct pst_session_callbacks callbacks = {
     .abort = on_abort,
     .end = on_end,
     .credit = on_credit,
+    .message = on_message,
+    .closed = on_closed,
+    .file = on_file,
     .get_value = on_get_value,
 };
 
 /* --- life --- */
+
+static bool
+is_unix(int fd)
+{
+	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+	socklen_t length = sizeof(address);
+
+	return getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
+	       address.ss_family == AF_UNIX;
+}
 
 struct pst_async_link *
 pst_async_link_new(int *fd, struct pst_async_core *core)
@@ -212,6 +273,7 @@ pst_async_link_new(int *fd, struct pst_async_core *core)
 	}
 	link->core = core;
 	link->fd = *fd;
+	link->files = is_unix(link->fd);
 	*fd = -1;
 	TAILQ_INIT(&link->dirty);
 	pst_async_link_attend(link);
@@ -333,9 +395,11 @@ static bool
 read_once(struct pst_async_link *link, size_t size)
 {
 	struct pst_async_core *core = link->core;
-	ssize_t n = recv(link->fd, core->bytes, size, MSG_DONTWAIT);
-	int err;
+	int fd, err = 0;
+	ssize_t n = pst_descriptor_recv(link->fd, core->bytes, size, &fd);
 
+	if (fd >= 0)
+		err = pst_session_recv_fd(link->session, fd);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n <= 0) {
@@ -345,7 +409,8 @@ read_once(struct pst_async_link *link, size_t size)
 	if (link->state == PST_ASYNC_LINK_LINGER)
 		return false;
 	link->active = pst_async_now();
-	err = pst_session_recv(link->session, core->bytes, (size_t)n);
+	if (err == 0)
+		err = pst_session_recv(link->session, core->bytes, (size_t)n);
 	if (err < 0 && err != PST_ERR_CLOSED)
 		pst_log(PST_LOG_ERROR, "a client of the socket was disconnected: %s",
 		    pst_session_reason(link->session));
@@ -386,7 +451,7 @@ write_some(struct pst_async_link *link)
 
 	while (link->state == PST_ASYNC_LINK_OPEN && !link->blocked &&
 	       (n = pst_session_send(link->session, &bytes)) > 0) {
-		done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		done = pst_descriptor_send(link->fd, bytes, n, pst_session_send_fd(link->session));
 		if (done > 0)
 			pst_session_sent(link->session, (size_t)done);
 		else if (done < 0 && errno == EAGAIN)
@@ -411,6 +476,16 @@ cut_off(struct pst_async_link *link)
 	lose(link);
 }
 
+static void
+tell_usage(struct pst_async_link *link, const struct pst_async_request *request)
+{
+	uint64_t late = pst_async_core_late(link->core);
+	const struct pst_session_usage usage = {.lag = request->lag > late ? request->lag : late};
+
+	if (pst_session_submit_usage(link->session, request->base.id, &usage) < 0)
+		link->failed = true;
+}
+
 /* All that REQUEST wrote has left. */
 static void
 end_request(struct pst_async_link *link, struct pst_async_request *request)
@@ -419,10 +494,14 @@ end_request(struct pst_async_link *link, struct pst_async_request *request)
 	uint32_t status = broken || request->outcome == PST_OUTCOME_GONE;
 	uint16_t id = request->base.id;
 
-	if (broken && !link->penstock)
+	if (broken && !link->penstock) {
 		link->cut = true;
-	else
-		end(link, id, PST_END_COMPLETE, status);
+		return;
+	}
+	if (!broken && pst_request_submit_trailers(&request->base, link->session) < 0)
+		link->failed = true;
+	tell_usage(link, request);
+	end(link, id, PST_END_COMPLETE, status);
 }
 
 /* Pump each request that is dirty now, once. */
@@ -486,6 +565,15 @@ pst_async_link_turn(struct pst_async_link *link)
 	if (link->state == PST_ASYNC_LINK_OVER)
 		return PST_ASYNC_TURN_OVER;
 	return all ? PST_ASYNC_TURN_DONE : PST_ASYNC_TURN_MORE;
+}
+
+void
+pst_async_link_drain(struct pst_async_link *link)
+{
+	if (link->penstock && link->state == PST_ASYNC_LINK_OPEN &&
+	    pst_session_submit_drain(link->session) < 0)
+		link->failed = true;
+	pst_async_link_ready(link, PST_EVENT_READ);
 }
 
 void

@@ -35,6 +35,7 @@ struct pst_async_link {
 	unsigned begun; /* of those that began within this read */
 	bool is_attended;
 	bool blocked; /* the socket takes no more */
+	bool files; /* descriptors may come along, and go */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
 	bool failed; /* what had to be queued was not: only closing can tell the client */
@@ -58,6 +59,9 @@ enum pst_async_turn {
 
 /* The end of the turn: write, and watch for what is to come. */
 enum pst_async_turn pst_async_link_turn(struct pst_async_link *link);
+
+/* Ask for no more requests, and read those that have come. */
+void pst_async_link_drain(struct pst_async_link *link);
 
 /* Nothing more is said in either direction; it is over at the end of the turn. */
 void pst_async_link_close(struct pst_async_link *link);

@@ -15,6 +15,9 @@
 /* What one call hands to the session at a time. */
 #define PIECE 65535
 
+/* Smaller files are copied. */
+#define FILE_WHOLE 32768
+
 /* Requests that are kept for further ones, with their memory. */
 #define SPARE_MAX 64
 
@@ -90,6 +93,7 @@ release(struct pst_async_core *core, struct pst_async_request *request)
 	struct pst_request base;
 
 	close_file(request);
+	pst_async_messages_clear(&request->messages);
 	if (core->spare_count == SPARE_MAX) {
 		pst_request_clear(&request->base);
 		free(request);
@@ -148,8 +152,8 @@ detach(struct pst_async_request *request)
 	pst_async_link_attend(link);
 }
 
-static void
-touch(struct pst_async_request *request)
+void
+pst_async_request_touch(struct pst_async_request *request)
 {
 	if (request->link)
 		pst_async_link_touch(request->link, request);
@@ -162,7 +166,6 @@ pst_async_request_start(struct pst_async_request *request)
 {
 	struct pst_async_core *core = request->core;
 
-	request->lag = pst_async_core_lag(core);
 	pst_request_title(&request->base, request->title, sizeof(request->title));
 	set_state(request, PST_ASYNC_RUNNING);
 	if (!request->base.invalid) {
@@ -206,10 +209,26 @@ pst_async_request_body(struct pst_async_request *request, const void *bytes, siz
 		return;
 	}
 	weigh_body(request);
+	pst_async_request_arrived(request);
+}
+
+void
+pst_async_request_arrived(struct pst_async_request *request)
+{
 	if (!request->wants_read)
 		return;
 	request->wants_read = false;
 	tell_ready(request);
+}
+
+void
+pst_async_request_was_read(struct pst_async_request *request, size_t n)
+{
+	request->base.body_read += n;
+	if (request->base.body_read < PST_REQUEST_GRANT)
+		return;
+	request->base.carrier->grant(&request->base, request->base.body_read);
+	request->base.body_read = 0;
 }
 
 bool
@@ -251,8 +270,8 @@ least(size_t a, size_t b)
 }
 
 /* How many bytes of the response may be submitted now. */
-static size_t
-allowance(const struct pst_async_request *request)
+size_t
+pst_async_request_allowance(const struct pst_async_request *request)
 {
 	return least(pst_session_credit(request->link->session, request->base.id),
 	    pst_async_link_room(request->link));
@@ -275,7 +294,7 @@ static void
 pass_gathered(struct pst_async_request *request)
 {
 	struct pst_request *base = &request->base;
-	size_t n = least(pst_buf_length(&base->gather), allowance(request));
+	size_t n = least(pst_buf_length(&base->gather), pst_async_request_allowance(request));
 
 	if (n == 0)
 		return;
@@ -298,36 +317,63 @@ fail_file(struct pst_async_request *request, int err)
 	close_file(request);
 }
 
-/* Hand on a piece of the file: false when that did not go. */
+/* To a gateway of ours, files that are not small go as descriptors. */
 static bool
+goes_whole(const struct pst_async_request *request)
+{
+	return request->file.left >= FILE_WHOLE && pst_session_files(request->link->session);
+}
+
+static void
+pass_whole_file(struct pst_async_request *request)
+{
+	struct pst_async_file *file = &request->file;
+	const struct pst_session_file whole = {
+	    .fd = file->fd, .offset = (uint64_t)file->offset, .length = file->left};
+
+	if (pst_async_request_allowance(request) < PST_SESSION_FILE_COST)
+		return;
+	if (pst_session_submit_file(
+		request->link->session, request->base.id, PST_STREAM_STDOUT, &whole) < 0) {
+		request->link->failed = true;
+		return;
+	}
+	file->fd = -1; /* the session's */
+	file->left = 0;
+	pst_async_link_attend(request->link);
+}
+
+/* Hand on a piece of the file. */
+static void
 pass_file(struct pst_async_request *request)
 {
 	struct pst_async_file *file = &request->file;
 	unsigned char *bytes = request->core->bytes;
-	size_t n = least(least(file->left, allowance(request)), sizeof(request->core->bytes));
+	size_t n = least(
+	    least(file->left, pst_async_request_allowance(request)), sizeof(request->core->bytes));
 	ssize_t got;
 
 	if (n == 0)
-		return false;
+		return;
 	do
 		got = pread(file->fd, bytes, n, file->offset);
 	while (got < 0 && errno == EINTR);
 	if (got <= 0) {
 		fail_file(request, got < 0 ? errno : 0);
-		return false;
+		return;
 	}
 	submit(request, bytes, (size_t)got);
 	file->offset += got;
 	file->left -= (size_t)got;
 	if (file->left == 0)
 		close_file(request);
-	return true;
 }
 
 static bool
 has_output(const struct pst_async_request *request)
 {
-	return pst_buf_length(&request->base.gather) > 0 || request->file.left > 0;
+	return pst_buf_length(&request->base.gather) > 0 || request->file.left > 0 ||
+	       pst_async_message_waits(request);
 }
 
 enum pst_async_pump
@@ -339,8 +385,14 @@ pst_async_request_pump(struct pst_async_request *request)
 		return request->state == PST_ASYNC_FINISHED ? PST_ASYNC_PUMP_OVER
 							    : PST_ASYNC_PUMP_IDLE;
 	pass_gathered(request);
-	if (request->file.left > 0 && pst_buf_length(&request->base.gather) == 0)
-		pass_file(request);
+	if (pst_buf_length(&request->base.gather) == 0) {
+		if (goes_whole(request))
+			pass_whole_file(request);
+		else if (request->file.left > 0)
+			pass_file(request);
+		else if (request->messages.upgraded)
+			pst_async_message_pass(request);
+	}
 	if (!has_output(request) && request->state == PST_ASYNC_FINISHED)
 		return PST_ASYNC_PUMP_OVER;
 	if (has_output(request) && pst_session_credit(link->session, request->base.id) > 0)
@@ -352,7 +404,9 @@ void
 pst_async_request_pumped(struct pst_async_request *request)
 {
 	if (!request->wants_write || request->state != PST_ASYNC_RUNNING ||
-	    request->file.left > 0 || pst_buf_length(&request->base.gather) > PST_ASYNC_GATHER_LOW)
+	    request->file.left > 0 ||
+	    pst_buf_length(&request->base.gather) > PST_ASYNC_GATHER_LOW ||
+	    pst_buf_length(&request->messages.out) > PST_ASYNC_GATHER_LOW)
 		return;
 	request->wants_write = false;
 	tell_ready(request);
@@ -430,6 +484,10 @@ check_output(struct pst_async_request *request)
 		return pst_request_fail(base, PST_RESULT_STATE, "a body before its head");
 	if (base->gone)
 		return pst_request_fail(base, PST_RESULT_GONE, "the client is gone");
+	if (request->messages.upgraded)
+		return pst_request_fail(base, PST_RESULT_STATE, "it was upgraded to messages");
+	if (base->trailers.count > 0)
+		return pst_request_fail(base, PST_RESULT_STATE, "a body after its trailers");
 	if (pst_buf_length(&base->gather) < PST_ASYNC_GATHER && request->file.left == 0)
 		return 0;
 	request->wants_write = true;
@@ -441,7 +499,7 @@ static bool
 pass_through(struct pst_async_request *request, const void *bytes, size_t n)
 {
 	pass_gathered(request);
-	if (pst_buf_length(&request->base.gather) > 0 || allowance(request) < n)
+	if (pst_buf_length(&request->base.gather) > 0 || pst_async_request_allowance(request) < n)
 		return false;
 	submit(request, bytes, n);
 	return true;
@@ -464,7 +522,7 @@ pst_async_request_write(struct pst_request *base, const void *bytes, size_t n)
 		return 0;
 	if (pst_buf_append(&base->gather, bytes, n) < 0)
 		return pst_request_fail(base, PST_RESULT_ERROR, "memory is short");
-	touch(request);
+	pst_async_request_touch(request);
 	return 0;
 }
 
@@ -476,7 +534,7 @@ pst_async_request_flush(struct pst_request *base)
 	if (base->gone)
 		return pst_request_fail(base, PST_RESULT_GONE, "the client is gone");
 	if (has_output(request))
-		touch(request);
+		pst_async_request_touch(request);
 	return 0;
 }
 
@@ -496,7 +554,7 @@ pst_async_request_send_file(struct pst_request *base, int fd, off_t offset, size
 		    base, PST_RESULT_ERROR, "descriptor %d: %s", fd, strerror(errno));
 	request->file.offset = offset;
 	request->file.left = length;
-	touch(request);
+	pst_async_request_touch(request);
 	return 0;
 }
 
@@ -544,11 +602,12 @@ pst_async_request_finish(struct pst_request *base, int result)
 		request->outcome = PST_OUTCOME_GONE;
 	else
 		settle(request, result);
-	touch(request);
+	pst_async_request_touch(request);
 }
 
 size_t
 pst_async_request_held(const struct pst_async_request *request)
 {
-	return pst_buf_length(&request->base.body) + pst_buf_length(&request->base.gather);
+	return pst_buf_length(&request->base.body) + pst_buf_length(&request->base.gather) +
+	       pst_buf_length(&request->messages.in) + pst_buf_length(&request->messages.out);
 }

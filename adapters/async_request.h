@@ -17,6 +17,7 @@
 #define PST_ADAPTERS_ASYNC_REQUEST_H
 
 #include "adapters/async_core.h"
+#include "adapters/async_message.h"
 #include "adapters/request.h"
 
 #define PST_ASYNC_GATHER 65536
@@ -52,8 +53,9 @@ struct pst_async_request {
 	bool wants_write; /* another said AGAIN */
 	bool told_abort; /* on_abort() was called */
 	struct pst_async_file file;
+	struct pst_async_messages messages;
 	enum pst_outcome outcome; /* of a finished one */
-	uint64_t lag; /* the loop's when it began */
+	uint64_t lag; /* microseconds: the most that a timer was late meanwhile */
 	void *user;
 	char title[120]; /* method and path, for a crash */
 };
@@ -86,6 +88,17 @@ bool pst_async_request_abort(struct pst_async_request *request, enum pst_abort w
 void pst_async_request_lose(struct pst_async_request *request);
 /* It ends, END_REQUEST was submitted. */
 void pst_async_request_end(struct pst_async_request *request);
+
+/* --- for its messages --- */
+
+/* Something came that read() or read_message() may take. The request may be over afterwards. */
+void pst_async_request_arrived(struct pst_async_request *request);
+/* N bytes of what came were read: they are granted again. */
+void pst_async_request_was_read(struct pst_async_request *request, size_t n);
+/* How many bytes of the response may be submitted now. */
+size_t pst_async_request_allowance(const struct pst_async_request *request);
+/* There is something to be pumped at the end of the turn. */
+void pst_async_request_touch(struct pst_async_request *request);
 
 /* --- what goes out, at the end of the turn --- */
 

@@ -207,12 +207,12 @@ set_timer(struct pst_async_server *server)
 {
 	uint64_t interval;
 
-	if (server->core.lag.due)
+	if (server->core.timer_due)
 		return;
 	interval = timer_interval(server);
 	if (interval == PST_LOOP_NEVER)
 		return;
-	server->core.lag.due = pst_async_now() + interval;
+	server->core.timer_due = pst_async_now() + interval;
 	server->core.loop->type->timer(server->core.loop, interval);
 }
 
@@ -342,7 +342,7 @@ begin_drain(struct pst_async_server *server)
 	accept_some(server, server->limit);
 	server->phase = PHASE_DRAINING;
 	TAILQ_FOREACH (link, &server->links, all)
-		pst_async_link_ready(link, PST_EVENT_READ);
+		pst_async_link_drain(link);
 	server->draining(server->arg);
 	pst_async_core_defer(&server->core);
 }
@@ -397,17 +397,19 @@ static void
 on_timer_due(void)
 {
 	struct pst_async_server *server = current;
-	uint64_t now = pst_async_now();
+	uint64_t late = pst_async_core_late(&server->core);
+	struct pst_async_request *request;
 
 	pst_vitals_tell(&server->vitals, server->core.page);
-	if (server->core.lag.due && now > server->core.lag.due)
-		server->core.lag.total += now - server->core.lag.due;
-	server->core.lag.due = 0;
+	TAILQ_FOREACH (request, &server->core.open, list)
+		if (request->lag < late)
+			request->lag = late;
+	server->core.timer_due = 0;
 	if (!server->listening)
 		pst_async_core_defer(&server->core);
 	sweep(server);
 	set_timer(server);
-	if (!server->core.lag.due)
+	if (!server->core.timer_due)
 		pst_async_request_trim(&server->core, IDLE_SPARE);
 }
 
@@ -529,9 +531,16 @@ const struct pst_host pst_async_host = {
     .send_file = pst_async_request_send_file,
     .error = pst_request_error,
     .reason = pst_request_reason,
+    .trailers = pst_request_trailers,
     .set_user = pst_async_request_set_user,
     .user = pst_async_request_user,
     .finish = pst_async_request_finish,
+    .upgradable = pst_async_message_upgradable,
+    .upgrade = pst_async_message_upgrade,
+    .read_message = pst_async_message_read,
+    .send_message = pst_async_message_send,
+    .close_code = pst_async_message_close_code,
+    .close = pst_async_message_close,
     .watch = pst_loop_event_watch,
     .timer = pst_loop_event_timer,
     .cancel = pst_loop_event_cancel,

@@ -277,22 +277,14 @@ write_head(char *to, int status, const char *reason, const struct pst_field *fie
 	put(to, "\r\n\r\n", 4);
 }
 
-int
-pst_head_append(struct pst_buf *out, int status, const char *reason, const struct pst_field *fields,
+/* Append a head that was checked. */
+static int
+append(struct pst_buf *out, int status, const char *reason, const struct pst_field *fields,
     size_t count, char *why, size_t why_size)
 {
-	size_t size;
+	size_t size = head_size(reason, fields, count);
 	char *to;
-	int result;
 
-	if (!reason)
-		reason = pst_head_phrase(status);
-	result = check_status(status, reason, why, why_size);
-	if (result == PST_RESULT_OK)
-		result = check_fields(fields, count, why, why_size);
-	if (result != PST_RESULT_OK)
-		return result;
-	size = head_size(reason, fields, count);
 	if (size == 0) {
 		snprintf(why, why_size, "the head is larger than %d bytes", PST_HEAD_MAX);
 		return PST_RESULT_INVALID;
@@ -305,4 +297,46 @@ pst_head_append(struct pst_buf *out, int status, const char *reason, const struc
 	write_head(to, status, reason, fields, count);
 	pst_buf_commit(out, size);
 	return PST_RESULT_OK;
+}
+
+int
+pst_head_append(struct pst_buf *out, int status, const char *reason, const struct pst_field *fields,
+    size_t count, char *why, size_t why_size)
+{
+	int result;
+
+	if (!reason)
+		reason = pst_head_phrase(status);
+	result = check_status(status, reason, why, why_size);
+	if (result == PST_RESULT_OK)
+		result = check_fields(fields, count, why, why_size);
+	if (result != PST_RESULT_OK)
+		return result;
+	return append(out, status, reason, fields, count, why, why_size);
+}
+
+int
+pst_head_append_upgrade(
+    struct pst_buf *out, const struct pst_field *fields, size_t count, char *why, size_t why_size)
+{
+	static const char marked[] = "Switching Protocols\r\nPenstock-Upgrade: messages";
+	int result = check_fields(fields, count, why, why_size);
+
+	if (result != PST_RESULT_OK)
+		return result;
+	return append(out, 101, marked, fields, count, why, why_size);
+}
+
+int
+pst_head_check_trailers(const struct pst_field *fields, size_t count, char *why, size_t why_size)
+{
+	int result = check_fields(fields, count, why, why_size);
+
+	for (size_t i = 0; i < count && result == PST_RESULT_OK; i++) {
+		if (!is_named(&fields[i], "content-length"))
+			continue;
+		snprintf(why, why_size, "field %zu: Content-Length cannot follow the body", i + 1);
+		result = PST_RESULT_INVALID;
+	}
+	return result;
 }

@@ -65,6 +65,8 @@ noinst_LTLIBRARIES += %D%/libpst-async.la
 	%D%/async_core.h \
 	%D%/async_link.c \
 	%D%/async_link.h \
+	%D%/async_message.c \
+	%D%/async_message.h \
 	%D%/async_request.c \
 	%D%/async_request.h \
 	%D%/async_server.c \

@@ -4,6 +4,7 @@
 #include "adapters/log.h"
 #include "adapters/piece.h"
 #include "protocol/error.h"
+#include "protocol/params.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -44,6 +45,7 @@ void
 pst_request_clear(struct pst_request *request)
 {
 	pst_fields_free(&request->params);
+	pst_fields_free(&request->trailers);
 	pst_buf_free(&request->body);
 	pst_buf_free(&request->gather);
 }
@@ -63,10 +65,12 @@ pst_request_reset(struct pst_request *request)
 	struct pst_request kept = *request;
 
 	pst_fields_clear(&kept.params);
+	pst_fields_clear(&kept.trailers);
 	buf_clear(&kept.body);
 	buf_clear(&kept.gather);
 	memset(request, 0, sizeof(*request));
 	request->params = kept.params;
+	request->trailers = kept.trailers;
 	request->body = kept.body;
 	request->gather = kept.gather;
 }
@@ -234,6 +238,8 @@ pst_request_write(struct pst_request *request, const void *bytes, size_t n)
 		return pst_request_fail(request, PST_RESULT_STATE, "a body before its head");
 	if (request->gone)
 		return carried(request, PST_RESULT_GONE);
+	if (request->trailers.count > 0)
+		return pst_request_fail(request, PST_RESULT_STATE, "a body after its trailers");
 	if (pst_buf_length(&request->gather) + n < PST_REQUEST_GATHER) {
 		if (n > 0 && pst_buf_append(&request->gather, bytes, n) < 0)
 			return pst_request_fail(request, PST_RESULT_ERROR, "memory is short");
@@ -384,6 +390,50 @@ pst_request_reason(struct pst_request *request)
 	return request->reason;
 }
 
+int
+pst_request_trailers(struct pst_request *request, const struct pst_field *fields, size_t count)
+{
+	size_t total = 0;
+	int result;
+
+	if (request->state == PST_RESPONSE_NONE)
+		return pst_request_fail(request, PST_RESULT_STATE, "trailers before the head");
+	if (request->trailers.count > 0)
+		return pst_request_fail(request, PST_RESULT_STATE, "there are trailers already");
+	if (request->gone)
+		return pst_request_fail(request, PST_RESULT_GONE, "the client is gone");
+	result = pst_head_check_trailers(fields, count, request->reason, sizeof(request->reason));
+	for (size_t i = 0; i < count && result == 0; i++) {
+		if (fields[i].name_len > PST_SESSION_TRAILERS ||
+		    fields[i].value_len > PST_SESSION_TRAILERS)
+			total = PST_SESSION_TRAILERS;
+		total += pst_params_pair_size(fields[i].name_len, fields[i].value_len);
+		if (total > PST_SESSION_TRAILERS)
+			result = pst_request_fail(request, PST_RESULT_INVALID,
+			    "the trailers are larger than %d bytes", PST_SESSION_TRAILERS);
+		else if (pst_fields_add(&request->trailers, fields[i].name, fields[i].name_len,
+			     fields[i].value, fields[i].value_len) < 0)
+			result = pst_request_fail(request, PST_RESULT_ERROR, "memory is short");
+	}
+	if (result < 0)
+		pst_fields_clear(&request->trailers);
+	pst_fields_seal(&request->trailers);
+	return result;
+}
+
+int
+pst_request_submit_trailers(const struct pst_request *request, struct pst_session *session)
+{
+	for (size_t i = 0; i < request->trailers.count; i++) {
+		const struct pst_field *field = &request->trailers.items[i];
+		int err = pst_session_submit_trailer(session, request->id, field->name,
+		    field->name_len, field->value, field->value_len);
+		if (err < 0)
+			return PST_RESULT_ERROR;
+	}
+	return 0;
+}
+
 /* --- the end --- */
 
 /* Nothing of the response has left but interim heads: forget the rest. */
@@ -391,6 +441,7 @@ static void
 take_back(struct pst_request *request)
 {
 	pst_buf_consume(&request->gather, pst_buf_length(&request->gather));
+	pst_fields_clear(&request->trailers);
 	request->state = PST_RESPONSE_NONE;
 }
 

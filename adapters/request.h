@@ -82,6 +82,8 @@ struct pst_request {
 	enum pst_response_state state;
 	struct pst_buf gather;
 
+	struct pst_fields trailers; /* of the response; sealed */
+
 	char reason[160]; /* why the last call failed */
 };
 
@@ -127,6 +129,7 @@ int pst_request_flush(struct pst_request *request);
 int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
 int pst_request_error(struct pst_request *request, const char *text, size_t len);
 const char *pst_request_reason(struct pst_request *request);
+int pst_request_trailers(struct pst_request *request, const struct pst_field *fields, size_t count);
 
 /* --- for what the models do each in its own way --- */
 
@@ -135,6 +138,9 @@ int pst_request_fail(struct pst_request *request, int result, const char *format
     __attribute__((format(printf, 3, 4)));
 /* LENGTH bytes of FD from OFFSET are there to be sent: 0, or a negative result with its reason. */
 int pst_request_check_file(struct pst_request *request, int fd, off_t offset, size_t length);
+
+/* Submit the trailers, of a response that is complete: 0, or PST_RESULT_ERROR without memory. */
+int pst_request_submit_trailers(const struct pst_request *request, struct pst_session *session);
 
 /* --- the end --- */
 
