@@ -5,22 +5,20 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "system"))
+
+from servers import free_port  # noqa: E402
+
 PATIENCE = 60.0  # seconds that anything may take on a busy machine
 _FROM_OUTSIDE = ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "PENSTOCK_CMD_ARGS")
 _LOOK = 0.005  # seconds between two looks at the log
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass(frozen=True)
