@@ -9,64 +9,73 @@ import os
 import platform
 import re
 import resource
+import shlex
 import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from pathlib import Path
 
+import report
 from peers import PEERS, Peer
 from process import Noise, cpu_seconds, pss_kib, tree
+from scenarios import SCENARIOS, Scenario
 from server import HERE, Failed, Server
 
-BASE = "gunicorn-sync"  # the peer that the ratios refer to
-CONNECTIONS = 64
-
-
-@dataclass(frozen=True)
-class Scenario:
-    name: str
-    app: str
-    length: int  # of the body that must be answered
-    workers: int = 1
-    post: int = 0  # bytes of the request's body
-
-
-SCENARIOS = (
-    Scenario("hello", "wsgi_app:hello", 13),
-    Scenario("hello-2w", "wsgi_app:hello", 13, workers=2),
-    Scenario("cpu-2w", "wsgi_app:cpu", 13, workers=2),
-    Scenario("post-64k", "wsgi_app:post", 5, post=65536),
-    Scenario("stream-1m", "wsgi_app:stream", 1 << 20),
-)
-FIGURES = ("rps", "p50_ms", "p99_ms", "cpu_us", "busy", "noise", "errors")
 Sample = dict[str, float]
+REST = Scenario("rest", {"wsgi": "wsgi_app:hello", "asgi": "asgi_app:hello"})
 
 
-def measure(server: Server, scenario: Scenario, seconds: int, cpu: int | None) -> Sample:
-    """Load the server with wrk; CPU of the server's whole tree over the same time."""
-    wrk = ["wrk", "-t1", f"-c{CONNECTIONS}", "--timeout", "5s", "-s", str(HERE / "report.lua")]
-    if cpu is not None:
-        wrk = ["taskset", "-c", str(cpu), *wrk]
-    url = f"http://127.0.0.1:{server.port}/"
-    environment = dict(os.environ, POST_BYTES=str(scenario.post))
-    with subprocess.Popen([*wrk, "-d", "9s", url], env=environment, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as warm_up:
-        time.sleep(0.5)
-        warm_up.send_signal(signal.SIGINT)
-    noise, used = Noise(server.root), cpu_seconds(server.root)
-    out = subprocess.run([*wrk, "-d", f"{seconds}s", url], env=environment, check=True,
-                         capture_output=True, text=True).stdout
-    used = cpu_seconds(server.root) - used
-    match = re.search(r"RESULT (\{.*\})", out)
-    if not match:
-        raise Failed(f"wrk printed no result: {out}")
-    result = json.loads(match.group(1))
-    if not result["requests"]:
-        raise Failed("no request was answered")
+def build(folder: Path) -> None:
+    """The helpers in C: a FastCGI program, and the load of WebSockets."""
+    for name, libraries in (("fcgi_hello", ["-lfcgi"]), ("ws_load", [])):
+        subprocess.run(["cc", "-O2", "-o", folder / name, HERE / f"{name}.c", *libraries],
+                       check=True)
+
+
+class Load:
+    """wrk, or for WebSockets ws_load, on a CPU of its own if CPU says which."""
+
+    def __init__(self, server: Server, scenario: Scenario, built: Path, cpu: int | None) -> None:
+        self.scenario, self.port, self.built = scenario, server.port, built
+        self.pin = [] if cpu is None else ["taskset", "-c", str(cpu)]
+        self.environment = dict(os.environ, POST_BYTES=str(scenario.post))
+
+    def command(self, seconds: float) -> list[str]:
+        count = self.scenario.connections
+        if self.scenario.websocket:
+            return [*self.pin, str(self.built / "ws_load"), str(self.port), str(count), str(seconds)]
+        return [*self.pin, "wrk", "-t1", f"-c{count}", "--timeout", "5s", "-d", f"{seconds:.0f}s",
+                "-s", str(HERE / "report.lua"), f"http://127.0.0.1:{self.port}/"]
+
+    def warm_up(self) -> None:
+        with subprocess.Popen(self.command(9), env=self.environment, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL) as process:
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+
+    def run(self, seconds: int) -> dict[str, float]:
+        done = subprocess.run(self.command(seconds), env=self.environment, capture_output=True,
+                              text=True)
+        match = re.search(r"RESULT (\{.*\})", done.stdout)
+        if not match:
+            raise Failed(f"the load printed no result: {done.stdout}{done.stderr}")
+        result: dict[str, float] = json.loads(match.group(1))
+        if not result["requests"]:
+            raise Failed("no request was answered")
+        return result
+
+
+def measure(server: Server, load: Load, seconds: int) -> Sample:
+    """CPU of the server's whole tree over the time of the load."""
+    load.warm_up()
+    noise, used = Noise(server.roots), cpu_seconds(server.roots)
+    result = load.run(seconds)
+    used = cpu_seconds(server.roots) - used
     elapsed = result["us"] / 1e6
     return {"rps": result["requests"] / elapsed, "p50_ms": result["p50"] / 1e3,
             "p99_ms": result["p99"] / 1e3, "cpu_us": used * 1e6 / result["requests"],
@@ -76,7 +85,7 @@ def measure(server: Server, scenario: Scenario, seconds: int, cpu: int | None) -
 def idle(server: Server, count: int) -> Sample:
     """Memory at rest, and what each of COUNT idle keep-alive connections adds to it."""
     time.sleep(0.5)
-    before = pss_kib(tree(server.root))
+    before = pss_kib(tree(server.roots))
     sockets = []
     try:
         for _ in range(count):
@@ -90,7 +99,7 @@ def idle(server: Server, count: int) -> Sample:
                     raise Failed(f"connection {len(sockets)} was closed")
                 answer += piece
         time.sleep(1)
-        after = pss_kib(tree(server.root))
+        after = pss_kib(tree(server.roots))
     finally:
         for client in sockets:
             client.close()
@@ -98,56 +107,47 @@ def idle(server: Server, count: int) -> Sample:
 
 
 class Run:
-    def __init__(self, args: argparse.Namespace) -> None:
-        self.args = args
-        self.tokens = {"python": args.python, "penstock": args.penstock}
+    def __init__(self, args: argparse.Namespace, built: Path) -> None:
+        self.args, self.built = args, built
+        self.tokens = {"python": args.python, "penstock": args.penstock, "built": str(built)}
         self.pinned = args.pin and (os.cpu_count() or 1) > 1
 
     def missing(self, peer: Peer) -> str:
         """Why the peer cannot run here; "" when it can."""
-        kind, _, name = peer.needs.format(**self.tokens).partition(":")
-        if kind == "exe":
-            return "" if shutil.which(name) else f"{name} is not installed"
-        done = subprocess.run([self.args.python, "-c", f"import {name}"], capture_output=True)
-        return f"{self.args.python} has no module {name}" if done.returncode else ""
+        for need in peer.needs.format(**self.tokens).split():
+            kind, _, name = need.partition(":")
+            if kind == "exe" and not shutil.which(name):
+                return f"{name} is not installed"
+            if kind == "module" and subprocess.run(
+                    [self.args.python, "-c", f"import {name}"], capture_output=True).returncode:
+                return f"{self.args.python} has no module {name}"
+        return ""
 
     def version(self, peer: Peer) -> str:
-        command = peer.version.format(**self.tokens).split()
-        out = subprocess.run(command, capture_output=True, text=True).stdout
+        done = subprocess.run(shlex.split(peer.version.format(**self.tokens)), capture_output=True,
+                              text=True)
+        out = done.stdout + done.stderr
         return out.splitlines()[0] if out else "?"
 
-    def start(self, peer: Peer, scenario: Scenario) -> Server:
-        return Server(peer, scenario.app, scenario.workers, self.tokens, 0 if self.pinned else None)
+    def takes_part(self, peer: Peer, scenario: Scenario) -> bool:
+        fronted = peer.behind is not None and peer.serves != "fastcgi"
+        return (peer.serves in scenario.apps and peer.name not in scenario.skip
+                and fronted == scenario.fronted and (peer.behind is not None or peer.serves != "fastcgi")
+                and (peer.websocket or not scenario.websocket))
 
     def once(self, peer: Peer, scenario: Scenario) -> Sample:
-        server = self.start(peer, scenario)
+        pinned = self.pinned and scenario.pin
+        server = Server(peer, scenario, self.tokens, 0 if pinned else None)
         try:
             body = b"x" * scenario.post
             cold = server.wait_ready(body)
             status, answer = server.request(body)
             if status != 200 or len(answer) != scenario.length:
                 raise Failed(f"answered {status} with {len(answer)} bytes")
-            sample = measure(server, scenario, self.args.seconds, 1 if self.pinned else None)
-            return {**sample, "cold_ms": cold * 1e3}
+            load = Load(server, scenario, self.built, 1 if pinned else None)
+            return {**measure(server, load, self.args.seconds), "cold_ms": cold * 1e3}
         finally:
             server.stop()
-
-    def at_rest(self, peer: Peer) -> Sample:
-        server = self.start(peer, SCENARIOS[0])
-        try:
-            server.wait_ready()
-            return idle(server, self.args.idle)
-        finally:
-            server.stop()
-
-    def rests(self, peers: list[Peer]) -> dict[str, Sample]:
-        rows = {}
-        for peer in peers:
-            try:
-                rows[peer.name] = self.at_rest(peer)
-            except (Failed, OSError) as error:
-                print(f"at rest, {peer.name}: {error}", file=sys.stderr)
-        return rows
 
     def rounds(self, peers: list[Peer], scenario: Scenario) -> dict[str, list[Sample]]:
         """Every peer once in each round, so that a drift of the machine's speed meets all."""
@@ -161,45 +161,35 @@ class Run:
                           file=sys.stderr)
         return samples
 
-
-def table(scenario: Scenario, samples: dict[str, list[Sample]], pinned: bool) -> str:
-    medians = {name: {figure: statistics.median(row[figure] for row in rows) for figure in FIGURES}
-               for name, rows in samples.items() if rows}
-    base = medians.get(BASE)
-    where = "server on CPU 0, wrk on CPU 1" if pinned else "not pinned"
-    lines = [f"### {scenario.name}: {scenario.workers} worker(s), {CONNECTIONS} connections, {where}",
-             "", "| peer | " + " | ".join(FIGURES) + f" | rps / {BASE} | cpu / {BASE} |",
-             "|---" * (len(FIGURES) + 3) + "|"]
-    for name, row in sorted(medians.items(), key=lambda item: -item[1]["rps"]):
-        ratios = (f"{row['rps'] / base['rps']:.2f} | {row['cpu_us'] / base['cpu_us']:.2f}"
-                  if base else " | ")
-        lines.append(f"| {name} | {row['rps']:,.0f} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f} | "
-                     f"{row['cpu_us']:.1f} | {row['busy']:.2f} | {row['noise']:.2f} | "
-                     f"{row['errors']:.0f} | {ratios} |")
-    failed = [f"- {name}: no sample" for name, rows in samples.items() if not rows]
-    return "\n".join([*lines, *failed, ""])
-
-
-def rest_table(rows: dict[str, Sample], count: int) -> str:
-    lines = [f"### At rest: one worker with hello, then {count} idle keep-alive connections", "",
-             "| peer | PSS of all processes, MiB | KiB for each connection |", "|---|---|---|"]
-    lines += [f"| {name} | {row['pss_mib']:.1f} | {row['kib_per_connection']:.2f} |"
-              for name, row in rows.items()]
-    return "\n".join([*lines, ""])
+    def rests(self, peers: list[Peer]) -> dict[str, Sample]:
+        rows = {}
+        for peer in peers:
+            try:
+                server = Server(peer, REST, self.tokens, 0 if self.pinned else None)
+                try:
+                    cold = server.wait_ready() * 1e3
+                    rows[peer.name] = {**idle(server, self.args.idle), "cold_ms": cold}
+                finally:
+                    server.stop()
+            except (Failed, OSError) as error:
+                print(f"at rest, {peer.name}: {error}", file=sys.stderr)
+        return rows
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--penstock", default="penstock", help="the installed program")
     parser.add_argument("--python", default=sys.executable,
-                        help="interpreter of the environment with gunicorn; Penstock uses it too")
+                        help="interpreter of the environment with the peers; Penstock uses it too")
     parser.add_argument("--scenario", default="hello", help="comma separated patterns")
     parser.add_argument("--peer", default="*", help="comma separated patterns")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="length of one measurement")
-    parser.add_argument("--pin", action="store_true", help="server on CPU 0, wrk on CPU 1")
+    parser.add_argument("--pin", action="store_true", help="server on CPU 0, the load on CPU 1")
     parser.add_argument("--idle", type=int, metavar="N", default=0,
-                        help="measure memory too, with N idle connections")
+                        help="measure memory and start too, with N idle connections")
+    parser.add_argument("--write", metavar="DIR", type=Path,
+                        help="write performance.md and its plots there")
     return parser.parse_args()
 
 
@@ -211,28 +201,42 @@ def chosen(patterns: str, names: list[str]) -> set[str]:
     return found
 
 
+def machine(args: argparse.Namespace) -> str:
+    match = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    return (f"{match.group(1) if match else platform.machine()}, {os.cpu_count()} CPUs, Linux "
+            f"{platform.release()}, medians of {args.rounds} rounds of {args.seconds} s")
+
+
+def present(run: Run, names: set[str], out: report.Report) -> list[Peer]:
+    peers = []
+    for peer in PEERS:
+        if peer.name in names:
+            why = run.missing(peer)
+            out.peer(peer.name, f"left out, {why}" if why else run.version(peer))
+            if not why:
+                peers.append(peer)
+    return peers
+
+
 def main() -> None:
     args = arguments()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    run = Run(args)
     names = chosen(args.peer, [peer.name for peer in PEERS])
     scenarios = chosen(args.scenario, [scenario.name for scenario in SCENARIOS])
-    peers = []
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}, "
-          f"medians of {args.rounds} rounds of {args.seconds} s\n")
-    for peer in PEERS:
-        if peer.name in names:
-            why = run.missing(peer)
-            print(f"- {peer.name}: " + (f"left out, {why}" if why else run.version(peer)))
-            if not why:
-                peers.append(peer)
-    print()
-    for scenario in SCENARIOS:
-        if scenario.name in scenarios:
-            print(table(scenario, run.rounds(peers, scenario), run.pinned), flush=True)
-    if args.idle:
-        print(rest_table(run.rests(peers), args.idle))
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as built:
+        build(Path(built))
+        run = Run(args, Path(built))
+        out = report.Report(machine(args), args.write)
+        peers = present(run, names, out)
+        for scenario in SCENARIOS:
+            taking = [peer for peer in peers if run.takes_part(peer, scenario)]
+            if scenario.name in scenarios and taking:
+                out.scenario(scenario, run.rounds(taking, scenario), run.pinned and scenario.pin)
+        if args.idle:
+            out.rest(run.rests([peer for peer in peers if peer.serves != "fastcgi"
+                                and peer.behind is None]), args.idle)
+    out.close()
 
 
 if __name__ == "__main__":

@@ -1,60 +1,173 @@
 """The servers that are measured, and how each is started.
 
 In a command, {python} is the interpreter of the environment that holds the peers' packages,
-{penstock} the installed program, {port}, {workers} and {app} (module:callable) speak for
-themselves; the folder of the applications is the working directory.
+{penstock} the installed program, {port}, {workers} and {app} (MODULE:CALLABLE) speak for
+themselves, {options} is what the peer has for the scenario, {run} a folder of its own, {sock} a
+socket in it, {built} the folder of the helpers in C; the folder of the applications, {apps}, is the
+working directory.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Peer:
     name: str
+    serves: str  # "wsgi", "asgi" or "fastcgi"
     command: str
-    needs: str  # what must be there: "exe:NAME" on the PATH, or "module:NAME" in {python}
+    # What must be there: words "exe:NAME" on the PATH, "module:NAME" in {python}.
+    needs: str
     version: str  # a command whose first line of output is the version
+    options: dict[str, str] = field(default_factory=dict)  # by scenario; "*": in others
+    files: dict[str, str] = field(default_factory=dict)  # in {run}, with @tokens@
+    behind: Peer | None = None  # it is a front: this one is started first
+    websocket: bool = False
+    only: frozenset[str] = field(default_factory=frozenset)  # scenarios; none: all that fit
 
+
+def module_version(module: str) -> str:
+    return ("{python} -c 'import importlib.metadata as m; print(\"" + module +
+            " \" + m.version(\"" + module + "\"))'")
+
+
+THREADS = {"*": "--threads 8", "io": "--threads 64"}
+PENSTOCK = ("{penstock} -b 127.0.0.1:{port} -w {workers} --python {python} --log-level warning"
+            " {options} {app} -k ")
+GUNICORN = ("{python} -m gunicorn -b 127.0.0.1:{port} -w {workers} --keep-alive 75 --backlog 2048"
+            " --worker-connections 20000 --log-level warning {options} {app} -k ")
+UWSGI = ("uwsgi --plugins {plugins} --master --die-on-term --need-app --disable-logging"
+         " --listen 1024 --buffer-size 16384 --chdir {{apps}} --processes {{workers}}"
+         " --module {{app}} {{options}} ")
+
+
+def penstock(kind: str, serves: str = "wsgi", **more: object) -> Peer:
+    name = more.pop("name", kind)
+    return Peer(f"penstock-{name}", serves, PENSTOCK + kind, f"exe:{{penstock}} {more.pop('needs', '')}",
+                "{penstock} --version", **more)  # type: ignore[arg-type]
+
+
+def gunicorn(kind: str, serves: str = "wsgi", needs: str = "", **more: object) -> Peer:
+    return Peer(f"gunicorn-{kind}", serves, GUNICORN + kind, f"module:gunicorn {needs}",
+                "{python} -m gunicorn --version", **more)  # type: ignore[arg-type]
+
+
+def launched(server: str, serves: str = "wsgi", name: str = "") -> Peer:
+    return Peer(name or server, serves, "{python} {apps}/launch.py " + server + " {app} {port} {workers}",
+                f"module:{server}", module_version(server))
+
+
+NGINX = """daemon off; user root; worker_processes 1; pid @run@/nginx.pid; error_log @run@/nginx.err error;
+worker_rlimit_nofile 20000; events { worker_connections 16384; }
+http {
+  access_log off; keepalive_timeout 75; keepalive_requests 1000000000;
+  client_body_temp_path @run@/t1; proxy_temp_path @run@/t2; fastcgi_temp_path @run@/t3;
+  uwsgi_temp_path @run@/t4; scgi_temp_path @run@/t5;
+  upstream app { server @upstream@; KEEP }
+  server { listen 127.0.0.1:@port@ backlog=4096; location / { PASS } }
+}
+"""
+KEEP = "keepalive 64; keepalive_requests 1000000000;"
+PROXY = 'proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";'
+FASTCGI = """fastcgi_pass app; fastcgi_param GATEWAY_INTERFACE CGI/1.1;
+  fastcgi_param SERVER_SOFTWARE nginx; fastcgi_param QUERY_STRING $query_string;
+  fastcgi_param REQUEST_METHOD $request_method; fastcgi_param CONTENT_TYPE $content_type;
+  fastcgi_param CONTENT_LENGTH $content_length; fastcgi_param SCRIPT_FILENAME @apps@/hello.php;
+  fastcgi_param SCRIPT_NAME /hello.php; fastcgi_param REQUEST_URI $request_uri;
+  fastcgi_param DOCUMENT_URI $document_uri; fastcgi_param DOCUMENT_ROOT @apps@;
+  fastcgi_param SERVER_PROTOCOL $server_protocol; fastcgi_param REQUEST_SCHEME $scheme;
+  fastcgi_param REMOTE_ADDR $remote_addr; fastcgi_param REMOTE_PORT $remote_port;
+  fastcgi_param SERVER_ADDR $server_addr; fastcgi_param SERVER_PORT $server_port;
+  fastcgi_param SERVER_NAME $server_name; fastcgi_param REDIRECT_STATUS 200; """
+FPM = """[global]
+error_log = @run@/fpm.err
+daemonize = no
+[www]
+user = www-data
+group = www-data
+listen = @sock@
+listen.mode = 0666
+listen.backlog = 1024
+pm = static
+pm.max_children = @workers@
+"""
+# Penstock in nginx's place; as many connections as the server behind it takes at once.
+REMOTE = """listen: ["127.0.0.1:@port@"]
+log_level: warning
+pools:
+  default: {fastcgi: "unix:@sock@", connections: @workers@ROOT}
+"""
+
+
+def nginx(name: str, behind: Peer, location: str, keep: str = KEEP) -> Peer:
+    return Peer(f"nginx>{name}", behind.serves, "nginx -p {run} -e {run}/nginx.err -c {run}/nginx.conf",
+                f"exe:nginx {behind.needs}", "nginx -v", behind=behind,
+                files={"nginx.conf": NGINX.replace("KEEP", keep).replace("PASS", location)})
+
+
+def front(name: str, behind: Peer, root: str = "") -> Peer:
+    return Peer(f"penstock>{name}", "fastcgi", "{penstock} -c {run}/penstock.yaml",
+                f"exe:{{penstock}} {behind.needs}", "{penstock} --version", behind=behind,
+                files={"penstock.yaml": REMOTE.replace("ROOT", root)})
+
+
+SYNC = penstock("sync")
+ASYNC = penstock("async", "asgi", websocket=True)
+GUNICORN_SYNC = gunicorn("sync")
+UVICORN = Peer(
+    "uvicorn", "asgi",
+    "{python} -m uvicorn --host 127.0.0.1 --port {port} --workers {workers} --log-level warning"
+    " --no-access-log --timeout-keep-alive 75 --backlog 2048 {app}",
+    "module:uvicorn module:uvloop module:httptools", "{python} -m uvicorn --version",
+    websocket=True)
+BJOERN = launched("bjoern")
+LIBFCGI = Peer("libfcgi", "fastcgi", "{built}/fcgi_hello {sock}", "exe:{built}/fcgi_hello", "true")
+PHP_FPM = Peer("php-fpm", "fastcgi", "php-fpm8.2 -F -R -n -d opcache.enable=1 -y {run}/fpm.conf",
+               "exe:php-fpm8.2", "php-fpm8.2 -v", files={"fpm.conf": FPM})
 
 PEERS = (
-    Peer(
-        "penstock-sync",
-        "{penstock} -b 127.0.0.1:{port} -w {workers} -k sync --python {python}"
-        " --log-level warning {app}",
-        "exe:{penstock}",
-        "{penstock} --version",
-    ),
-    Peer(
-        "gunicorn-sync",
-        "{python} -m gunicorn -b 127.0.0.1:{port} -w {workers} -k sync"
-        " --log-level warning {app}",
-        "module:gunicorn",
-        "{python} -m gunicorn --version",
-    ),
-    Peer(
-        "gunicorn-gthread",
-        "{python} -m gunicorn -b 127.0.0.1:{port} -w {workers} -k gthread --threads 4"
-        " --keep-alive 75 --log-level warning {app}",
-        "module:gunicorn",
-        "{python} -m gunicorn --version",
-    ),
-    Peer(
-        "uwsgi-http",
-        # The router in front of the workers, as people run it without nginx.
-        "uwsgi --plugins http,python3 --master --die-on-term --need-app --disable-logging"
-        " --listen 1024 --buffer-size 16384 --http-keepalive --http 127.0.0.1:{port}"
-        " --chdir {apps} --processes {workers} --module {app}",
-        "exe:uwsgi",
-        "uwsgi --version",
-    ),
-    Peer(
-        "uwsgi-http-socket",
-        # No router: the workers speak HTTP themselves, one connection after the other.
-        "uwsgi --plugins python3 --master --die-on-term --need-app --disable-logging"
-        " --listen 1024 --buffer-size 16384 --http-socket 127.0.0.1:{port}"
-        " --chdir {apps} --processes {workers} --module {app}",
-        "exe:uwsgi",
-        "uwsgi --version",
-    ),
+    SYNC,
+    penstock("threaded", options=THREADS),
+    penstock("gevent", needs="module:gevent", options={"*": "--worker-connections 2000"}),
+    penstock("eventlet", needs="module:eventlet", options={"*": "--worker-connections 2000"}),
+    ASYNC,
+    penstock("async", "asgi", name="async-asyncio", options={"*": "--loop asyncio"}),
+    GUNICORN_SYNC,
+    gunicorn("gthread", options=THREADS),
+    gunicorn("gevent", needs="module:gevent"),
+    gunicorn("asgi", "asgi", websocket=True),
+    Peer("uwsgi-http", "wsgi",
+         # The router in front of the workers, as people run it without nginx.
+         UWSGI.format(plugins="http,python3") + "--http-keepalive --http 127.0.0.1:{port}",
+         "exe:uwsgi", "uwsgi --version"),
+    Peer("uwsgi-http-socket", "wsgi",
+         # No router: the workers speak HTTP themselves, one connection after the other.
+         UWSGI.format(plugins="python3") + "--http-socket 127.0.0.1:{port}",
+         "exe:uwsgi", "uwsgi --version"),
+    BJOERN,
+    launched("fastpysgi"),
+    launched("fastpysgi", "asgi", "fastpysgi-asgi"),
+    UVICORN,
+    Peer("hypercorn", "asgi",
+         "{python} -m hypercorn -b 127.0.0.1:{port} -w {workers} --keep-alive 75 --backlog 2048"
+         " --log-level warning -k uvloop {app}",
+         "module:hypercorn module:uvloop", module_version("hypercorn"), websocket=True),
+    Peer("granian-asgi", "asgi",
+         "{python} -m granian --interface asgi --host 127.0.0.1 --port {port} --workers {workers}"
+         " --log-level warning --no-access-log {app}",
+         "module:granian", "{python} -m granian --version", websocket=True),
+    Peer("granian-wsgi", "wsgi",
+         "{python} -m granian --interface wsgi --host 127.0.0.1 --port {port} --workers {workers}"
+         " --log-level warning --no-access-log {options} {app}",
+         "module:granian", "{python} -m granian --version",
+         options={"io": "--blocking-threads 64"}),
+    nginx("penstock-sync", SYNC, PROXY),
+    nginx("penstock-async", ASYNC, PROXY),
+    nginx("gunicorn-sync", GUNICORN_SYNC, PROXY),
+    nginx("bjoern", BJOERN, PROXY),
+    nginx("uvicorn", UVICORN, PROXY),
+    nginx("libfcgi", LIBFCGI, FASTCGI, keep=""),
+    nginx("php-fpm", PHP_FPM, FASTCGI, keep=""),
+    front("libfcgi", LIBFCGI),
+    front("php-fpm", PHP_FPM, ', root: "@apps@", index: /hello.php'),
 )

@@ -31,11 +31,11 @@ def processes() -> dict[int, Stat]:
     return {pid: seen for pid, seen in found.items() if seen}
 
 
-def tree(root: int) -> dict[int, Stat]:
-    """The process and all its live descendants."""
+def tree(roots: Iterable[int]) -> dict[int, Stat]:
+    """The processes and all their live descendants."""
     everyone = processes()
     found: dict[int, Stat] = {}
-    todo = [root] if root in everyone else []
+    todo = [root for root in roots if root in everyone]
     while todo:
         pid = todo.pop()
         found[pid] = everyone[pid]
@@ -44,8 +44,8 @@ def tree(root: int) -> dict[int, Stat]:
     return found
 
 
-def cpu_seconds(root: int) -> float:
-    return sum(seen.ticks for seen in tree(root).values()) / TICK
+def cpu_seconds(roots: Iterable[int]) -> float:
+    return sum(seen.ticks for seen in tree(roots).values()) / TICK
 
 
 def pss_kib(pids: Iterable[int]) -> int:
@@ -64,13 +64,13 @@ def pss_kib(pids: Iterable[int]) -> int:
 class Noise:
     """The share of the machine that went to others since this object was made."""
 
-    def __init__(self, root: int) -> None:
-        self.root = root
+    def __init__(self, roots: list[int]) -> None:
+        self.roots = roots
         self.at = time.perf_counter()
         self.before = self._ticks()
 
     def _ticks(self) -> int:
-        ours = set(tree(self.root)) | set(tree(os.getpid()))
+        ours = set(tree([*self.roots, os.getpid()]))
         with open("/proc/stat") as file:
             stolen = int(file.readline().split()[8])
         # Kernel threads (children of 2) work for whoever asked them.

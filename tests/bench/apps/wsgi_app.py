@@ -1,6 +1,7 @@
 """The applications of the scenarios, each a bare WSGI callable."""
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,6 +17,11 @@ def plain(start_response: Any, body: bytes) -> list[bytes]:
 
 
 def hello(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    return plain(start_response, BODY)
+
+
+def io(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    time.sleep(0.01)
     return plain(start_response, BODY)
 
 

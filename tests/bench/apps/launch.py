@@ -1,0 +1,25 @@
+"""Start a server that has no command line: launch.py SERVER MODULE:CALLABLE PORT WORKERS."""
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+
+def main() -> None:
+    server, target, port, workers = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    module, _, name = target.partition(":")
+    sys.path.insert(0, os.getcwd())
+    app = getattr(importlib.import_module(module), name)
+    package = importlib.import_module(server)
+    if server == "bjoern":
+        package.listen(app, "127.0.0.1", port)
+        for _ in range(workers - 1):
+            if os.fork() == 0:
+                break
+        package.run()
+    else:
+        package.run(app, "127.0.0.1", port, 2, workers)
+
+
+main()

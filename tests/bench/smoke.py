@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Counts instructions for a request on the hot paths, and compares them with the committed figures.
+
+Everything runs under callgrind, which counts the same whatever else the machine does, so that a
+regression shows without timing. smoke.json holds the figures; --write sets them anew.
+"""
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FIGURES = HERE / "smoke.json"
+ROOM = 0.15
+WARM_UP, REQUESTS = 100, 500
+# What is measured: a name for each, its options and application, and which programs count.
+CASES = {
+    "wsgi-sync": (["-k", "sync", "wsgi_app:hello"], "sync"),
+    "wsgi-threaded": (["-k", "threaded", "--threads", "4", "wsgi_app:hello"], "threaded"),
+    "asgi": (["-k", "async", "--loop", "asyncio", "asgi_app:hello"], "async"),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def children(pid: int) -> dict[str, int]:
+    """The programs that PID has started, by name."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        command = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+        for word in command:
+            name = os.path.basename(word.decode(errors="replace"))
+            if name in ("gateway", "sync", "threaded", "async"):
+                found[name] = int(child)
+                break
+    return found
+
+
+class Running:
+    """Penstock under callgrind, one worker."""
+
+    def __init__(self, penstock: str, python: str, options: list[str], folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self.log = open(folder / "log", "w+")
+        self.process = subprocess.Popen(
+            ["valgrind", "--tool=callgrind", "--trace-children=yes",
+             f"--callgrind-out-file={folder}/%p", penstock, "-b", f"127.0.0.1:{self.port}",
+             "--gateway-timeout", "600", "-t", "600", "--graceful-timeout", "60", "--python", python,
+             "--log-level", "warning", *options],
+            cwd=HERE / "apps", stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+            env=dict(os.environ, PYTHONHASHSEED="0", PYTHONDONTWRITEBYTECODE="1"))
+
+    def said(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection on which the first request was answered."""
+        end = time.monotonic() + 120
+        while time.monotonic() < end and self.process.poll() is None:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            try:
+                ask(connection, 1)
+                return connection
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.2)
+        sys.exit(f"smoke: penstock did not serve:\n{self.said()}")
+
+    def control(self, option: str, pids: list[int]) -> None:
+        for pid in pids:
+            subprocess.run(["callgrind_control", option, str(pid)], check=True,
+                           capture_output=True)
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def ask(connection: http.client.HTTPConnection, count: int) -> None:
+    for _ in range(count):
+        connection.request("GET", "/", headers={"Accept": "*/*", "User-Agent": "smoke"})
+        answer = connection.getresponse()
+        if answer.status != 200 or answer.read() != b"Hello, World!":
+            sys.exit(f"smoke: answered {answer.status}")
+
+
+def total(path: Path) -> int:
+    match = re.search(r"^(?:totals|summary): (\d+)", path.read_text(errors="replace"), re.MULTILINE)
+    if match is None:
+        sys.exit(f"smoke: callgrind wrote no total to {path}")
+    return int(match.group(1))
+
+
+def measure(penstock: str, python: str, case: str) -> dict[str, int]:
+    options, adapter = CASES[case]
+    with tempfile.TemporaryDirectory(prefix="penstock-smoke-") as folder:
+        running = Running(penstock, python, options, Path(folder))
+        try:
+            connection = running.connect()
+            ask(connection, WARM_UP)
+            pids = children(running.process.pid)
+            programs = {name: pids[name] for name in ("gateway", adapter)}
+            running.control("-z", list(programs.values()))
+            ask(connection, REQUESTS)
+            running.control("-d", list(programs.values()))
+            connection.close()
+            return {f"{case}: {name}": total(Path(folder, f"{pid}.1")) // REQUESTS
+                    for name, pid in programs.items()}
+        finally:
+            running.stop()
+
+
+def judge(counted: dict[str, int], figures: dict[str, int]) -> bool:
+    good = True
+    for name, count in counted.items():
+        known = figures.get(name)
+        if known is None:
+            print(f"{name:26} {count:8} instructions, and no figure in {FIGURES.name}: FAILED")
+            good = False
+            continue
+        change = count / known - 1
+        verdict = "FAILED" if change > ROOM else "ok"
+        print(f"{name:26} {count:8} instructions, {change:+.1%} of {known}: {verdict}")
+        good = good and change <= ROOM
+    return good
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--penstock", default="penstock", help="the installed program")
+    parser.add_argument("--python", default=sys.executable, help="the interpreter of the workers")
+    parser.add_argument("--write", action="store_true", help=f"set the figures in {FIGURES.name}")
+    args = parser.parse_args()
+    counted: dict[str, int] = {}
+    for case in CASES:
+        counted |= measure(args.penstock, args.python, case)
+    if args.write:
+        FIGURES.write_text(json.dumps(counted, indent=2) + "\n")
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    if not judge(counted, figures):
+        sys.exit(f"smoke: a request costs more than {ROOM:.0%} more than it did: profile it, or if "
+                 "the cost is right, set the figures anew with --write")
+
+
+if __name__ == "__main__":
+    main()
