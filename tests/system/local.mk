@@ -17,7 +17,8 @@ sanitizer_environment = \
 	TSAN_OPTIONS=suppressions=$(suppressions)/tsan.txt \
 	UBSAN_OPTIONS=print_stacktrace=1
 
-AM_TESTS_ENVIRONMENT = export $(sanitizer_environment);
+# A case of a unit test may take so long; check's own limit of 4 s is short on a busy machine.
+AM_TESTS_ENVIRONMENT = export CK_DEFAULT_TIMEOUT=120 $(sanitizer_environment);
 
 installcheck-local: $(peer_programs)
 	@test -n "$(PYTHON)" || { \

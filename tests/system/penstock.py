@@ -24,7 +24,7 @@ from typing import TypeVar
 import installed
 import process
 
-PATIENCE = 30.0  # seconds that anything may take on a busy machine
+PATIENCE = 60.0  # seconds that anything may take on a busy machine
 _FROM_OUTSIDE = (
     "PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "PENSTOCK_CMD_ARGS", "LISTEN_FDS",
     "LISTEN_PID",

@@ -16,6 +16,7 @@ from figures import Show
 from load import Load
 from peers import program
 from penstock import Penstock, eventually, is_alive
+from servers import find
 
 SOURCE = """
 import hashlib, json, os, time
@@ -223,6 +224,23 @@ def test_php_cgi(serve: Start, tmp_path: Path) -> None:
     server.wait_for("reload done: 1 worker replaced")
     eventually(lambda: not is_alive(old), "the old program's end")
     assert server.get("/hello.php").status == 200
+    assert server.stop() == 0
+
+
+def test_fcgiwrap(serve: Start, tmp_path: Path) -> None:
+    """CGI scripts, each a process of its own."""
+    script = tmp_path / "hello.cgi"
+    script.write_text(
+        "#!/bin/sh\nprintf 'Status: 201\\nContent-Type: text/plain\\n\\n'\n"
+        'echo "$REQUEST_METHOD $PATH_INFO $QUERY_STRING"; cat; echo a complaint >&2\n'
+    )
+    script.chmod(0o755)
+    cgi = f"command: [{find('fcgiwrap')}, -f], workers: 2, root: {tmp_path}, script_suffix: .cgi"
+    server = serve(f"pools: {{cgi: {{{cgi}}}}}")
+    answer = server.request("POST", "/hello.cgi/x?a=b", b"body")
+    assert (answer.status, answer.body) == (201, b"POST /x a=b\nbody")
+    server.wait_for(r"worker cgi\.\S+: .*a complaint")
+    assert server.get("/absent.cgi").status in (403, 404)
     assert server.stop() == 0
 
 
