@@ -7,23 +7,36 @@
 #include "adapters/python/asgi.h"
 #include "adapters/python/async.h"
 #include "adapters/python/dump.h"
+#include "adapters/python/environ.h"
 #include "adapters/python/interp.h"
 #include "adapters/python/loop.h"
 #include "adapters/python/option.h"
+#include "adapters/python/say.h"
 #include "adapters/python/wsgi.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* A thread that handles requests. */
+struct thread {
+	PyThreadState *state; /* while it does not run Python */
+	struct pst_environ *environ; /* models sync and threaded */
+};
+
 /* What open() returns. */
 struct plugin {
 	const struct pst_host *host;
-	PyThreadState *thread; /* the main thread's, while it does not run Python */
+	struct thread main;
+	pthread_t main_thread;
 	bool running; /* run() runs: its thread has the GIL throughout */
 	struct pst_wsgi *wsgi; /* models sync and threaded */
 	struct pst_async *async; /* model async */
 };
+
+/* The calling one, when the host said thread_start(); else it is the main thread. */
+static _Thread_local struct thread *own;
 
 /*
  * Whether other processes may run the application at the same time: whoever starts the workers says
@@ -72,6 +85,8 @@ load(struct plugin *plugin, const struct pst_app_config *config)
 	    plugin->host, callable, config->model == PST_MODEL_THREADED, is_multiprocess(config));
 	Py_DECREF(callable);
 	if (plugin->wsgi != NULL)
+		plugin->main.environ = pst_wsgi_environ(plugin->wsgi);
+	if (plugin->main.environ != NULL)
 		return 0;
 	PyErr_Print();
 	return -1;
@@ -88,6 +103,7 @@ plugin_open(const struct pst_host *host, const struct pst_app_config *config, vo
 		return -1;
 	}
 	plugin->host = host;
+	plugin->main_thread = pthread_self();
 	status = load(plugin, config);
 	if (status != 0) {
 		pst_interp_stop(host);
@@ -96,7 +112,7 @@ plugin_open(const struct pst_host *host, const struct pst_app_config *config, vo
 		free(plugin);
 		return status;
 	}
-	plugin->thread = PyEval_SaveThread();
+	plugin->main.state = PyEval_SaveThread();
 	*app = plugin;
 	return 0;
 }
@@ -106,7 +122,9 @@ plugin_close(void *app)
 {
 	struct plugin *plugin = app;
 
-	PyEval_RestoreThread(plugin->thread);
+	PyEval_RestoreThread(plugin->main.state);
+	if (plugin->main.environ != NULL)
+		pst_environ_free(plugin->main.environ);
 	if (plugin->wsgi != NULL)
 		pst_wsgi_free(plugin->wsgi);
 	if (plugin->async != NULL)
@@ -124,15 +142,62 @@ plugin_dump(void *app, int fd)
 	pst_dump(fd);
 }
 
+/* --- Models sync and threaded ---------------------------------------------------------- */
+
+static int
+plugin_thread_start(void *app)
+{
+	struct plugin *plugin = app;
+	struct thread *thread;
+
+	if (pthread_equal(pthread_self(), plugin->main_thread)) {
+		own = &plugin->main;
+		return 0;
+	}
+	thread = calloc(1, sizeof *thread);
+	if (thread != NULL)
+		thread->state = PyThreadState_New(PyInterpreterState_Main());
+	if (thread == NULL || thread->state == NULL) {
+		pst_say(plugin->host, PST_LOG_CRITICAL, "memory is short for a thread");
+		free(thread);
+		return -1;
+	}
+	own = thread;
+	PyEval_RestoreThread(thread->state);
+	thread->environ = pst_wsgi_environ(plugin->wsgi);
+	if (thread->environ == NULL)
+		PyErr_Print();
+	thread->state = PyEval_SaveThread();
+	return thread->environ != NULL ? 0 : -1;
+}
+
+/* What the application kept for the thread goes with it: that may run code of the application. */
+static void
+plugin_thread_stop(void *app)
+{
+	struct plugin *plugin = app;
+	struct thread *thread = own;
+
+	own = NULL;
+	if (thread == &plugin->main)
+		return;
+	PyEval_RestoreThread(thread->state);
+	pst_environ_free(thread->environ);
+	PyThreadState_Clear(thread->state);
+	PyThreadState_DeleteCurrent();
+	free(thread);
+}
+
 static int
 plugin_handle(void *app, struct pst_request *request)
 {
 	struct plugin *plugin = app;
+	struct thread *thread = own != NULL ? own : &plugin->main;
 	int rc;
 
-	PyEval_RestoreThread(plugin->thread);
-	rc = pst_wsgi_serve(plugin->wsgi, request);
-	plugin->thread = PyEval_SaveThread();
+	PyEval_RestoreThread(thread->state);
+	rc = pst_wsgi_serve(plugin->wsgi, thread->environ, request);
+	thread->state = PyEval_SaveThread();
 	return rc;
 }
 
@@ -143,14 +208,14 @@ static void
 enter(struct plugin *plugin)
 {
 	if (!plugin->running)
-		PyEval_RestoreThread(plugin->thread);
+		PyEval_RestoreThread(plugin->main.state);
 }
 
 static void
 leave(struct plugin *plugin)
 {
 	if (!plugin->running)
-		plugin->thread = PyEval_SaveThread();
+		plugin->main.state = PyEval_SaveThread();
 }
 
 static void
@@ -183,11 +248,11 @@ plugin_run(void *app)
 	struct plugin *plugin = app;
 	int rc;
 
-	PyEval_RestoreThread(plugin->thread);
+	PyEval_RestoreThread(plugin->main.state);
 	plugin->running = true;
 	rc = pst_async_run(plugin->async);
 	plugin->running = false;
-	plugin->thread = PyEval_SaveThread();
+	plugin->main.state = PyEval_SaveThread();
 	return rc;
 }
 
@@ -239,12 +304,17 @@ static const struct pst_plugin_lifecycle lifecycle = {
     .size = sizeof lifecycle,
     .open = plugin_open,
     .close = plugin_close,
+    .thread_start = plugin_thread_start,
+    .thread_stop = plugin_thread_stop,
     .dump = plugin_dump,
 };
 
 static const struct pst_plugin_blocking blocking = {
     .size = sizeof blocking,
     .handle = plugin_handle,
+#ifndef Py_GIL_DISABLED
+    .serial = 1,
+#endif
 };
 
 static const struct pst_plugin_async async = {
@@ -266,7 +336,7 @@ static const struct pst_plugin description = {
     .size = sizeof description,
     .name = "python",
     .version = PST_PYTHON_VERSION " (" PST_PYTHON_BASE_PREFIX ")",
-    .models = 1u << PST_MODEL_SYNC | 1u << PST_MODEL_ASYNC,
+    .models = 1u << PST_MODEL_SYNC | 1u << PST_MODEL_THREADED | 1u << PST_MODEL_ASYNC,
     .lifecycle = &lifecycle,
     .blocking = &blocking,
     .async = &async,

@@ -19,7 +19,7 @@ struct pst_wsgi {
 	PyTypeObject *errors_type;
 	PyTypeObject *response_type;
 	PyTypeObject *file_wrapper_type;
-	struct pst_environ *environ;
+	bool multithread, multiprocess;
 	PyObject *close; /* the name, interned */
 };
 
@@ -40,9 +40,8 @@ pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread, 
 	wsgi->response_type = pst_response_type();
 	wsgi->file_wrapper_type = pst_file_wrapper_type();
 	wsgi->close = PyUnicode_InternFromString("close");
-	if (!PyErr_Occurred())
-		wsgi->environ =
-		    pst_environ_new(multithread, multiprocess, (PyObject *)wsgi->file_wrapper_type);
+	wsgi->multithread = multithread;
+	wsgi->multiprocess = multiprocess;
 	if (PyErr_Occurred()) {
 		pst_wsgi_free(wsgi);
 		return NULL;
@@ -53,8 +52,6 @@ pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread, 
 void
 pst_wsgi_free(struct pst_wsgi *wsgi)
 {
-	if (wsgi->environ != NULL)
-		pst_environ_free(wsgi->environ);
 	Py_XDECREF(wsgi->callable);
 	Py_XDECREF(wsgi->input_type);
 	Py_XDECREF(wsgi->errors_type);
@@ -62,6 +59,13 @@ pst_wsgi_free(struct pst_wsgi *wsgi)
 	Py_XDECREF(wsgi->file_wrapper_type);
 	Py_XDECREF(wsgi->close);
 	free(wsgi);
+}
+
+struct pst_environ *
+pst_wsgi_environ(const struct pst_wsgi *wsgi)
+{
+	return pst_environ_new(
+	    wsgi->multithread, wsgi->multiprocess, (PyObject *)wsgi->file_wrapper_type);
 }
 
 /* --- What went wrong ------------------------------------------------------------------- */
@@ -246,7 +250,7 @@ close_result(const struct pst_wsgi *wsgi, PyObject *result)
 
 /* What the application returns, or NULL with an exception. */
 static PyObject *
-call_application(const struct pst_wsgi *wsgi, struct pst_call *call)
+call_application(const struct pst_wsgi *wsgi, struct pst_environ *environ, struct pst_call *call)
 {
 	PyObject *input = pst_handle_new(wsgi->input_type, call);
 	PyObject *errors = pst_handle_new(wsgi->errors_type, call);
@@ -258,7 +262,7 @@ call_application(const struct pst_wsgi *wsgi, struct pst_call *call)
 		size_t count;
 		const struct pst_field *params = call->host->params(call->request, &count);
 
-		args[1] = pst_environ_make(wsgi->environ, params, count, input, errors);
+		args[1] = pst_environ_make(environ, params, count, input, errors);
 		args[2] = pst_response_start(response);
 		if (args[1] != NULL && args[2] != NULL)
 			result = PyObject_Vectorcall(
@@ -288,7 +292,8 @@ finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
 }
 
 int
-pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_request *request)
+pst_wsgi_serve(
+    const struct pst_wsgi *wsgi, struct pst_environ *environ, struct pst_request *request)
 {
 	struct pst_call *call = pst_call_new(wsgi->host, request);
 	const struct pst_field *method;
@@ -304,7 +309,7 @@ pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_request *request)
 	}
 	method = pst_call_param(call, "REQUEST_METHOD");
 	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
-	result = call_application(wsgi, call);
+	result = call_application(wsgi, environ, call);
 	rc = result != NULL ? finish(wsgi, call, result) : report(call, false);
 	Py_XDECREF(result);
 	if (call->gone)

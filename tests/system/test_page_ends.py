@@ -28,10 +28,17 @@ def page() -> Iterator[Page]:
 # --- the adapter ---
 
 
-@pytest.fixture
-def adapter(tmp_path: Path, page: Page, monkeypatch: pytest.MonkeyPatch) -> Iterator[Adapter]:
+@pytest.fixture(params=[installed.SYNC, installed.THREADED])
+def adapter(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    page: Page,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Adapter]:
     monkeypatch.chdir(tmp_path)  # apps/claims.py leaves a file there
-    with Adapter(tmp_path, "--pythonpath", str(APPS), "claims:app", page=page.fd) as adapter:
+    with Adapter(
+        tmp_path, "--pythonpath", str(APPS), "claims:app", page=page.fd, program=request.param
+    ) as adapter:
         yield adapter
 
 

@@ -10,7 +10,7 @@ import pytest
 from figures import Show
 from load import Load
 from penstock import Penstock, eventually
-from test_reload import Site, site  # noqa: F401  (a fixture)
+from test_reload import MODELS, Site, site  # noqa: F401  (a fixture)
 
 
 class Census(threading.Thread):
@@ -37,8 +37,9 @@ def served(server: Penstock) -> list[int]:
     return [int(n) for n in re.findall(r"has served (\d+) requests: another", server.log)]
 
 
-def test_nothing_is_lost_by_recycling(site, show: Show) -> None:
-    shop: Site = site("--max-requests", "200", "--max-requests-jitter", "100", workers=3)
+@pytest.mark.parametrize("model", MODELS, ids=["sync", "threaded"])
+def test_nothing_is_lost_by_recycling(site, show: Show, model: tuple[str, ...]) -> None:
+    shop: Site = site(*model, "--max-requests", "200", "--max-requests-jitter", "100", workers=3)
     census = Census(shop.server)
     with Load(shop.server, slow=2) as load:
         shop.server.wait_for("has left: it exited with status 0", count=6)

@@ -82,8 +82,14 @@ def site(penstock: Start, tmp_path: Path) -> Callable[..., Site]:
     return start
 
 
-def test_nothing_is_lost_by_reloads(site: Callable[..., Site], show: Show) -> None:
-    shop = site()
+MODELS = [("-k", "sync"), ("-k", "threaded", "--threads", "4")]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=["sync", "threaded"])
+def test_nothing_is_lost_by_reloads(
+    site: Callable[..., Site], show: Show, model: tuple[str, ...]
+) -> None:
+    shop = site(*model)
     before = shop.server.worker_pids
     with Load(shop.server) as load:
         for number in (2, 3, 4):

@@ -12,7 +12,7 @@ from apps import rules
 from worker import Nginx, Server, serving, wait_for
 
 
-@pytest.fixture(scope="module", params=["nginx", "penstock"])
+@pytest.fixture(scope="module", params=["nginx", "penstock", "threaded"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
@@ -44,7 +44,9 @@ def events(server: Server) -> list[str]:
 # --- environ -------------------------------------------------------------------------------
 
 
-def test_environ_has_every_variable_with_its_exact_type(server: Server) -> None:
+def test_environ_has_every_variable_with_its_exact_type(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
     response, body = server.request(
         "/environ?a=%20b&c", headers={"X-Some-Header": "caf\xe9", "Cookie": "a=1"}
     )
@@ -61,7 +63,7 @@ def test_environ_has_every_variable_with_its_exact_type(server: Server) -> None:
     for name in ("SERVER_NAME", "SERVER_PORT", "SERVER_SOFTWARE", "REMOTE_ADDR", "REMOTE_PORT"):
         assert environ[name][0] == "str", name
     assert environ["wsgi.version"] == ["tuple", "(1, 0)"]
-    assert environ["wsgi.multithread"] == ["bool", False]
+    assert environ["wsgi.multithread"] == ["bool", "threaded" in request.node.name]
     # A worker by hand may have siblings that nobody tells it of.
     assert environ["wsgi.multiprocess"] == ["bool", isinstance(server, Nginx)]
     assert environ["wsgi.run_once"] == ["bool", False]

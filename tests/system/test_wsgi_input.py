@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import fcgi
+import installed
 from apps import rules
 from worker import Server, Worker, serving
 
@@ -16,9 +17,11 @@ PATTERNS = [name[5:] for name in dir(rules) if name.startswith("read_")]
 LINES = b"".join(b"x" * length + b"\n" for length in range(400)) + b"last"
 
 
-@pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
-    worker = Worker("rules", tmp_path_factory.mktemp("input"))
+@pytest.fixture(scope="module", params=[installed.SYNC, installed.THREADED])
+def worker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Worker]:
+    worker = Worker("rules", tmp_path_factory.mktemp("input"), program=request.param)
     yield worker
     assert worker.stop() == 0, worker.printed()
 

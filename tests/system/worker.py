@@ -71,6 +71,7 @@ class Worker:
         *options: str,
         cwd: Path = APPS,
         env: dict[str, str] | None = None,
+        program: Path = installed.SYNC,
     ) -> None:
         self.directory = directory
         self.log = directory / "worker.log"
@@ -81,7 +82,7 @@ class Worker:
             listener.bind(str(directory / "app.sock"))
             listener.listen(64)
             self.process = subprocess.Popen(
-                [installed.SYNC, *options, app],
+                [program, *options, app],
                 stdin=listener.fileno(),
                 stdout=log,
                 stderr=log,
@@ -237,8 +238,11 @@ def behind_nginx(worker: Worker) -> Iterator[Nginx]:
 
 @contextlib.contextmanager
 def serving(app: str, kind: str, directory: Path, *options: str) -> Iterator[Server]:
-    """One of apps/ by a worker behind "nginx" or by a whole "penstock", which end with 0."""
-    if kind == "penstock":
+    """One of apps/ by a worker behind "nginx" or by a whole "penstock", whose worker may be a
+    "threaded" one; they end with 0."""
+    if kind == "threaded":
+        options = ("-k", "threaded", "--threads", "4", *options)
+    if kind != "nginx":
         gateway = Gateway(directory, app, *options)
         try:
             yield gateway
