@@ -76,7 +76,7 @@ noinst_LTLIBRARIES += %D%/libpst-async.la
 	%D%/loop_event.h \
 	%D%/loop_plugin.c \
 	%D%/loop_plugin.h
-async_libs = %D%/libpst-async.la %D%/libpst-adapter.la protocol/libpst-protocol.la $(LIBEVENT_LIBS)
+async_libs = adapters/libpst-async.la adapters/libpst-adapter.la protocol/libpst-protocol.la $(LIBEVENT_LIBS)
 
 # $(pkglibexecdir)/async
 pkglibexec_PROGRAMS += %D%/async
