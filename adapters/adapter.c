@@ -78,6 +78,18 @@ concurrency(void)
 	}
 }
 
+/* Nobody said -k: an application, or a plugin, may want another model. */
+static bool
+may_change_model(const struct pst_adapter *adapter)
+{
+	const struct pst_options *options = &adapter->options;
+
+	for (size_t i = 0; i < options->plugin_count; i++)
+		if (strcmp(options->plugin[i].name, "model") == 0)
+			return strcmp(options->plugin[i].value, "auto") == 0;
+	return false;
+}
+
 /* The application is for MODEL, and nobody has chosen this one: whoever started us starts that. */
 static int
 give_way(const struct pst_adapter *adapter, int model)
@@ -111,11 +123,15 @@ open_app(struct pst_adapter *adapter, int *status)
 	int result;
 
 	*status = PST_ADAPTER_RUNTIME;
-	if (pst_find(adapter->options.app, adapter->options.python, path, sizeof(path)) < 0 ||
-	    pst_load(path, process.model->model, loaded) < 0)
+	if (pst_find(adapter->options.app, adapter->options.python, path, sizeof(path)) < 0)
 		return -1;
-	pst_crash_plugin(&loaded->lifecycle);
-	result = loaded->lifecycle.open(process.model->host, &config, &adapter->app.app);
+	result = pst_load(path, process.model->model, may_change_model(adapter), loaded);
+	if (result < 0)
+		return -1;
+	if (result == 0) {
+		pst_crash_plugin(&loaded->lifecycle);
+		result = loaded->lifecycle.open(process.model->host, &config, &adapter->app.app);
+	}
 	if (result >= PST_OPEN_OTHER_MODEL) {
 		*status = give_way(adapter, result - PST_OPEN_OTHER_MODEL);
 		return -1;

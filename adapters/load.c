@@ -107,9 +107,28 @@ missing_async(const struct pst_plugin_async *async)
 	return NULL;
 }
 
+/* A plugin that supports MODELS is not for MODEL. */
+static int
+refuse_model(const char *path, unsigned models, enum pst_model model, bool may_change)
+{
+	int other = PST_MODEL_SYNC;
+
+	while (other <= PST_MODEL_ASYNC && !(models & 1u << other))
+		other++;
+	if (other > PST_MODEL_ASYNC) {
+		pst_log(PST_LOG_CRITICAL, "%s supports no model that this version has", path);
+		return -1;
+	}
+	if (may_change)
+		return PST_OPEN_OTHER_MODEL + other;
+	pst_log(PST_LOG_CRITICAL, "%s does not support the %s model: start it with -k %s", path,
+	    model_names[model], model_names[other]);
+	return -1;
+}
+
 int
 pst_load_tables(const char *path, const struct pst_plugin *plugin, enum pst_model model,
-    struct pst_loaded *loaded)
+    bool may_change, struct pst_loaded *loaded)
 {
 	const char *missing = NULL;
 
@@ -120,11 +139,8 @@ pst_load_tables(const char *path, const struct pst_plugin *plugin, enum pst_mode
 	if (check_version(path, plugin) < 0)
 		return -1;
 	copy_tables(plugin, loaded);
-	if (!(loaded->plugin.models & 1u << model)) {
-		pst_log(
-		    PST_LOG_CRITICAL, "%s does not support the %s model", path, model_names[model]);
-		return -1;
-	}
+	if (!(loaded->plugin.models & 1u << model))
+		return refuse_model(path, loaded->plugin.models, model, may_change);
 	if (!loaded->lifecycle.open)
 		missing = "lifecycle->open";
 	else if (model != PST_MODEL_ASYNC && !loaded->blocking.handle)
@@ -139,7 +155,7 @@ pst_load_tables(const char *path, const struct pst_plugin *plugin, enum pst_mode
 }
 
 int
-pst_load(const char *path, enum pst_model model, struct pst_loaded *loaded)
+pst_load(const char *path, enum pst_model model, bool may_change, struct pst_loaded *loaded)
 {
 	pst_plugin_entry_fn *entry;
 	void *handle;
@@ -160,5 +176,5 @@ pst_load(const char *path, enum pst_model model, struct pst_loaded *loaded)
 		    "%s is not a Penstock plugin: it exports no " PST_PLUGIN_ENTRY "()", path);
 		return -1;
 	}
-	return pst_load_tables(path, entry(), model, loaded);
+	return pst_load_tables(path, entry(), model, may_change, loaded);
 }

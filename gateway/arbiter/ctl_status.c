@@ -106,6 +106,16 @@ put_gate(const struct pst_arbiter *arbiter, struct pst_buf *out)
 	return pst_status_end(&line);
 }
 
+static void
+put_app(struct pst_status_line *line, const struct pst_crew *crew)
+{
+	const struct pst_conf *conf = crew->scope->conf;
+
+	pst_status_text(line, "app", pst_conf_app(conf));
+	pst_status_text(
+	    line, "adapter", pst_worker_class_label(conf, pst_crew_model(crew, crew->scope)));
+}
+
 static int
 put_crew(const struct pst_crew *crew, struct pst_buf *out)
 {
@@ -120,7 +130,7 @@ put_crew(const struct pst_crew *crew, struct pst_buf *out)
 	pst_status_begin(&line, out, "pool", pst_crew_name(crew));
 	pst_status_text(&line, "kind", kinds[scope->kind]);
 	if (scope->kind == PST_POOL_APP)
-		pst_status_text(&line, "app", pst_conf_app(scope->conf));
+		put_app(&line, crew);
 	pst_status_number(&line, "workers", pst_crew_size(crew));
 	return pst_status_end(&line);
 }
@@ -162,6 +172,8 @@ put_worker(const struct pst_worker *worker, struct pst_buf *out, int64_t until)
 	pst_status_text(&line, "pool", pst_crew_name(worker->crew));
 	pst_status_number(&line, "slot", worker->number);
 	pst_status_text(&line, "role", role_name(worker->role));
+	if (worker->crew->scope->kind == PST_POOL_APP)
+		pst_status_text(&line, "adapter", pst_model_name(worker->model));
 	put_child(&line, &worker->child);
 	put_memory(&line, worker->child.pid, until);
 	return pst_status_end(&line);

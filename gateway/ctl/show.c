@@ -177,6 +177,15 @@ failures(const struct pst_thing *pool, char text[WORD])
 	return text;
 }
 
+/* Of pools whose workers are ours, which of ours they are. */
+static const char *
+kind_of(const struct pst_thing *pool)
+{
+	const char *adapter = pst_thing_text(pool, "adapter");
+
+	return adapter ? adapter : pst_thing_text(pool, "kind");
+}
+
 static int
 show_pools(const struct pst_report *report, FILE *out)
 {
@@ -191,7 +200,7 @@ show_pools(const struct pst_report *report, FILE *out)
 		char text[WORD];
 
 		pst_table_add(&table, "%s", clean(pool->name, text));
-		pst_table_add(&table, "%s", clean(pst_thing_text(pool, "kind"), text));
+		pst_table_add(&table, "%s", clean(kind_of(pool), text));
 		pst_table_add(&table, "%s", number_of(pool, "workers"));
 		pst_table_add(&table, "%s", number_of(pool, "queued"));
 		pst_table_add(&table, "%s", number_of(pool, "requests"));

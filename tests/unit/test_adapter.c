@@ -392,7 +392,7 @@ set_up_plugin(void)
 static int
 load(enum pst_model model)
 {
-	return pst_load_tables("x.so", &plugin, model, &loaded);
+	return pst_load_tables("x.so", &plugin, model, false, &loaded);
 }
 
 static void
@@ -444,7 +444,7 @@ END_TEST
 
 START_TEST(test_load_refused)
 {
-	ck_assert_int_eq(pst_load_tables("x.so", NULL, PST_MODEL_SYNC, &loaded), -1);
+	ck_assert_int_eq(pst_load_tables("x.so", NULL, PST_MODEL_SYNC, false, &loaded), -1);
 	plugin.magic ^= 1;
 	assert_refused("is no plugin's description");
 	plugin.magic ^= 1;
@@ -471,11 +471,24 @@ START_TEST(test_load_refused)
 }
 END_TEST
 
+/* Where nobody said -k the plugin decides. */
+START_TEST(test_load_other_model)
+{
+	plugin.models = 1u << PST_MODEL_ASYNC | 1u << PST_MODEL_THREADED;
+	ck_assert_int_eq(pst_load_tables("x.so", &plugin, PST_MODEL_SYNC, true, &loaded),
+	    PST_OPEN_OTHER_MODEL + PST_MODEL_THREADED);
+	ck_assert_int_eq(pst_load_tables("x.so", &plugin, PST_MODEL_THREADED, true, &loaded), 0);
+	assert_refused("start it with -k threaded");
+	plugin.models = 8;
+	assert_refused("supports no model");
+}
+END_TEST
+
 START_TEST(test_load_files)
 {
-	ck_assert_int_eq(pst_load("./none.so", PST_MODEL_SYNC, &loaded), -1);
+	ck_assert_int_eq(pst_load("./none.so", PST_MODEL_SYNC, false, &loaded), -1);
 	ck_assert(strstr(logged(), "plugin ./none.so: No such file or directory") != NULL);
-	ck_assert_int_eq(pst_load("/dev/null", PST_MODEL_SYNC, &loaded), -1);
+	ck_assert_int_eq(pst_load("/dev/null", PST_MODEL_SYNC, false, &loaded), -1);
 	ck_assert(strstr(logged(), "plugin /dev/null cannot be loaded") != NULL);
 }
 END_TEST
@@ -514,7 +527,8 @@ main(void)
 	    suite, "allow", NULL, NULL, test_allow_listed, test_allow_any, test_allow_too_many);
 	ADD_CASE(suite, "find", set_up_log, tear_down_log, test_find_by_name);
 	ADD_CASE(suite, "load", set_up_plugin, tear_down_log, test_load_whole,
-	    test_load_shorter_tables, test_load_longer_tables, test_load_refused, test_load_files);
+	    test_load_shorter_tables, test_load_longer_tables, test_load_refused,
+	    test_load_other_model, test_load_files);
 	tcase_add_checked_fixture(tables, set_up_log, tear_down_log);
 	tcase_add_loop_test(
 	    tables, test_options_wrong, 0, sizeof(wrong_options) / sizeof(wrong_options[0]));
