@@ -37,6 +37,7 @@ class ForeignServer:
         self.reads = reads
         self.lock = threading.Lock()
         self.open: set[socket.socket] = set()
+        self.closed = False
         self.most_open = 0  # that the other side had at once
         self.connections = 0
         self.requests = 0
@@ -69,6 +70,7 @@ class ForeignServer:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         with self.lock:
+            self.closed = True
             for connection in self.open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
@@ -80,6 +82,9 @@ class ForeignServer:
             except OSError:
                 return
             with self.lock:
+                if self.closed:  # it had waited in the backlog
+                    peer.close()
+                    continue
                 self.connections += 1
                 self.open.add(peer)
                 self.most_open = max(self.most_open, sum(map(is_held, self.open)))
