@@ -183,15 +183,30 @@ put_aside(struct pst_answer *answer, const void *bytes, size_t n)
 	return err == 0 ? 0 : fail(answer, err, pst_spool_error_string(err));
 }
 
+/* How many of N bytes of body may go to OUT at once. */
+static size_t
+share_of_out(const struct pst_answer *answer, const struct pst_buf *out, size_t n)
+{
+	size_t held = pst_buf_length(out);
+
+	if (answer->state != PST_ANSWER_BODY || !spool_is_empty(answer) || held >= OUT_ENOUGH)
+		return 0;
+	return answer->streams && n > OUT_ENOUGH - held ? OUT_ENOUGH - held : n;
+}
+
 static int
 take_body(struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n)
 {
+	size_t share = share_of_out(answer, out, n);
+	int err = 0;
+
 	if (answer->cut || (answer->state == PST_ANSWER_BODY && !answer->http.content))
 		return 0;
-	if (answer->state == PST_ANSWER_BODY && spool_is_empty(answer) &&
-	    pst_buf_length(out) < OUT_ENOUGH)
-		return put_body(answer, out, bytes, n);
-	return put_aside(answer, bytes, n);
+	if (share > 0)
+		err = put_body(answer, out, bytes, share);
+	if (err == 0 && share < n && !answer->cut)
+		err = put_aside(answer, (const char *)bytes + share, n - share);
+	return err;
 }
 
 int
@@ -342,6 +357,9 @@ pst_answer_close(struct pst_answer *answer)
 bool
 pst_answer_full(const struct pst_answer *answer)
 {
+	/* Until its head was sent nobody knows whether the client takes it. */
+	if (answer->streams)
+		return answer->state == PST_ANSWER_BODY && !spool_is_empty(answer);
 	/* An empty one takes a credit in memory, and nothing would be sent that makes room. */
 	return !spool_is_empty(answer) && pst_spool_room(answer->spool) < PST_JOB_WINDOW;
 }
@@ -353,7 +371,8 @@ pst_answer_roomy(const struct pst_answer *answer)
 {
 	const struct pst_spool_budget *budget = answer->budget;
 
-	return budget->file_limit >= ROOMY && budget->file < budget->file_limit / 2;
+	return !answer->streams && budget->file_limit >= ROOMY &&
+	       budget->file < budget->file_limit / 2;
 }
 
 bool

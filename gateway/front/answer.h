@@ -1,7 +1,8 @@
 /*
  * The answer of one exchange: what its worker writes to STDOUT goes in, what the client is to read
  * comes out. It is taken off the worker as fast as it comes: what the client has not read goes to
- * a spool, in memory and then in a file.
+ * a spool, in memory and then in a file. Of one that streams the spool only takes what was granted
+ * before the worker could be told to wait.
  *
  *	 HEAD ──────► HELD ──────► BODY ──────► WHOLE
  *	  the CGI      complete,    the head     the last byte is
@@ -35,6 +36,7 @@ struct pst_answer {
 	struct pst_spool_budget *budget;
 	uint64_t in_file; /* bytes at the spool's front whose frame is open: send them from there */
 	bool to_head; /* the request is HEAD */
+	bool streams; /* the owner's: it is not to be stored, the worker waits for the client */
 	bool ended; /* the worker has written all of it */
 	bool interim; /* an interim response is in OUT, or was */
 	bool cut; /* it wrote more than its Content-Length, which is not sent */

@@ -90,6 +90,8 @@ pst_client_close(struct pst_client *client, bool reset)
 	event_del(&client->read_event);
 	event_del(&client->write_event);
 	pst_task_cancel(&client->flush);
+	pst_task_cancel(&client->intake);
+	pst_deadline_cancel(&client->upload);
 	if (reset)
 		setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 	close(client->fd);
@@ -166,6 +168,18 @@ body_passed(struct pst_deadline *deadline)
 }
 
 static void
+upload_passed(struct pst_deadline *deadline)
+{
+	struct pst_client *client = PST_CONTAINER(deadline, struct pst_client, upload);
+	char what[128];
+
+	snprintf(what, sizeof(what),
+	    "nothing more of its body came for %" PRIu64 " s (--client-body-timeout)",
+	    client->clients->body.after / 1000);
+	pst_exchange_late_input(client->exchange, what);
+}
+
+static void
 idle_passed(struct pst_deadline *deadline)
 {
 	pst_client_close(client_of(deadline), false);
@@ -220,6 +234,12 @@ pst_client_flush(struct pst_client *client)
 }
 
 void
+pst_client_want_body(struct pst_client *client)
+{
+	pst_loop_defer(client->clients->context->loop, &client->intake);
+}
+
+void
 pst_client_break(struct pst_client *client)
 {
 	bool reset = pst_exchange_ends_by_close(client->exchange);
@@ -260,6 +280,7 @@ pst_client_new(struct pst_clients *clients, int fd, const struct pst_peer_addres
 	client->peer = *peer;
 	client->local = *local;
 	pst_task_init(&client->flush, pst_client_write, client);
+	pst_task_init(&client->intake, pst_client_intake, client);
 	pst_task_init(&client->burial, bury, client);
 	event_assign(&client->read_event, base, fd, EV_READ | EV_CLOSED | EV_PERSIST | EV_ET,
 	    pst_client_on_readable, client);
@@ -290,6 +311,7 @@ pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *conte
 	} kinds[] = {
 	    {&clients->head, limits->head, head_passed},
 	    {&clients->body, limits->body, body_passed},
+	    {&clients->upload, limits->body, upload_passed},
 	    {&clients->idle, limits->idle, idle_passed},
 	    {&clients->grace, GRACE_MS, idle_passed},
 	    {&clients->writing, limits->writing, writing_passed},
@@ -316,6 +338,7 @@ pst_clients_free(struct pst_clients *clients)
 {
 	pst_deadline_list_free(&clients->head);
 	pst_deadline_list_free(&clients->body);
+	pst_deadline_list_free(&clients->upload);
 	pst_deadline_list_free(&clients->idle);
 	pst_deadline_list_free(&clients->grace);
 	pst_deadline_list_free(&clients->writing);

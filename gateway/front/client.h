@@ -42,6 +42,7 @@ struct pst_clients {
 	uint64_t min_rate;
 	struct pst_deadline_list head; /* from the first byte of a request to the end of its head */
 	struct pst_deadline_list body; /* between two pieces of a body */
+	struct pst_deadline_list upload; /* ... of one that is streamed */
 	struct pst_deadline_list idle; /* between two requests */
 	struct pst_deadline_list grace; /* ... while we drain */
 	struct pst_deadline_list writing; /* between two pieces that the client takes */
@@ -80,6 +81,8 @@ void pst_client_new(struct pst_clients *clients, int fd, const struct pst_peer_a
 struct pst_buf *pst_client_out(struct pst_client *client);
 /* Write at the end of the turn. */
 void pst_client_flush(struct pst_client *client);
+/* There is room for more of the request's body, or nobody wants it any more. */
+void pst_client_want_body(struct pst_client *client);
 /* The answer cannot be completed: close so that the client notices. Ends the exchange. */
 void pst_client_break(struct pst_client *client);
 

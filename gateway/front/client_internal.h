@@ -34,9 +34,12 @@ struct pst_client {
 	struct pst_buf out;
 	struct pst_deadline deadline; /* of the state */
 	struct pst_deadline silence; /* of a LINGERING one, besides */
+	struct pst_deadline upload; /* for the next piece of a body that is streamed */
 	struct pst_pace pace; /* of the body, then of the answer */
+	struct pst_pace upload_pace; /* of a body that is streamed */
 	int unsent; /* what the full socket held when WRITING began */
 	struct pst_task flush;
+	struct pst_task intake; /* of a body that is streamed */
 	struct pst_task burial;
 	struct event read_event;
 	struct event write_event; /* pending only while the socket is full */
@@ -57,10 +60,13 @@ void pst_client_close_politely(struct pst_client *client);
 
 /* Be in the state that fits the exchange, which has taken N bytes. */
 void pst_client_follow(struct pst_client *client, size_t n);
+/* The clock of a body that is streamed runs while the client is what is waited for. */
+void pst_client_watch_body(struct pst_client *client);
 /* Begin the next request with what was read ahead. */
 void pst_client_take_ahead(struct pst_client *client);
 /* Read while there is something, and it is wanted. */
 void pst_client_read(struct pst_client *client);
+void pst_client_intake(void *arg);
 void pst_client_on_readable(evutil_socket_t fd, short what, void *arg);
 
 /* --- client_write.c --- */

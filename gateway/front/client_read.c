@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 /* What is read of the requests behind the one that is being served. */
@@ -31,6 +32,26 @@ body_keeps_pace(struct pst_client *client, size_t n)
 	return pst_pace_wait(&client->pace, waited, clients->body.after, clients->min_rate);
 }
 
+void
+pst_client_watch_body(struct pst_client *client)
+{
+	if (client->exchange == NULL || client->state == PST_CLIENT_BODY ||
+	    !pst_exchange_is_owed_body(client->exchange))
+		pst_deadline_cancel(&client->upload);
+	else if (!pst_deadline_armed(&client->upload))
+		pst_deadline_arm(&client->upload, &client->clients->upload);
+}
+
+static void
+refuse_slow_body(struct pst_client *client)
+{
+	char what[128];
+
+	snprintf(what, sizeof(what), "its body comes slower than %" PRIu64 " bytes/s (--min-rate)",
+	    client->clients->min_rate);
+	pst_exchange_late_input(client->exchange, what);
+}
+
 /* Be in the state that fits the exchange, which has taken N bytes. */
 void
 pst_client_follow(struct pst_client *client, size_t n)
@@ -43,16 +64,12 @@ pst_client_follow(struct pst_client *client, size_t n)
 		pst_client_set_state(client, PST_CLIENT_BODY);
 		return;
 	}
-	if (state == PST_EXCHANGE_BODY) {
-		char what[128];
-
-		snprintf(what, sizeof(what),
-		    "its body comes slower than %" PRIu64 " bytes/s (--min-rate)",
-		    client->clients->min_rate);
-		pst_exchange_late_input(client->exchange, what);
-	}
+	if (state == PST_EXCHANGE_BODY)
+		refuse_slow_body(client);
 	client->pace = (struct pst_pace){0};
+	client->upload_pace = (struct pst_pace){0};
 	pst_client_set_state(client, PST_CLIENT_WAITING);
+	pst_client_watch_body(client);
 }
 
 /* The first byte of a request is there. */
@@ -69,6 +86,34 @@ begin(struct pst_client *client)
 	return true;
 }
 
+static void
+keep_ahead(struct pst_client *client, const unsigned char *bytes, size_t n)
+{
+	if (n > 0 && client->state != PST_CLIENT_CLOSED &&
+	    pst_buf_append(&client->in, bytes, n) != 0)
+		pst_client_close(client, false);
+}
+
+/* N bytes came of a body that is streamed. */
+static void
+take_body(struct pst_client *client, const unsigned char *bytes, size_t n)
+{
+	const struct pst_clients *clients = client->clients;
+	uint64_t waited = pst_deadline_elapsed(&client->upload);
+	size_t used = pst_exchange_input(client->exchange, bytes, n);
+
+	pst_pace_count(&client->upload_pace, used);
+	keep_ahead(client, bytes + used, n - used);
+	if (client->state == PST_CLIENT_CLOSED)
+		return;
+	pst_deadline_cancel(&client->upload);
+	if (!pst_pace_wait(&client->upload_pace, waited, clients->body.after, clients->min_rate) &&
+	    pst_exchange_is_owed_body(client->exchange))
+		refuse_slow_body(client);
+	if (client->state != PST_CLIENT_CLOSED)
+		pst_client_watch_body(client);
+}
+
 /* Take N bytes, which stand in no buffer of the client. */
 static void
 take(struct pst_client *client, const unsigned char *bytes, size_t n)
@@ -80,16 +125,17 @@ take(struct pst_client *client, const unsigned char *bytes, size_t n)
 		return;
 	}
 	if (client->state == PST_CLIENT_WAITING || client->state == PST_CLIENT_WRITING) {
-		if (pst_buf_append(&client->in, bytes, n) != 0)
-			pst_client_close(client, false);
+		if (pst_exchange_is_receiving(client->exchange))
+			take_body(client, bytes, n);
+		else
+			keep_ahead(client, bytes, n);
 		return;
 	}
 	if (client->exchange == NULL && !begin(client))
 		return;
 	used = pst_exchange_input(client->exchange, bytes, n);
 	pst_client_follow(client, used);
-	if (used < n && pst_buf_append(&client->in, bytes + used, n - used) != 0)
-		pst_client_close(client, false);
+	keep_ahead(client, bytes + used, n - used);
 }
 
 /* The same for what was read ahead. */
@@ -113,10 +159,18 @@ on_end(struct pst_client *client)
 	client->ended = true;
 	client->readable = false;
 	if ((client->state != PST_CLIENT_WAITING && client->state != PST_CLIENT_WRITING) ||
-	    is_gone(client))
+	    pst_exchange_is_receiving(client->exchange) || is_gone(client))
 		pst_client_close(client, false);
 	else if (client->state == PST_CLIENT_WAITING && !client->peer.local)
 		pst_deadline_arm(&client->deadline, &client->clients->probe);
+}
+
+static size_t
+wanted_of_body(const struct pst_client *client)
+{
+	size_t wants = pst_exchange_wants(client->exchange);
+
+	return wants < PST_LOOP_SCRATCH ? wants : PST_LOOP_SCRATCH;
 }
 
 /* How much may be read now; at most PST_LOOP_SCRATCH. */
@@ -127,7 +181,10 @@ wanted(const struct pst_client *client)
 
 	switch (client->state) {
 	case PST_CLIENT_WAITING:
-	case PST_CLIENT_WRITING: return client->ended || ahead >= AHEAD ? 0 : AHEAD - ahead;
+	case PST_CLIENT_WRITING:
+		if (pst_exchange_is_receiving(client->exchange))
+			return wanted_of_body(client);
+		return client->ended || ahead >= AHEAD ? 0 : AHEAD - ahead;
 	case PST_CLIENT_CLOSED: return 0;
 	default: return PST_LOOP_SCRATCH;
 	}
@@ -173,6 +230,36 @@ pst_client_read(struct pst_client *client)
 }
 
 void
+pst_client_intake(void *arg)
+{
+	struct pst_client *client = arg;
+
+	if (client->state == PST_CLIENT_CLOSED || client->exchange == NULL)
+		return;
+	pst_client_watch_body(client);
+	pst_client_read(client);
+}
+
+/* What waits in the socket is the last that will come, and too little for the body. */
+static bool
+is_cut_short(const struct pst_client *client)
+{
+	int unread = 0;
+
+	return client->exchange != NULL && ioctl(client->fd, FIONREAD, &unread) == 0 &&
+	       (uint64_t)unread < pst_exchange_due(client->exchange);
+}
+
+/* Seen also where nothing is read now, as the worker is waited for. */
+static bool
+has_left(const struct pst_client *client)
+{
+	if (!client->hung_up && wanted(client) > 0)
+		return false;
+	return is_gone(client) || (client->hung_up && is_cut_short(client));
+}
+
+void
 pst_client_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct pst_client *client = arg;
@@ -182,7 +269,7 @@ pst_client_on_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (what & EV_CLOSED)
 		client->hung_up = true;
-	if (client->hung_up && is_gone(client)) {
+	if (has_left(client)) {
 		pst_client_close(client, false);
 		return;
 	}

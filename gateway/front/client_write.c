@@ -17,6 +17,13 @@ finish(struct pst_client *client)
 		pst_client_close_politely(client);
 		return;
 	}
+	if (pst_exchange_is_receiving(client->exchange)) {
+		if (pst_exchange_forgo_body(client->exchange))
+			pst_client_want_body(client);
+		else
+			pst_client_close_politely(client);
+		return;
+	}
 	pst_exchange_end(&client->exchange);
 	if (pst_buf_length(&client->in) > 0) {
 		pst_client_take_ahead(client);

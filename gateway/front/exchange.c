@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A request body in memory; what is more goes to a file. */
-#define BODY_MEMORY ((size_t)1 << 20)
-/* What its file may take; --limit-request-body and the budget are what is meant to limit it. */
-#define BODY_FILE ((uint64_t)1 << 40)
-
 #define TO(state) (1u << PST_EXCHANGE_##state)
 
 static const unsigned allowed[] = {
@@ -94,7 +89,7 @@ void
 pst_exchange_end(struct pst_exchange **exchange)
 {
 	struct pst_exchange *x = *exchange;
-	bool answered = x->state == PST_EXCHANGE_FLUSHING;
+	bool answered = x->state == PST_EXCHANGE_FLUSHING && !x->job.body_open;
 
 	*exchange = NULL;
 	if (x->request.stage != PST_HTTP_STAGE_IDLE) {
@@ -147,42 +142,15 @@ pst_exchange_refuse(
 void
 pst_exchange_late_input(struct pst_exchange *x, const char *what)
 {
+	if (x->state != PST_EXCHANGE_HEAD) {
+		pst_exchange_late_body(x, what);
+		return;
+	}
 	pst_exchange_log_slow(x, what, "answered 408");
-	pst_exchange_refuse(x, 408,
-	    x->state == PST_EXCHANGE_HEAD ? "the request's head did not arrive in time"
-					  : "the request's body did not arrive in time",
-	    0);
+	pst_exchange_refuse(x, 408, "the request's head did not arrive in time", 0);
 }
 
 /* --- the request --- */
-
-static void
-submit(struct pst_exchange *x)
-{
-	pst_exchange_set_state(x, PST_EXCHANGE_QUEUED);
-	if (pst_pool_submit(x->pool, &x->job) == -1)
-		pst_exchange_refuse(x, 503, "too many requests are waiting", PST_RETRY_AFTER);
-}
-
-static void
-begin_body(struct pst_exchange *x, bool some_has_come)
-{
-	pst_exchange_set_state(x, PST_EXCHANGE_BODY);
-	if (pst_http_body_init(
-		&x->body, &x->request, pst_pool_settings(x->pool)->limit_request_body) != 0) {
-		pst_exchange_refuse(x, x->body.refusal.status, x->body.refusal.reason, 0);
-		return;
-	}
-	x->job.body = pst_spool_new(&x->context->budget, PST_SPOOL_KEEP, BODY_MEMORY, BODY_FILE);
-	if (x->job.body == NULL) {
-		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
-		return;
-	}
-	if (!x->request.expect_continue || some_has_come)
-		return;
-	(void)pst_http_response_continue(pst_client_out(x->client));
-	pst_client_flush(x->client);
-}
 
 /* Who asks, and what for, is settled. */
 static void
@@ -196,9 +164,9 @@ go(struct pst_exchange *x, bool more)
 		pst_exchange_log_no_route(x);
 		pst_exchange_refuse(x, 404, NULL, 0);
 	} else if (x->request.body == PST_HTTP_BODY_NONE) {
-		submit(x);
+		pst_exchange_submit(x);
 	} else {
-		begin_body(x, more);
+		pst_exchange_begin_body(x, more);
 	}
 }
 
@@ -207,6 +175,7 @@ on_head(struct pst_exchange *x, bool more)
 {
 	const struct pst_peer_address *peer = pst_client_peer(x->client);
 
+	x->receiving = x->request.body != PST_HTTP_BODY_NONE;
 	pst_answer_init(&x->answer, &x->request, pst_exchange_keeps_alive(x), &x->context->budget);
 	if (pst_forwarded_resolve(x->context->trust, peer, x->request.fields,
 		x->request.field_count, &x->from) != PST_FORWARDED_OK) {
@@ -237,48 +206,6 @@ input_head(struct pst_exchange *x, const char *bytes, size_t n)
 	return used;
 }
 
-unsigned
-pst_exchange_status_of(int spool_error)
-{
-	switch (spool_error) {
-	case PST_SPOOL_ERR_LIMIT: return 413;
-	case PST_SPOOL_ERR_FULL: return 507;
-	case PST_SPOOL_ERR_IO: return 500;
-	default: return 503;
-	}
-}
-
-static void
-refuse_body(struct pst_exchange *x, int spool_error)
-{
-	const char *reason = pst_spool_error_string(spool_error);
-	unsigned status = pst_exchange_status_of(spool_error);
-
-	pst_log_error("%.*s: its body cannot be stored (spool directory %s): %s: answered %u",
-	    (int)x->request.line.len, x->request.line.data, x->context->budget.directory, reason,
-	    status);
-	pst_exchange_refuse(x, status, NULL, status == 503 ? PST_RETRY_AFTER : 0);
-}
-
-static size_t
-input_body(struct pst_exchange *x, const char *bytes, size_t n)
-{
-	struct pst_http_text piece = {NULL, 0};
-	size_t used = 0;
-	int result = pst_http_body_decode(&x->body, bytes, n, &used, &piece);
-	int err = 0;
-
-	if (result >= 0 && piece.len > 0)
-		err = pst_spool_append(x->job.body, piece.data, piece.len);
-	if (err != 0)
-		refuse_body(x, err);
-	else if (result == 1)
-		submit(x);
-	else if (result < 0)
-		pst_exchange_refuse(x, x->body.refusal.status, x->body.refusal.reason, 0);
-	return used;
-}
-
 size_t
 pst_exchange_input(struct pst_exchange *x, const void *bytes, size_t n)
 {
@@ -290,8 +217,8 @@ pst_exchange_input(struct pst_exchange *x, const void *bytes, size_t n)
 
 		if (x->state == PST_EXCHANGE_HEAD)
 			used = input_head(x, at, left);
-		else if (x->state == PST_EXCHANGE_BODY)
-			used = input_body(x, at, left);
+		else if (pst_exchange_takes_body(x))
+			used = pst_exchange_input_body(x, at, left);
 		else
 			break;
 		at += used;
@@ -348,10 +275,7 @@ pst_exchange_file_sent(struct pst_exchange *x, uint64_t n)
 bool
 pst_exchange_took_request(const struct pst_exchange *x)
 {
-	bool no_body =
-	    x->request.stage == PST_HTTP_STAGE_DONE && x->request.body == PST_HTTP_BODY_NONE;
-
-	return x->queued_us != 0 || no_body;
+	return x->request.stage == PST_HTTP_STAGE_DONE && !x->receiving;
 }
 
 bool

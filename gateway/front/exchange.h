@@ -63,7 +63,22 @@ enum pst_exchange_state pst_exchange_state(const struct pst_exchange *exchange);
 /* Feed N bytes: how many belonged to this request. Fewer than N: it is complete, or refused. */
 size_t pst_exchange_input(struct pst_exchange *exchange, const void *bytes, size_t n);
 
-/* The client takes too long to send the request: 408, and a line that says WHAT it did. */
+/* The head was read, and not all of the body that follows it. */
+bool pst_exchange_is_receiving(const struct pst_exchange *exchange);
+/* At least so many bytes of the body are still to come. */
+uint64_t pst_exchange_due(const struct pst_exchange *exchange);
+/* How many bytes of the body it takes now; 0: the worker is waited for, or the request failed. */
+size_t pst_exchange_wants(const struct pst_exchange *exchange);
+/* The client is waited for: it may send bytes of the body, which are wanted now. */
+bool pst_exchange_is_owed_body(const struct pst_exchange *exchange);
+/*
+ * The whole answer was sent before the body came: nobody wants the rest. True: it is so little that
+ * it is read, so that the connection can be kept.
+ */
+bool pst_exchange_forgo_body(struct pst_exchange *exchange);
+
+/* The client takes too long to send the request: 408, or the connection is closed when the answer
+ * has begun; and a line that says WHAT it did. */
 void pst_exchange_late_input(struct pst_exchange *exchange, const char *what);
 
 /* One info line: the client is too slow in WHAT it does, and what FOLLOWS. */

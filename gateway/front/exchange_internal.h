@@ -1,5 +1,6 @@
-/* What the files of an exchange share: exchange.c (the client's side), exchange_job.c (the
- * worker's side), exchange_route.c (where it goes), exchange_log.c (the lines it leaves). */
+/* What the files of an exchange share: exchange.c (the client's side), exchange_body.c (the body
+ * of its request), exchange_job.c (the worker's side), exchange_route.c (where it goes),
+ * exchange_log.c (the lines it leaves). */
 #ifndef PST_FRONT_EXCHANGE_INTERNAL_H
 #define PST_FRONT_EXCHANGE_INTERNAL_H
 
@@ -24,6 +25,10 @@ struct pst_exchange {
 
 	struct pst_http_request request;
 	struct pst_http_body body;
+	bool receiving; /* there is a body, and not all of it was read */
+	bool expecting; /* the client waits for 100 (Continue) before it sends any of it */
+	bool body_failed; /* nothing more is taken of it */
+	uint64_t unwanted; /* bytes of it that nobody had a use for */
 	struct pst_forwarded from; /* who the client is, behind proxies */
 
 	struct pst_pool *pool; /* that its route leads to; NULL: not known, or there is none */
@@ -81,6 +86,19 @@ struct pst_http_text pst_exchange_host(const struct pst_exchange *exchange);
 
 /* One info line: there is no route, or no script, for the request. */
 void pst_exchange_log_no_route(const struct pst_exchange *exchange);
+
+/* Give it to its pool. */
+void pst_exchange_submit(struct pst_exchange *exchange);
+/* The head announces a body: read it whole first, or give the request to its pool at once. */
+void pst_exchange_begin_body(struct pst_exchange *exchange, bool some_has_come);
+/* A worker has got the request, and may ask for a body that is streamed. */
+void pst_exchange_expect_body(struct pst_exchange *exchange);
+/* Bytes that come now belong to the body. */
+bool pst_exchange_takes_body(const struct pst_exchange *exchange);
+/* As pst_exchange_input(), N is not 0. */
+size_t pst_exchange_input_body(struct pst_exchange *exchange, const void *bytes, size_t n);
+/* As pst_exchange_late_input(). */
+void pst_exchange_late_body(struct pst_exchange *exchange, const char *what);
 
 /* The status that tells the client why a body was not stored. */
 unsigned pst_exchange_status_of(int spool_error);

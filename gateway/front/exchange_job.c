@@ -63,6 +63,9 @@ on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const ch
 	if (x->worker[0] == '\0')
 		pst_exchange_count_wait(x);
 	memcpy(x->worker, worker, strnlen(worker, sizeof(x->worker) - 1) + 1);
+	x->answer.streams = job->streams;
+	if (job->body_open)
+		pst_exchange_expect_body(x);
 	err = pst_exchange_params(x, &params);
 	if (err == 0)
 		err = pst_session_submit_params(
@@ -214,7 +217,8 @@ is_given_again(struct pst_exchange *x, const char *reason)
 {
 	char name[256];
 
-	if (x->state != PST_EXCHANGE_RUNNING || x->answer.head != NULL || x->refused_once)
+	if (x->state != PST_EXCHANGE_RUNNING || x->answer.head != NULL || x->refused_once ||
+	    !pst_job_is_whole(&x->job))
 		return false;
 	x->refused_once = true;
 	pst_exchange_name(x, name, sizeof(name));
@@ -246,7 +250,7 @@ is_run_again(struct pst_exchange *x, const char *reason)
 	char name[256];
 
 	if (pst_pool_settings(x->pool)->retry != PST_RETRY_IDEMPOTENT || x->retried ||
-	    x->state != PST_EXCHANGE_RUNNING || x->answer.interim ||
+	    x->state != PST_EXCHANGE_RUNNING || x->answer.interim || !pst_job_is_whole(&x->job) ||
 	    !is_idempotent(x->request.method))
 		return false;
 	x->retried = true;
@@ -306,8 +310,19 @@ on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const ch
 		turn_away(x, reason);
 	else if (wants_output(x))
 		give_up_answer(x, 502, reason);
+	if (x->client != NULL && x->receiving)
+		pst_client_want_body(x->client);
 	if (x->state == PST_EXCHANGE_ENDED && x->burial.list == NULL)
 		pst_loop_bury(x->context->loop, &x->burial);
+}
+
+static void
+on_taken(struct pst_job *job)
+{
+	struct pst_exchange *x = exchange_of(job);
+
+	if (x->client != NULL)
+		pst_client_want_body(x->client);
 }
 
 static void
@@ -323,5 +338,6 @@ const struct pst_job_callbacks pst_exchange_job_callbacks = {
     .late = on_late,
     .expired = on_expired,
     .over = on_over,
+    .taken = on_taken,
     .name = on_name,
 };

@@ -13,6 +13,12 @@ static const unsigned allowed[] = {
     [PST_JOB_ABORTED] = TO(IDLE),
 };
 
+bool
+pst_job_is_whole(const struct pst_job *job)
+{
+	return job->body == NULL || pst_spool_keeps(job->body);
+}
+
 void
 pst_job_set_state(struct pst_job *job, enum pst_job_state state)
 {

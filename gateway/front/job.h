@@ -68,6 +68,8 @@ struct pst_job_callbacks {
 	 * the turn, or given to the pool again. */
 	void (*over)(
 	    struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason);
+	/* Something of a body that is still open was taken: there is room for more of it. */
+	void (*taken)(struct pst_job *job);
 	/* "GET /path" into TEXT, for the arbiter and the log. */
 	void (*name)(struct pst_job *job, char *text, size_t size);
 };
@@ -78,13 +80,19 @@ struct pst_job_callbacks {
 
 struct pst_job {
 	const struct pst_job_callbacks *callbacks;
-	struct pst_spool *body; /* the owner's, PST_SPOOL_KEEP; NULL: none. Kept until over() */
+	/* The owner's, made as PST_SPOOL_KEEP; NULL: none. It is kept whole until over(), but for
+	 * an open one, of which nothing is kept once the worker has asked for more. */
+	struct pst_spool *body;
+	bool body_open; /* the owner's: more of the body is to come, see pst_upstream_supply() */
 	enum pst_job_state state;
+	bool streams; /* the worker that has it streams both ways */
 	bool roomy; /* the owner's: output() can take PST_JOB_WINDOW bytes beyond a pause */
 	uint64_t given_at; /* pst_loop_now(), when a worker last got it */
 
 	/* Private to queue.c and upstream.c. */
 	TAILQ_ENTRY(pst_job) link;
+	TAILQ_ENTRY(pst_job) supply;
+	bool supplies; /* it has something of a body to send */
 	struct pst_queue *queue; /* where it waits */
 	uint64_t queued_at; /* pst_loop_now() */
 	struct pst_upstream *upstream; /* who carries it */
@@ -100,6 +108,9 @@ struct pst_job {
 };
 
 TAILQ_HEAD(pst_job_list, pst_job);
+
+/* Another worker can be given all of it: nothing of its body is gone. */
+bool pst_job_is_whole(const struct pst_job *job);
 
 /* The one place where the state changes; asserts that the picture above allows it. */
 void pst_job_set_state(struct pst_job *job, enum pst_job_state state);

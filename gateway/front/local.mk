@@ -82,6 +82,7 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/deadline.h \
 	%D%/exchange.c \
 	%D%/exchange.h \
+	%D%/exchange_body.c \
 	%D%/exchange_figures.c \
 	%D%/exchange_internal.h \
 	%D%/exchange_job.c \

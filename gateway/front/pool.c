@@ -120,6 +120,12 @@ pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job)
 		pst_upstream_abort(job);
 }
 
+bool
+pst_pool_streams(const struct pst_pool *pool)
+{
+	return pool->streams;
+}
+
 size_t
 pst_pool_queued(const struct pst_pool *pool)
 {

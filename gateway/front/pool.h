@@ -67,6 +67,8 @@ void pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job);
  */
 void pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job);
 
+/* Its workers stream both ways: bodies and answers are not to be stored. */
+bool pst_pool_streams(const struct pst_pool *pool);
 size_t pst_pool_queued(const struct pst_pool *pool);
 /* For exchanges to add to. */
 struct pst_figures *pst_pool_figures(struct pst_pool *pool);

@@ -57,6 +57,7 @@ struct pst_pool {
 	size_t slot_count;
 	struct pst_heap usable; /* may be given a job now; the least loaded first */
 	uint64_t changes; /* of slots: of equals the one that changed first is first */
+	bool streams; /* the worker that came last does */
 	size_t room; /* how many jobs the usable ones can be given */
 	struct pst_task dispatch;
 	struct pst_upstream_deadlines deadlines;

@@ -85,11 +85,12 @@ bury(void *arg)
 }
 
 static void
-on_open(void *arg, unsigned capacity)
+on_open(void *arg, unsigned capacity, bool streams)
 {
 	struct pst_pool_slot *slot = arg;
 
 	slot->capacity = capacity;
+	slot->pool->streams = streams;
 	if (slot->state != PST_POOL_SLOT_STARTING)
 		return;
 	set_state(slot, PST_POOL_SLOT_IDLE, 0);
@@ -310,7 +311,7 @@ pst_pool_slot_up(struct pst_pool *pool, const char *worker, const char *path, in
 		pst_upstream_share(slot->upstream, page);
 	/* A foreign program is not asked what it can do. */
 	if (pool->kind == PST_POOL_PROGRAM)
-		on_open(slot, 1);
+		on_open(slot, 1, false);
 }
 
 int

@@ -203,9 +203,8 @@ punch_file(struct pst_spool *spool)
 
 /* --- the memory --- */
 
-/* How many more bytes may go to memory: 0 as soon as there is a file. */
-static size_t
-memory_room(const struct pst_spool *spool)
+size_t
+pst_spool_memory_room(const struct pst_spool *spool)
 {
 	size_t held = pst_buf_length(&spool->memory);
 
@@ -237,7 +236,7 @@ static size_t
 memory_share(const struct pst_spool *spool, size_t n)
 {
 	const struct pst_spool_budget *budget = spool->budget;
-	size_t room = memory_room(spool);
+	size_t room = pst_spool_memory_room(spool);
 
 	if (n > room)
 		n = room;
@@ -324,7 +323,7 @@ pst_spool_room(const struct pst_spool *spool)
 	uint64_t held = file_held(spool), all = budget_room(spool->budget);
 	uint64_t own = held < spool->file_limit ? spool->file_limit - held : 0;
 
-	return memory_room(spool) + (own < all ? own : all);
+	return pst_spool_memory_room(spool) + (own < all ? own : all);
 }
 
 uint64_t
@@ -435,6 +434,25 @@ pst_spool_rewind(struct pst_spool *spool)
 	assert(spool->kind == PST_SPOOL_KEEP);
 	spool->memory_front = 0;
 	spool->file_front = 0;
+}
+
+void
+pst_spool_let_go(struct pst_spool *spool)
+{
+	if (spool->kind == PST_SPOOL_QUEUE)
+		return;
+	spool->kind = PST_SPOOL_QUEUE;
+	pst_buf_consume(&spool->memory, spool->memory_front);
+	spool->memory_front = 0;
+	if (pst_buf_length(&spool->memory) == 0)
+		free_memory(spool);
+	pst_spool_consume(spool, 0);
+}
+
+bool
+pst_spool_keeps(const struct pst_spool *spool)
+{
+	return spool->kind == PST_SPOOL_KEEP;
 }
 
 int

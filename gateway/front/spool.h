@@ -75,6 +75,8 @@ int pst_spool_append(struct pst_spool *spool, const void *bytes, size_t n);
 /* How many bytes its own limits and the budget's files still let in: what a reader stops at. The
  * budget's last eighth does not count. */
 uint64_t pst_spool_room(const struct pst_spool *spool);
+/* How many bytes of those fit into its memory: 0 as long as something is in its file. */
+size_t pst_spool_memory_room(const struct pst_spool *spool);
 /* All bytes appended since the spool was made. */
 uint64_t pst_spool_total(const struct pst_spool *spool);
 /* Bytes from the front to the end: what is still to be consumed. */
@@ -101,6 +103,9 @@ void pst_spool_consume(struct pst_spool *spool, uint64_t n);
 
 /* PST_SPOOL_KEEP only: the front is the first byte again. */
 void pst_spool_rewind(struct pst_spool *spool);
+/* From now on it is a PST_SPOOL_QUEUE: what was consumed is freed, as all that will be. */
+void pst_spool_let_go(struct pst_spool *spool);
+bool pst_spool_keeps(const struct pst_spool *spool);
 
 /* errno of the last PST_SPOOL_ERR_FULL or PST_SPOOL_ERR_IO. */
 int pst_spool_errno(const struct pst_spool *spool);

@@ -198,7 +198,8 @@ on_values_end(struct pst_upstream *up)
 	if (!up->multiplexes || up->capacity == 0)
 		up->capacity = 1;
 	pst_upstream_set_state(up, PST_UPSTREAM_OPEN);
-	up->callbacks->open(up->arg, up->capacity);
+	up->streams = up->streams && pst_session_extends(up->session);
+	up->callbacks->open(up->arg, up->capacity, up->streams);
 }
 
 static void
@@ -212,13 +213,15 @@ on_value(void *arg, const char *name, size_t name_len, const char *value, size_t
 		up->capacity = parse_number(value, value_len, UINT16_MAX);
 	else if (is_name(name, name_len, "FCGI_MPXS_CONNS"))
 		up->multiplexes = parse_number(value, value_len, 1) == 1;
+	else if (is_name(name, name_len, "PENSTOCK_STREAMS"))
+		up->streams = parse_number(value, value_len, 1) == 1;
 }
 
 static int
 ask_values(struct pst_upstream *up)
 {
-	static const char *const names[] = {
-	    "FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS", "PENSTOCK_VERSION"};
+	static const char *const names[] = {"FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS",
+	    "PENSTOCK_VERSION", "PENSTOCK_STREAMS"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		int err = pst_session_submit_get_value(up->session, names[i], strlen(names[i]));
@@ -353,6 +356,7 @@ pst_upstream_init(struct pst_upstream *up, const struct pst_upstream_kind *kind,
 	up->arg = arg;
 	snprintf(up->worker, sizeof(up->worker), "%s", worker);
 	TAILQ_INIT(&up->jobs);
+	TAILQ_INIT(&up->supplies);
 	pst_task_init(&up->flush, on_flush, up);
 }
 

@@ -33,8 +33,9 @@ void pst_upstream_deadlines_free(struct pst_upstream_deadlines *deadlines);
 
 /* Called from the loop, or from within a function of this file. */
 struct pst_upstream_callbacks {
-	/* GET_VALUES was answered: CAPACITY jobs may be given at once. */
-	void (*open)(void *arg, unsigned capacity);
+	/* GET_VALUES was answered: CAPACITY jobs may be given at once. STREAMS: of each, body and
+	 * answer flow both ways as credit allows, and are not to be stored. */
+	void (*open)(void *arg, unsigned capacity, bool streams);
 	/* A job is over; the callback of the job was made before. */
 	void (*over)(void *arg);
 	/* A job that no worker can have seen is given back, as QUEUED; it goes to the head. */
@@ -73,6 +74,9 @@ void pst_upstream_share(struct pst_upstream *upstream, int fd);
 
 /* Carry a QUEUED job that is in no list. The upstream is OPEN and has capacity. */
 void pst_upstream_give(struct pst_upstream *upstream, struct pst_job *job);
+
+/* There is more of JOB's open body, or it is open no more. It need not be with a worker. */
+void pst_upstream_supply(struct pst_job *job);
 
 /* Nobody wants the answer to JOB, which an upstream has: ask the worker to end it. */
 void pst_upstream_abort(struct pst_job *job);

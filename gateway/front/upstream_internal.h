@@ -37,9 +37,12 @@ struct pst_upstream {
 	struct pst_task flush;
 	struct pst_upstream_deadlines *deadlines;
 	struct pst_deadline handshake; /* of a foreign one: until it is connected */
-	struct pst_job_list jobs;
+	struct pst_job_list jobs; /* in the order in which they were given */
+	struct pst_job *unwritten; /* the first of which no byte may have gone out; NULL: none */
+	struct pst_job_list supplies; /* that have something of a body to send, by turns */
 	unsigned capacity; /* of the answer to GET_VALUES */
 	bool multiplexes; /* FCGI_MPXS_CONNS */
+	bool streams; /* PENSTOCK_STREAMS */
 	unsigned paused; /* jobs that take no output, of a worker that knows no credit */
 	struct pst_page page; /* shared with the worker */
 	bool spoilt; /* somebody has written over the page, which was logged */
@@ -70,7 +73,7 @@ const char *pst_upstream_session_reason(
 
 /* --- upstream_jobs.c --- */
 
-/* Keep the session supplied with bodies; each piece is sent before the next is taken. */
+/* Keep the session supplied with bodies, a piece of each by turns. */
 void pst_upstream_feed(struct pst_upstream *upstream);
 /* Bytes went out: from now on a worker without a page may have seen every job. */
 void pst_upstream_mark_started(struct pst_upstream *upstream);

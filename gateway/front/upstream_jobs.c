@@ -12,17 +12,47 @@
 /* Of them, what is taken at a time: half a record. */
 #define BODY_PIECE 32768
 
-/* What is to be sent of JOB's body now, 0 at its end; -1: its credit is spent. */
+/* JOB has something of its body to send: its turn comes after that of others. */
+static void
+queue_supply(struct pst_upstream *up, struct pst_job *job)
+{
+	if (job->supplies || job->body_sent)
+		return;
+	job->supplies = true;
+	TAILQ_INSERT_TAIL(&up->supplies, job, supply);
+}
+
+static void
+drop_supply(struct pst_upstream *up, struct pst_job *job)
+{
+	if (job->supplies)
+		TAILQ_REMOVE(&up->supplies, job, supply);
+	job->supplies = false;
+}
+
+/* What is to be sent of JOB's body now, 0 at its end; -1: nothing before its credit or the body
+ * itself grows. */
 static ssize_t
 piece_size(const struct pst_upstream *up, const struct pst_job *job)
 {
 	size_t credit = pst_session_credit(up->session, job->id);
 
 	if (job->body == NULL || pst_spool_length(job->body) == 0)
-		return 0;
+		return job->body_open ? -1 : 0;
 	if (credit == 0)
 		return -1;
 	return credit < BODY_PIECE ? (ssize_t)credit : BODY_PIECE;
+}
+
+static void
+fail_body(struct pst_upstream *up, struct pst_job *job, const char *reason)
+{
+	char name[256];
+
+	job->callbacks->name(job, name, sizeof(name));
+	pst_log_error(
+	    "worker %s: %s: %s while its body was sent: it is aborted", up->worker, name, reason);
+	pst_upstream_abort(job);
 }
 
 /* Queue the next piece of JOB's body: false when nothing more can be queued. */
@@ -36,22 +66,22 @@ feed_piece(struct pst_upstream *up, struct pst_job *job)
 		return false;
 	if (n > 0)
 		n = pst_spool_read(job->body, piece, (size_t)n);
-	if (n < 0 || pst_session_submit_data(
-			 up->session, job->id, PST_STREAM_STDIN, piece, (size_t)n) != PST_OK) {
-		char name[256];
-
-		job->callbacks->name(job, name, sizeof(name));
-		pst_log_error("worker %s: %s: %s while its body was sent: it is aborted",
-		    up->worker, name, n < 0 ? pst_spool_error_string((int)n) : "out of memory");
-		job->body_sent = true;
-		pst_upstream_abort(job);
+	if (n < 0) {
+		fail_body(up, job, pst_spool_error_string((int)n));
 		return false;
 	}
-	if (n > 0)
-		pst_spool_consume(job->body, (uint64_t)n);
-	else
-		job->body_sent = true;
-	return n > 0;
+	if (pst_session_submit_data(up->session, job->id, PST_STREAM_STDIN, piece, (size_t)n) !=
+	    PST_OK) {
+		fail_body(up, job, "out of memory");
+		return false;
+	}
+	job->body_sent = n == 0;
+	if (n == 0)
+		return false;
+	pst_spool_consume(job->body, (uint64_t)n);
+	if (job->body_open)
+		job->callbacks->taken(job);
+	return true;
 }
 
 void
@@ -59,20 +89,42 @@ pst_upstream_feed(struct pst_upstream *up)
 {
 	struct pst_job *job;
 
-	TAILQ_FOREACH (job, &up->jobs, link) {
-		while (!job->body_sent && pst_session_pending(up->session) < BODY_AHEAD &&
-		       feed_piece(up, job))
-			continue;
+	while ((job = TAILQ_FIRST(&up->supplies)) != NULL &&
+	       pst_session_pending(up->session) < BODY_AHEAD) {
+		drop_supply(up, job);
+		if (feed_piece(up, job))
+			queue_supply(up, job);
 	}
 }
 
 void
+pst_upstream_supply(struct pst_job *job)
+{
+	struct pst_upstream *up = job->upstream;
+
+	if (up == NULL || job->body_sent)
+		return;
+	queue_supply(up, job);
+	pst_loop_defer(up->loop, &up->flush);
+}
+
+/*
+ * What the worker may send without asking is kept, so that another one can be given all of it if
+ * this one is lost before it begins. Who asks for more has begun.
+ */
+void
 pst_upstream_on_credit(void *arg, uint16_t id)
 {
 	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
 
-	(void)id;
-	pst_loop_defer(up->loop, &up->flush);
+	if (job == NULL)
+		return;
+	if (job->body_open && pst_spool_keeps(job->body)) {
+		pst_spool_let_go(job->body);
+		job->callbacks->taken(job);
+	}
+	pst_upstream_supply(job);
 }
 
 /*
@@ -106,10 +158,11 @@ pst_upstream_mark_started(struct pst_upstream *up)
 {
 	struct pst_job *job;
 
-	TAILQ_FOREACH (job, &up->jobs, link) {
+	for (job = up->unwritten; job != NULL; job = TAILQ_NEXT(job, link)) {
 		if (job->state == PST_JOB_GIVEN && job->ticket == 0)
 			pst_job_set_state(job, PST_JOB_STARTED);
 	}
+	up->unwritten = NULL;
 }
 
 void
@@ -163,6 +216,9 @@ detach(struct pst_upstream *up, struct pst_job *job)
 	if (job->paused && !pst_session_extends(up->session))
 		up->paused--;
 	job->paused = false;
+	drop_supply(up, job);
+	if (up->unwritten == job)
+		up->unwritten = TAILQ_NEXT(job, link);
 	TAILQ_REMOVE(&up->jobs, job, link);
 	job->upstream = NULL;
 }
@@ -192,7 +248,8 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 		doubt = pst_upstream_settle(up, job, end);
 	if (doubt != NULL) {
 		finish(up, job, PST_JOB_LOST, 0, doubt);
-	} else if (end == PST_END_CONNECTION && pst_upstream_withdraw(up, job)) {
+	} else if (end == PST_END_CONNECTION && pst_upstream_withdraw(up, job) &&
+		   pst_job_is_whole(job)) {
 		pst_upstream_log_unseen(up, job);
 		pst_job_set_state(job, PST_JOB_QUEUED);
 		up->callbacks->unseen(up->arg, job);
@@ -303,9 +360,13 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 	job->body_sent = false;
 	job->taken = 0;
 	job->window = PST_SESSION_CREDIT;
+	job->streams = up->streams;
 	if (job->body != NULL)
 		pst_spool_rewind(job->body);
 	TAILQ_INSERT_TAIL(&up->jobs, job, link);
+	if (up->unwritten == NULL)
+		up->unwritten = job;
+	queue_supply(up, job);
 	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
 	pst_deadline_arm(&job->limit, &up->deadlines->request);
 	up->kind->give(up, job);
@@ -329,6 +390,7 @@ pst_upstream_abort(struct pst_job *job)
 	pst_job_set_state(job, PST_JOB_ABORTED);
 	pst_upstream_resume(job);
 	job->body_sent = true;
+	drop_supply(up, job);
 	up->kind->abort(up, job);
 }
 

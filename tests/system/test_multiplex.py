@@ -5,25 +5,10 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-import fcgi
-from gateway import Exchange, Gateway, Worker
+from gateway import Exchange, Gateway
+from multiplexing import Multiplexing
 from penstock import eventually
 from raw import Client
-
-
-class Multiplexing(Worker):
-    """A worker that takes CAPACITY requests at once."""
-
-    capacity = 4
-    extra: dict[bytes, bytes] = {}
-
-    def greet(self, content: bytes) -> bytes:
-        values = {
-            b"FCGI_MAX_CONNS": b"1",
-            b"FCGI_MAX_REQS": str(self.capacity).encode(),
-            b"FCGI_MPXS_CONNS": b"1",
-        }
-        return fcgi.record(fcgi.GET_VALUES_RESULT, 0, fcgi.pairs(values | self.extra))
 
 
 def ask(stack: contextlib.ExitStack, gateway: Gateway, path: str) -> Client:

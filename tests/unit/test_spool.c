@@ -199,6 +199,31 @@ START_TEST(test_keep_in_memory)
 }
 END_TEST
 
+/* What was kept is freed once it need not be, wherever it is. */
+START_TEST(test_let_go)
+{
+	for (size_t consumed = 0; consumed <= 3000; consumed += 500) {
+		struct pst_spool *spool = pst_spool_new(&budget, PST_SPOOL_KEEP, 1000, 100000);
+
+		ck_assert(pst_spool_keeps(spool));
+		ck_assert_uint_eq(pst_spool_memory_room(spool), 1000);
+		ck_assert_int_eq(append(spool, 3000), 0);
+		ck_assert_uint_eq(pst_spool_memory_room(spool), 0);
+		pst_spool_consume(spool, consumed);
+		pst_spool_let_go(spool);
+		pst_spool_let_go(spool);
+		ck_assert(!pst_spool_keeps(spool));
+		expect(spool, consumed, 3000 - consumed);
+		ck_assert_int_eq(append(spool, 400), 0);
+		expect_pieces(spool, consumed);
+		ck_assert_uint_eq(budget.file, 0);
+		ck_assert_uint_eq(budget.memory, 0);
+		ck_assert_uint_eq(pst_spool_memory_room(spool), 1000);
+		pst_spool_free(spool);
+	}
+}
+END_TEST
+
 /* A long response through a short queue: the disk gets back what was consumed. */
 START_TEST(test_file_is_given_back)
 {
@@ -396,6 +421,7 @@ main(void)
 	tcase_add_test(tcase, test_spills_to_file);
 	tcase_add_test(tcase, test_keep_and_rewind);
 	tcase_add_test(tcase, test_keep_in_memory);
+	tcase_add_test(tcase, test_let_go);
 	tcase_add_test(tcase, test_file_is_given_back);
 	tcase_add_test(tcase, test_limit);
 	tcase_add_test(tcase, test_budget);
