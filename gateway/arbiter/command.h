@@ -18,8 +18,8 @@ struct pst_command {
  * What starts worker ID of the pool whose settings CONF are: our adapter of MODEL with its options,
  * or the program that CONF names. Good as long as CONF and ID are. 0, or -1 with errno.
  */
-int pst_command_make(struct pst_command *command, const struct pst_conf *conf, const char *id,
-    enum pst_model model);
+int pst_command_make(
+    struct pst_command *command, const struct pst_conf *conf, const char *id, enum pst_model model);
 void pst_command_free(struct pst_command *command);
 
 #endif

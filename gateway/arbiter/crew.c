@@ -64,7 +64,19 @@ pst_crew_model(const struct pst_crew *crew, const struct pst_scope *scope)
 	struct pst_worker_class class;
 
 	pst_worker_class_of(scope->conf, &class);
-	return class.is_auto && crew->is_async ? PST_MODEL_ASYNC : class.model;
+	return class.is_auto && crew->has_found ? crew->found : class.model;
+}
+
+/* What is no async application is served by threads, too, if there are to be some; what does not
+ * bear those says so when they were tried. */
+void
+pst_crew_found(struct pst_crew *crew, const struct pst_worker_class *class, enum pst_model tried,
+    enum pst_model model)
+{
+	if (tried == PST_MODEL_ASYNC && model == PST_MODEL_SYNC)
+		model = class->model;
+	crew->has_found = model != class->model;
+	crew->found = model;
 }
 
 /* Where there is one pool without a name as gunicorn says it. */

@@ -23,7 +23,8 @@ struct pst_crew {
 	unsigned since, until; /* the generations that have its pool: UNTIL is the first without */
 	char prefix[PST_CREW_PREFIX]; /* of its workers' ids: "web.", or "" without named pools */
 	struct pst_worker_list workers;
-	bool is_async; /* the application was found to want that, where nobody says -k */
+	bool has_found; /* where nobody says -k: the application was found to want FOUND */
+	enum pst_model found;
 	int told_model; /* which the log was told that its workers are; -1: none */
 	bool was_usable; /* one of its workers came to serve */
 	bool told_heavy; /* that its workers are beyond --max-memory from the start */
@@ -53,6 +54,10 @@ void pst_crew_start(struct pst_crew *crew);
 
 /* What a worker of CREW is started as that has SCOPE, which is an application's. */
 enum pst_model pst_crew_model(const struct pst_crew *crew, const struct pst_scope *scope);
+/* A worker that TRIED was found to want MODEL, where CLASS leaves that to it: whoever is started
+ * from now on is of a kind that suits. */
+void pst_crew_found(struct pst_crew *crew, const struct pst_worker_class *class,
+    enum pst_model tried, enum pst_model model);
 /* Its workers are of MODEL: log it unless the log was told already. */
 void pst_crew_tell_model(struct pst_crew *crew, enum pst_model model);
 

@@ -23,6 +23,9 @@
 /* As in gunicorn --timeout limits the start, too, but who sets a short one means requests. */
 #define START_LEAST_S 30
 
+/* How often in a row a worker may turn out to be of the wrong kind: threaded, sync, async. */
+#define CHANGES_MOST 2
+
 /* A program that has lived so long has started well: it cannot say so itself. */
 #define PROOF_MS 1000
 
@@ -59,10 +62,8 @@ enter_ready(struct pst_worker *worker)
 	pst_reload_go_on(worker->crew->arbiter);
 }
 
-/*
- * The application wants another kind of worker than the one that was tried: it exits, and that kind
- * is started in its place. Not twice in a row, and not where somebody said -k.
- */
+/* The application wants another kind of worker than the one that was tried: it exits, and that kind
+ * is started in its place. */
 static void
 change_model(struct pst_worker *worker, const struct pst_control *line)
 {
@@ -70,13 +71,20 @@ change_model(struct pst_worker *worker, const struct pst_control *line)
 	enum pst_model model;
 
 	pst_worker_class_of(scope_of(worker)->conf, &class);
-	if (worker->child.slot.state != PST_SLOT_STARTING || !class.is_auto || worker->changed ||
-	    line->count != 2 || pst_model_find(line->words[1], &model) < 0) {
+	if (worker->child.slot.state != PST_SLOT_STARTING || !class.is_auto || line->count != 2 ||
+	    pst_model_find(line->words[1], &model) < 0) {
 		pst_child_unknown_line(&worker->child, line);
 		return;
 	}
+	if (worker->changed >= CHANGES_MOST) {
+		pst_log_error("worker %s (pid %ld): '%s' wants %s workers now, after others that "
+			      "did not suit it either: say with -k which ones it is to have",
+		    worker->id, (long)worker->child.pid, pst_conf_app(scope_of(worker)->conf),
+		    line->words[1]);
+		return;
+	}
 	worker->changes = true;
-	worker->crew->is_async = model == PST_MODEL_ASYNC;
+	pst_crew_found(worker->crew, &class, worker->model, model);
 }
 
 static void
@@ -286,7 +294,7 @@ pst_worker_start(struct pst_worker *worker)
 	snprintf(worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
 	if (scope_of(worker)->kind == PST_POOL_APP)
 		worker->model = pst_crew_model(worker->crew, scope_of(worker));
-	worker->changed = worker->changes;
+	worker->changed = worker->changes ? worker->changed + 1 : 0;
 	worker->changes = false;
 	worker->late = false;
 	worker->said[0] = '\0';

@@ -60,7 +60,7 @@ struct pst_worker {
 	    busy; /* those that were asked to give it nothing more, and finish what it has */
 	struct event *age; /* until it is too old; NULL without --max-lifetime */
 	bool changes; /* its application wants another kind of worker, which starts at once */
-	bool changed; /* ... wanted, of the last process */
+	unsigned changed; /* so many processes before this one, in a row, were of the wrong kind */
 	bool late; /* is being killed, and another starts at once: its request passed its deadline,
 		    * or an operator said so */
 };

@@ -71,6 +71,7 @@ def adapters(server: Penstock) -> set[str]:
     ("source", "options", "adapter", "answered"),
     [
         (WSGI, (), "sync", "wsgi threads=0"),
+        (WSGI, ("--threads", "2"), "threaded", "wsgi threads=1"),
         (WSGI, ("-k", "auto"), "sync", "wsgi threads=0"),
         (ASGI, (), "async", "asgi"),
         (ASGI, ("--threads", "2"), "async", "asgi"),
@@ -127,21 +128,21 @@ def test_each_pool_has_its_kind(penstock: Start, tmp_path: Path) -> None:
     (tmp_path / "live.py").write_text(ASGI)
     (tmp_path / "penstock.yaml").write_text(
         "pools:\n"
-        "  web: {app: shop, adapter: sync}\n"
+        "  web: {app: shop, adapter: threaded, threads: 4}\n"
         "  live: {app: live, capacity: 7}\n"
         "routes:\n"
         "  - {path: /live, pool: live}\n"
         "  - {path: /, pool: web}\n"
     )
     server = penstock("", "-c", "penstock.yaml", cwd=tmp_path)
-    assert server.get("/").body == b"wsgi threads=0"
+    assert server.get("/").body == b"wsgi threads=1"
     assert server.get("/live").body == b"asgi"
     told = {pool["name"]: pool["adapter"] for pool in status(server)["pools"]}
-    assert told == {"web": "sync", "live": "async"}
-    assert re.search(r"Pool web: 1 sync workers for shop$", server.log, re.M)
+    assert told == {"web": "threaded", "live": "async"}
+    assert re.search(r"Pool web: 1 threaded workers for shop$", server.log, re.M)
     assert re.search(r"Pool live: 1 async workers for live$", server.log, re.M)
     capacities = {worker["id"]: worker["capacity"] for worker in status(server)["workers"]}
-    assert set(capacities.values()) == {1, 7}
+    assert set(capacities.values()) == {4, 7}
     assert server.stop() == 0
 
 
@@ -179,6 +180,8 @@ def test_names_of_async(serve: Start, name: str) -> None:
     [
         (ASGI, ("-k", "sync"), "it is an ASGI application, and sync workers serve WSGI: type "
          "'penstock -k async shop:application'"),
+        (ASGI, ("-k", "gthread"), "it is an ASGI application, and threaded workers serve WSGI: "
+         "type 'penstock -k async shop:application'"),
         (WSGI, ("-k", "async"), "it is a WSGI application, and async workers serve ASGI: type "
          "'penstock -k sync shop:application', or -k threaded, gevent or eventlet for many "
          "requests at a time"),

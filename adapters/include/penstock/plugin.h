@@ -42,7 +42,7 @@ enum pst_model {
 /*
  * What open() returns, plus an enum pst_model, about an application that is for another model than
  * the one that it was opened in. Only where the option "model" is "auto": nobody has chosen one, so
- * the process ends and one of that model is started in its place, whose open() may not do the same.
+ * the process ends and one of that model is started in its place.
  */
 #define PST_OPEN_OTHER_MODEL 16
 
