@@ -192,7 +192,7 @@ on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session
 	close(file->fd);
 	if (!request)
 		return;
-	pst_log_titled(PST_LOG_ERROR, request->title, no_files, strlen(no_files));
+	pst_async_request_log(request, no_files);
 	if (pst_async_request_abort(request, PST_ABORT_CLIENT))
 		end(link, id, PST_END_COMPLETE, 1);
 }

@@ -3,7 +3,6 @@
 #include "adapters/async_link.h"
 #include "adapters/async_request.h"
 #include "adapters/head.h"
-#include "adapters/log.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -94,7 +93,7 @@ takes_messages(const struct pst_async_request *request)
 static void
 give_up(struct pst_async_request *request, const char *why)
 {
-	pst_log_titled(PST_LOG_ERROR, request->title, why, strlen(why));
+	pst_async_request_log(request, why);
 	pst_async_request_abort(request, PST_ABORT_CLIENT);
 }
 

@@ -166,7 +166,7 @@ pst_async_request_start(struct pst_async_request *request)
 {
 	struct pst_async_core *core = request->core;
 
-	pst_request_title(&request->base, request->title, sizeof(request->title));
+	pst_request_line(&request->base, &request->line);
 	set_state(request, PST_ASYNC_RUNNING);
 	if (!request->base.invalid) {
 		core->plugin->on_request(core->app, &request->base);
@@ -244,6 +244,15 @@ pst_async_request_abort(struct pst_async_request *request, enum pst_abort why)
 	if (!told)
 		request->core->plugin->on_abort(request->core->app, &request->base, why);
 	return false;
+}
+
+void
+pst_async_request_log(const struct pst_async_request *request, const char *what)
+{
+	char title[256];
+
+	pst_log_titled(PST_LOG_ERROR, pst_request_title(&request->base, title, sizeof(title)), what,
+	    strlen(what));
 }
 
 void

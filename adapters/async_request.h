@@ -57,7 +57,7 @@ struct pst_async_request {
 	enum pst_outcome outcome; /* of a finished one */
 	uint64_t lag; /* microseconds: the most that a timer was late meanwhile */
 	void *user;
-	char title[120]; /* method and path, for a crash */
+	struct pst_request_line line; /* for a crash */
 };
 
 static inline struct pst_async_request *
@@ -84,6 +84,8 @@ void pst_async_request_start(struct pst_async_request *request);
 void pst_async_request_body(struct pst_async_request *request, const void *bytes, size_t n);
 /* The client does not want it. True: it is to be ended now. */
 bool pst_async_request_abort(struct pst_async_request *request, enum pst_abort why);
+/* Say WHAT happened to it. */
+void pst_async_request_log(const struct pst_async_request *request, const char *what);
 /* Its connection is lost: the link forgets it. */
 void pst_async_request_lose(struct pst_async_request *request);
 /* It ends, END_REQUEST was submitted. */

@@ -2,6 +2,7 @@
 
 #include "adapters/async_link.h"
 #include "adapters/async_request.h"
+#include "adapters/crash.h"
 #include "adapters/listener.h"
 #include "adapters/log.h"
 #include "adapters/loop_event.h"
@@ -458,6 +459,20 @@ on_woke(void)
 
 /* --- serving --- */
 
+static unsigned
+list_open(const struct pst_request_line **lines, unsigned n)
+{
+	const struct pst_async_request *request = TAILQ_FIRST(&current->core.open);
+	unsigned count = 0;
+
+	while (request && count < n) {
+		lines[count++] = &request->line;
+		request = TAILQ_NEXT(request, list);
+	}
+	/* The list is read while it may be changed: nothing is said of what was not found. */
+	return count < n ? count : atomic_load(&current->core.open_count);
+}
+
 static struct pst_loop *
 make_loop(struct pst_async_server *server, const struct pst_loaded *plugin, void *app)
 {
@@ -487,6 +502,7 @@ pst_async_server_run(struct pst_async_server *server, const struct pst_loaded *p
 	server->core.loop = loop;
 	server->draining = draining;
 	server->arg = arg;
+	pst_crash_open(list_open);
 	if (loop->type->watch(loop, server->wake, PST_EVENT_READ) < 0) {
 		pst_log(PST_LOG_CRITICAL, "the event loop takes no descriptors");
 		return -1;
@@ -501,6 +517,7 @@ pst_async_server_run(struct pst_async_server *server, const struct pst_loaded *p
 	if (!server->event_loop)
 		loop->type->free(loop);
 	server->core.loop = NULL;
+	pst_crash_open(NULL);
 	return server->failed ? -1 : result;
 }
 

@@ -12,6 +12,10 @@
 /* Read by the handler, on whatever thread it runs: each is one word that is stored whole. */
 static const struct pst_plugin_lifecycle *_Atomic crash_lifecycle;
 static void *_Atomic crash_app;
+static pst_crash_open_fn *_Atomic crash_open;
+
+/* Requests of an event loop that are named. */
+#define NAMED 8
 
 /* A thread that handles requests. */
 struct slot {
@@ -41,14 +45,46 @@ signal_name(int signo)
 	}
 }
 
+/* LINE, of which SAID others stand before it. */
 static void
-say_request(const struct slot *slot, const char *before)
+say_request(const struct pst_request_line *line, unsigned said)
 {
-	say(before);
-	say(slot->line.method);
+	say(said == 0 ? " while it handled " : ", ");
+	say(line->method);
 	say(" ");
 	for (int i = 0; i < 2; i++)
-		pst_log_raw(2, slot->line.path[i], strlen(slot->line.path[i]), 1);
+		pst_log_raw(2, line->path[i], strlen(line->path[i]), 1);
+}
+
+static void
+say_number(unsigned n)
+{
+	char digits[16];
+	char *at = digits + sizeof(digits) - 1;
+
+	*at = '\0';
+	do
+		*--at = (char)('0' + n % 10);
+	while ((n /= 10) > 0);
+	say(at);
+}
+
+/* What an event loop has, if there is one. */
+static unsigned
+say_open(void)
+{
+	pst_crash_open_fn *fn = atomic_load(&crash_open);
+	const struct pst_request_line *lines[NAMED];
+	unsigned count = fn ? fn(lines, NAMED) : 0;
+
+	for (unsigned i = 0; i < count && i < NAMED; i++)
+		say_request(lines[i], i);
+	if (count > NAMED) {
+		say(" and ");
+		say_number(count - NAMED);
+		say(" more");
+	}
+	return count;
 }
 
 /* What was being handled, this thread's first: how many. */
@@ -59,11 +95,11 @@ say_requests(void)
 	unsigned said = 0;
 
 	if (atomic_load(&own->running))
-		say_request(own, said++ == 0 ? " while it handled " : ", ");
+		say_request(&own->line, said++);
 	for (size_t i = 0; i < PST_CRASH_THREADS; i++)
 		if (&crash_slots[i] != own && atomic_load(&crash_slots[i].running))
-			say_request(&crash_slots[i], said++ == 0 ? " while it handled " : ", ");
-	return said;
+			say_request(&crash_slots[i].line, said++);
+	return said > 0 ? said : say_open();
 }
 
 static void
@@ -125,6 +161,12 @@ void
 pst_crash_app(void *app)
 {
 	atomic_store(&crash_app, app);
+}
+
+void
+pst_crash_open(pst_crash_open_fn *fn)
+{
+	atomic_store(&crash_open, fn);
 }
 
 void

@@ -34,4 +34,11 @@ void pst_crash_thread_end(void);
 /* This thread is handling REQUEST; NULL: none. */
 void pst_crash_request(const struct pst_request *request);
 
+/* The requests of an event loop: stores up to N of them in LINES, those that have been open for
+ * longest, and returns how many are open. Called in the handler, so it may only read memory. */
+typedef unsigned pst_crash_open_fn(const struct pst_request_line **lines, unsigned n);
+
+/* From now on FN is asked, too. */
+void pst_crash_open(pst_crash_open_fn *fn);
+
 #endif
