@@ -2,10 +2,13 @@
 
 #include "adapters/log.h"
 #include "adapters/piece.h"
+#include "adapters/usage.h"
+#include "protocol/descriptor.h"
 #include "protocol/session.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +37,8 @@ struct pst_link {
 	pst_page_ticket ticket; /* 0: no valid one */
 	bool running; /* it is being handled */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
+	bool is_unix; /* its socket is one that carries descriptors */
+	struct pst_usage usage; /* of the request that is being handled */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
 	bool failed; /* END_REQUEST could not be queued: only closing can tell the client */
 };
@@ -99,6 +104,8 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 	request->link = link;
 	request->id = id;
 	request->penstock = link->penstock;
+	request->files =
+	    pst_session_files(link->session) && pst_session_credit(link->session, id) != SIZE_MAX;
 	link->request = request;
 }
 
@@ -191,17 +198,19 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	const struct {
 		const char *name;
 		const char *value;
+		bool known;
 		bool penstock; /* only a gateway of ours asks for it */
 	} values[] = {
-	    {"FCGI_MAX_CONNS", connections, false},
-	    {"FCGI_MAX_REQS", "1", false},
-	    {"FCGI_MPXS_CONNS", "0", false},
-	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true},
+	    {"FCGI_MAX_CONNS", connections, true, false},
+	    {"FCGI_MAX_REQS", "1", true, false},
+	    {"FCGI_MPXS_CONNS", "0", true, false},
+	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true, true},
+	    {PST_SESSION_FILES_NAME, PST_SESSION_FILES_VALUE, link->is_unix, false},
 	};
 
 	snprintf(connections, sizeof(connections), "%u", link->common->connections);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		if (name_len != strlen(values[i].name) ||
+		if (!values[i].known || name_len != strlen(values[i].name) ||
 		    memcmp(name, values[i].name, name_len) != 0)
 			continue;
 		link->penstock = link->penstock || values[i].penstock;
@@ -222,6 +231,15 @@ static const struct pst_session_callbacks callbacks = {
 
 /* --- life --- */
 
+static bool
+is_unix(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t n = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX;
+}
+
 struct pst_link *
 pst_link_new(int *fd, struct pst_link_common *common)
 {
@@ -238,6 +256,7 @@ pst_link_new(int *fd, struct pst_link_common *common)
 		return NULL;
 	}
 	link->fd = *fd;
+	link->is_unix = is_unix(*fd);
 	*fd = -1;
 	return link;
 }
@@ -357,7 +376,8 @@ static ssize_t
 write_shown(struct pst_link *link, const void *bytes, size_t n)
 {
 	int more = pst_session_external(link->session) > 0 ? MSG_MORE : 0;
-	ssize_t done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL | more);
+	ssize_t done = pst_descriptor_send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL | more,
+	    pst_session_send_fd(link->session));
 
 	if (done > 0)
 		pst_session_sent(link->session, (size_t)done);
@@ -441,16 +461,17 @@ write_down_to(struct pst_link *link, size_t keep)
 	return link->request->gone ? PST_RESULT_GONE : 0;
 }
 
-/* Wait until some of STREAM may be sent: how much. */
+/* Wait until LEAST bytes of STREAM may be sent: how many may. */
 static size_t
-await_credit(struct pst_link *link, enum pst_stream stream)
+await_credit(struct pst_link *link, enum pst_stream stream, size_t least)
 {
 	const struct pst_request *request = link->request;
 	size_t credit = SIZE_MAX;
 
 	if (stream == PST_STREAM_STDERR)
 		return credit;
-	while ((credit = pst_session_credit(link->session, request->id)) == 0 && !request->gone) {
+	while (
+	    (credit = pst_session_credit(link->session, request->id)) < least && !request->gone) {
 		write_some(link);
 		wait_socket(link);
 	}
@@ -464,7 +485,7 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 	const char *at = bytes;
 
 	while (n > 0) {
-		size_t credit = await_credit(link, stream);
+		size_t credit = await_credit(link, stream, 1);
 		size_t piece = n < PIECE ? n : PIECE;
 
 		if (request->gone)
@@ -511,7 +532,7 @@ carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t 
 	int result = 0;
 
 	while (result == 0 && n > 0 && !piece->spoilt) {
-		size_t credit = await_credit(request->link, PST_STREAM_STDOUT);
+		size_t credit = await_credit(request->link, PST_STREAM_STDOUT, 1);
 		size_t part = n < credit ? n : credit;
 
 		if (request->gone)
@@ -520,6 +541,26 @@ carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t 
 		n -= part;
 	}
 	return result;
+}
+
+static int
+carrier_send_descriptor(struct pst_request *request, int fd, off_t offset, size_t length)
+{
+	struct pst_link *link = request->link;
+	struct pst_session_file file = {.offset = (uint64_t)offset, .length = length};
+
+	await_credit(link, PST_STREAM_STDOUT, PST_SESSION_FILE_COST);
+	if (request->gone)
+		return PST_RESULT_GONE;
+	file.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (file.fd < 0)
+		return PST_RESULT_ERROR;
+	if (pst_session_submit_file(link->session, request->id, PST_STREAM_STDOUT, &file) < 0) {
+		close(file.fd);
+		return PST_RESULT_ERROR;
+	}
+	write_some(link);
+	return request->gone ? PST_RESULT_GONE : 0;
 }
 
 static int
@@ -553,6 +594,7 @@ carrier_grant(struct pst_request *request, size_t n)
 static const struct pst_carrier carrier = {
     .submit = carrier_submit,
     .send_piece = carrier_send_piece,
+    .send_descriptor = carrier_send_descriptor,
     .flush = carrier_flush,
     .fill = carrier_fill,
     .grant = carrier_grant,
@@ -588,6 +630,8 @@ pst_link_ready(struct pst_link *link)
 		return NULL;
 	}
 	link->running = true;
+	if (link->penstock)
+		pst_usage_begin(&link->usage);
 	return link->request;
 }
 
@@ -618,6 +662,20 @@ cut_off(struct pst_link *link)
 	lose(link);
 }
 
+/* What it cost goes first: the end frees the slot. */
+static int
+submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
+{
+	struct pst_session_usage usage;
+
+	if (link->penstock) {
+		usage = pst_usage_end(&link->usage);
+		pst_session_submit_usage(link->session, id, &usage); /* else it is not told */
+	}
+	return pst_session_submit_end(
+	    link->session, id, PST_END_COMPLETE, outcome == PST_OUTCOME_WHOLE ? 0 : 1);
+}
+
 void
 pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 {
@@ -626,8 +684,7 @@ pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 
 	tell_done(link);
 	if (link->state == LINK_OPEN && !cut)
-		link->failed = pst_session_submit_end(link->session, request->id, PST_END_COMPLETE,
-				   outcome == PST_OUTCOME_WHOLE ? 0 : 1) < 0;
+		link->failed = submit_end(link, request->id, outcome) < 0;
 	write_rest(link);
 	link->heard_all = request->body_ended;
 	link->running = false;

@@ -48,6 +48,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/threaded_server.c \
 	%D%/threaded_server.h \
 	%D%/threaded_wait.c \
+	%D%/usage.c \
+	%D%/usage.h \
 	%D%/vitals.c \
 	%D%/vitals.h
 

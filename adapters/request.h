@@ -47,6 +47,9 @@ struct pst_carrier {
 	/* Write N bytes (1 to PST_SESSION_EXTERNAL_MAX) of PIECE as STDOUT, behind what is queued.
 	 * That the piece is spoilt is not an error of the carrier's. */
 	int (*send_piece)(struct pst_request *request, struct pst_piece *piece, size_t n);
+	/* Queue LENGTH bytes of the file FD from OFFSET as a descriptor of its own; only if the
+	 * request has `files`. */
+	int (*send_descriptor)(struct pst_request *request, int fd, off_t offset, size_t length);
 	/* Write out everything that is queued. */
 	int (*flush)(struct pst_request *request);
 	/* Wait until a pst_request_on_ function has been called. */
@@ -68,6 +71,7 @@ struct pst_request {
 	uint16_t id; /* in its session */
 	bool penstock; /* the client is a gateway of ours: it knows interim responses, and names the
 			  request with what STDERR carries */
+	bool files; /* the client reads files by itself: it takes descriptors */
 	bool gone; /* nobody wants the answer: aborted, or the connection was lost */
 	bool explained; /* something was sent on STDERR, or logged in its place */
 	bool spoilt; /* bytes were sent that are not the response's: it cannot become whole */

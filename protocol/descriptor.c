@@ -12,7 +12,7 @@ union control {
 };
 
 ssize_t
-pst_descriptor_send(int socket, const void *bytes, size_t n, int fd)
+pst_descriptor_send(int socket, const void *bytes, size_t n, int flags, int fd)
 {
 	union control control = {0};
 	struct iovec piece = {.iov_base = (void *)bytes, .iov_len = n};
@@ -22,12 +22,12 @@ pst_descriptor_send(int socket, const void *bytes, size_t n, int fd)
 	    .msg_controllen = sizeof control.bytes};
 
 	if (fd < 0)
-		return send(socket, bytes, n, MSG_NOSIGNAL);
+		return send(socket, bytes, n, flags);
 	control.header.cmsg_level = SOL_SOCKET;
 	control.header.cmsg_type = SCM_RIGHTS;
 	control.header.cmsg_len = CMSG_LEN(sizeof fd);
 	memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
-	return sendmsg(socket, &message, MSG_NOSIGNAL);
+	return sendmsg(socket, &message, flags);
 }
 
 /* The alignment of the control bytes can leave room for a second one, which is not wanted. */
@@ -55,7 +55,7 @@ take(struct msghdr *message)
 }
 
 ssize_t
-pst_descriptor_recv(int socket, void *bytes, size_t n, int *fd)
+pst_descriptor_recv(int socket, void *bytes, size_t n, int flags, int *fd)
 {
 	union control control;
 	struct iovec piece = {.iov_base = bytes, .iov_len = n};
@@ -63,7 +63,7 @@ pst_descriptor_recv(int socket, void *bytes, size_t n, int *fd)
 	    .msg_iovlen = 1,
 	    .msg_control = control.bytes,
 	    .msg_controllen = sizeof control.bytes};
-	ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	ssize_t got = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
 
 	*fd = -1;
 	if (got < 0)

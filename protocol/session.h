@@ -81,8 +81,8 @@ struct pst_session_file {
 
 /* What a request cost, in microseconds. */
 struct pst_session_usage {
-	uint64_t cpu; /* CPU time of the thread, or of the event loop's turns, that served it */
-	uint64_t waited; /* from its arrival until the application had it */
+	uint64_t cpu; /* of the thread, or of the event loop's turns, that served it */
+	uint64_t waited; /* the rest of the time for which the application had it */
 	uint64_t lag; /* the most that the event loop was late while it ran; 0: there is none */
 };
 

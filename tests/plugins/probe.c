@@ -319,6 +319,42 @@ do_send(struct pst_request *request)
 	return result;
 }
 
+/* So many bytes of body as the argument says, then a file. */
+static int
+do_file_behind(struct pst_request *request)
+{
+	FILE *file = tmpfile();
+	long left = argument(request);
+	int result = -1;
+
+	if (!file || ftruncate(fileno(file), 100000) < 0 || respond(request, 200) < 0)
+		return -1;
+	for (result = 0; result == 0 && left > 0; left--)
+		result = host->write(request, "x", 1);
+	if (result == 0)
+		result = host->flush(request);
+	if (result == 0)
+		result = host->send_file(request, fileno(file), 0, 100000);
+	fclose(file);
+	return result;
+}
+
+/* Use the CPU for so many milliseconds. */
+static int
+do_spin(struct pst_request *request)
+{
+	struct timespec begun, now;
+	long left;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begun);
+	do {
+		clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+		left = argument(request) * 1000 - (now.tv_sec - begun.tv_sec) * 1000000 -
+		       (now.tv_nsec - begun.tv_nsec) / 1000;
+	} while (left > 0);
+	return answer(request, "spun\n");
+}
+
 static int
 do_abort(struct pst_request *request)
 {
@@ -358,6 +394,8 @@ static const struct {
     {"/fds", do_fds},
     {"/file", do_file},
     {"/send", do_send},
+    {"/file-behind", do_file_behind},
+    {"/spin", do_spin},
     {"/abort", do_abort},
     {"/pid", do_pid},
 };

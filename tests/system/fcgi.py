@@ -1,6 +1,7 @@
 """A FastCGI client for tests: it sends and shows every record, right or wrong."""
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,8 @@ BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = range
 GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 9, 10, 11
 RESPONDER, AUTHORIZER, FILTER = 1, 2, 3
 REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE = range(4)
-KEEP_CONN = 1
+CREDIT, MESSAGE, CLOSE, TRAILERS, FILE, USAGE, DRAIN = range(64, 71)
+KEEP_CONN, EXTENDED = 1, 0x80
 
 
 def record(kind: int, request_id: int, content: bytes = b"", padding: int = 0) -> bytes:
@@ -33,19 +35,26 @@ def pairs(values: Mapping[bytes, bytes]) -> bytes:
     )
 
 
-def begin(request_id: int = 1, role: int = RESPONDER, keep: bool = True) -> bytes:
-    return record(BEGIN_REQUEST, request_id, struct.pack(">HB5x", role, KEEP_CONN * keep))
+def begin(
+    request_id: int = 1, role: int = RESPONDER, keep: bool = True, extended: bool = False
+) -> bytes:
+    flags = KEEP_CONN * keep | EXTENDED * extended
+    return record(BEGIN_REQUEST, request_id, struct.pack(">HB5x", role, flags))
 
 
-def head(path: str, *, query: str = "", keep: bool = True, **params: str) -> bytes:
+def head(
+    path: str, *, query: str = "", keep: bool = True, extended: bool = False, **params: str
+) -> bytes:
     """BEGIN_REQUEST and PARAMS of a request for PATH."""
     values = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query} | params
     encoded = pairs({name.encode(): value.encode() for name, value in values.items()})
-    return begin(keep=keep) + stream(PARAMS, 1, encoded)
+    return begin(keep=keep, extended=extended) + stream(PARAMS, 1, encoded)
 
 
-def request(path: str, *, body: bytes = b"", query: str = "", keep: bool = True) -> bytes:
-    return head(path, query=query, keep=keep) + stream(STDIN, 1, body)
+def request(
+    path: str, *, body: bytes = b"", query: str = "", keep: bool = True, extended: bool = False
+) -> bytes:
+    return head(path, query=query, keep=keep, extended=extended) + stream(STDIN, 1, body)
 
 
 @dataclass
@@ -57,6 +66,9 @@ class Response:
     app_status: int | None = None
     protocol_status: int | None = None
     records: list[int] = field(default_factory=list)
+    usage: tuple[int, int, int] | None = None
+    trailers: bytes = b""
+    files: list[bytes] = field(default_factory=list)
 
     @property
     def status(self) -> str:
@@ -72,16 +84,19 @@ class Response:
 
 
 class Connection:
-    def __init__(self, path: str) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
+    def __init__(self, path: str | tuple[str, int]) -> None:
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET)
         self.socket.connect(path)  # a timeout would make it fail when the backlog is full
         self.socket.settimeout(60)
+        self.descriptors: list[int] = []
 
     def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -89,7 +104,8 @@ class Connection:
     def _exactly(self, n: int) -> bytes:
         got = bytearray()
         while len(got) < n:
-            piece = self.socket.recv(n - len(got))
+            piece, descriptors, _, _ = socket.recv_fds(self.socket, n - len(got), 8)
+            self.descriptors += descriptors
             if not piece:
                 raise EOFError
             got += piece
@@ -119,10 +135,25 @@ class Connection:
                 response.stdout += content
             elif kind == STDERR:
                 response.stderr += content
+            elif kind == TRAILERS:
+                response.trailers += content
+            elif kind == FILE:
+                response.files.append(self.read_file(content))
+            elif kind == USAGE:
+                response.usage = struct.unpack(">QQQ", content)
             elif kind == END_REQUEST:
                 response.app_status, response.protocol_status = struct.unpack(">IB3x", content)
                 break
         return response
+
+    def read_file(self, content: bytes) -> bytes:
+        """What a FILE record stands for."""
+        stream, kind, offset, length = struct.unpack(">BB6xQQ", content)
+        assert (stream, kind) == (STDOUT, 1)
+        descriptor = self.descriptors.pop(0)
+        got = os.pread(descriptor, length, offset)
+        os.close(descriptor)
+        return got
 
     def ask(self, path: str, **kwargs: object) -> Response:
         self.send(request(path, **kwargs))  # type: ignore[arg-type]

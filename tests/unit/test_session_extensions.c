@@ -884,22 +884,22 @@ START_TEST(test_descriptor)
 
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
 	before = lowest_fd();
-	ck_assert_int_eq(pst_descriptor_send(pair[0], "ab", 2, -1), 2);
-	ck_assert_int_eq(pst_descriptor_send(pair[0], "cdef", 4, file), 4);
-	ck_assert_int_eq(pst_descriptor_send(pair[0], "gh", 2, file), 2);
-	ck_assert_int_eq(pst_descriptor_recv(pair[1], bytes, 3, &fd), 3);
+	ck_assert_int_eq(pst_descriptor_send(pair[0], "ab", 2, MSG_NOSIGNAL, -1), 2);
+	ck_assert_int_eq(pst_descriptor_send(pair[0], "cdef", 4, MSG_NOSIGNAL, file), 4);
+	ck_assert_int_eq(pst_descriptor_send(pair[0], "gh", 2, MSG_NOSIGNAL, file), 2);
+	ck_assert_int_eq(pst_descriptor_recv(pair[1], bytes, 3, 0, &fd), 3);
 	ck_assert_int_eq(lseek(fd, 0, SEEK_END), 5);
 	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	close(fd);
-	ck_assert_int_eq(pst_descriptor_recv(pair[1], bytes, sizeof bytes, &fd), 5);
+	ck_assert_int_eq(pst_descriptor_recv(pair[1], bytes, sizeof bytes, 0, &fd), 5);
 	ck_assert_mem_eq(bytes, "defgh", 5);
 	close(fd);
-	ck_assert_int_lt(pst_descriptor_recv(pair[1], bytes, sizeof bytes, &fd), 0);
+	ck_assert_int_lt(pst_descriptor_recv(pair[1], bytes, sizeof bytes, 0, &fd), 0);
 	ck_assert_int_eq(errno, EAGAIN);
 	ck_assert_int_eq(fd, -1);
 	close(pair[0]);
-	ck_assert_int_eq(pst_descriptor_recv(pair[1], bytes, sizeof bytes, &fd), 0);
-	ck_assert_int_eq(pst_descriptor_send(pair[1], "x", 1, file), -1);
+	ck_assert_int_eq(pst_descriptor_recv(pair[1], bytes, sizeof bytes, 0, &fd), 0);
+	ck_assert_int_eq(pst_descriptor_send(pair[1], "x", 1, MSG_NOSIGNAL, file), -1);
 	ck_assert_int_eq(errno, EPIPE);
 	close(pair[1]);
 	close(file);
@@ -929,7 +929,7 @@ START_TEST(test_descriptors_at_once)
 		for (unsigned i = 0; i < count; i++)
 			memcpy(CMSG_DATA(&control.header) + i * sizeof(int), &file, sizeof(int));
 		ck_assert_int_eq(sendmsg(pair[0], &message, 0), 1);
-		ck_assert_int_eq(pst_descriptor_recv(pair[1], &byte, 1, &fd), -1);
+		ck_assert_int_eq(pst_descriptor_recv(pair[1], &byte, 1, 0, &fd), -1);
 		ck_assert_int_eq(errno, EPROTO);
 		ck_assert_int_eq(fd, -1);
 		ck_assert_int_eq(lowest_fd(), before);

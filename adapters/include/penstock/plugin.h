@@ -180,7 +180,8 @@ struct pst_host {
 	 * neither used nor changed. Most of it goes to the client without being copied. A file that
 	 * ends early, or cannot be read, is PST_RESULT_ERROR: when that came about while it was
 	 * sent, the client may have got zeros in its place, and the response is broken off whatever
-	 * handle() returns. May block.
+	 * handle() returns. A gateway of ours may read the file by itself, and after handle() has
+	 * returned: close FD when you like, but write nothing else to the file. May block.
 	 */
 	int (*send_file)(struct pst_request *request, int fd, off_t offset, size_t length);
 

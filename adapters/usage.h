@@ -1,0 +1,21 @@
+/* What a request costs the thread that handles it, for a gateway of ours that is told. */
+#ifndef PST_ADAPTERS_USAGE_H
+#define PST_ADAPTERS_USAGE_H
+
+#include "protocol/session.h"
+
+#include <stdint.h>
+
+/* When the application got the request, in microseconds. */
+struct pst_usage {
+	uint64_t wall;
+	uint64_t cpu; /* of the thread */
+};
+
+/* The calling thread begins with a request. */
+void pst_usage_begin(struct pst_usage *usage);
+
+/* The same thread has done with it: what it cost. */
+struct pst_session_usage pst_usage_end(const struct pst_usage *usage);
+
+#endif
