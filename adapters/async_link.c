@@ -396,7 +396,7 @@ read_once(struct pst_async_link *link, size_t size)
 {
 	struct pst_async_core *core = link->core;
 	int fd, err = 0;
-	ssize_t n = pst_descriptor_recv(link->fd, core->bytes, size, &fd);
+	ssize_t n = pst_descriptor_recv(link->fd, core->bytes, size, 0, &fd);
 
 	if (fd >= 0)
 		err = pst_session_recv_fd(link->session, fd);
@@ -451,7 +451,8 @@ write_some(struct pst_async_link *link)
 
 	while (link->state == PST_ASYNC_LINK_OPEN && !link->blocked &&
 	       (n = pst_session_send(link->session, &bytes)) > 0) {
-		done = pst_descriptor_send(link->fd, bytes, n, pst_session_send_fd(link->session));
+		done = pst_descriptor_send(
+		    link->fd, bytes, n, MSG_NOSIGNAL, pst_session_send_fd(link->session));
 		if (done > 0)
 			pst_session_sent(link->session, (size_t)done);
 		else if (done < 0 && errno == EAGAIN)

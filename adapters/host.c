@@ -12,6 +12,7 @@ const struct pst_host pst_host = {
     .write = pst_request_write,
     .flush = pst_request_flush,
     .send_file = pst_request_send_file,
+    .trailers = pst_request_trailers,
     .error = pst_request_error,
     .reason = pst_request_reason,
 };

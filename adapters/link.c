@@ -672,6 +672,9 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 		usage = pst_usage_end(&link->usage);
 		pst_session_submit_usage(link->session, id, &usage); /* else it is not told */
 	}
+	if (outcome == PST_OUTCOME_WHOLE &&
+	    pst_request_submit_trailers(link->request, link->session) < 0)
+		return -1;
 	return pst_session_submit_end(
 	    link->session, id, PST_END_COMPLETE, outcome == PST_OUTCOME_WHOLE ? 0 : 1);
 }
