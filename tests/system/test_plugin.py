@@ -1,11 +1,14 @@
 """Plugins of other people: the example project, built out of tree, and those to be refused."""
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
+import resource
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +34,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     top = tmp_path_factory.mktemp("example")
     source, build, prefix = top / "source", top / "build", top / "inst"
     source.mkdir()
-    for name in ("app.c", "configure.ac", "Makefile.am", "README.md"):
+    for name in ("app.c", "waiter.c", "configure.ac", "Makefile.am", "README.md"):
         shutil.copyfile(EXAMPLE / name, source / name)
     build.mkdir()
     environment = os.environ | {"PKG_CONFIG_PATH": str(installed.PKGCONFIGDIR)}
@@ -101,6 +104,30 @@ def test_the_example_served_by_penstock(
     assert server.get("/stream").body.splitlines()[-1] == b"line 10"
     head = server.request("HEAD", "/")
     assert (head.status, head.body) == (200, b"")
+    assert server.stop() == 0
+
+
+def test_a_thousand_requests_wait_in_one_process(
+    example: Path, penstock: Callable[..., Penstock]
+) -> None:
+    """One after the other they would take a quarter of an hour."""
+    server = penstock("./waiter.so", "-k", "async", cwd=example.parent)
+    assert server.get("/").body == b"Hello from C\n"
+    body = os.urandom(1 << 20)
+    assert server.request("POST", "/echo", body=body).body == body
+    with contextlib.ExitStack() as stack:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        waiting = []
+        for _ in range(1000):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+            client.sendall(b"GET /wait?1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            waiting.append(client)
+        for client in waiting:
+            with client.makefile("rb") as answer:
+                got = answer.read()
+            assert got.startswith(b"HTTP/1.1 200 OK\r\n") and got.endswith(b"at last\n"), got
     assert server.stop() == 0
 
 
