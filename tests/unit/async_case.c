@@ -470,7 +470,7 @@ turn_client(struct client *client)
 		pst_session_sent(client->session, (size_t)n);
 		moved = true;
 	}
-	n = pst_descriptor_recv(client->fd, bytes, sizeof(bytes), &fd);
+	n = pst_descriptor_recv(client->fd, bytes, sizeof(bytes), 0, &fd);
 	if (fd >= 0)
 		ck_assert_int_eq(pst_session_recv_fd(client->session, fd), 0);
 	if (n > 0 && pst_session_recv(client->session, bytes, (size_t)n) == 0)
