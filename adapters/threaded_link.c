@@ -196,6 +196,9 @@ pst_threaded_stream_end(struct pst_threaded_stream *stream, enum pst_outcome out
 		pst_page_done(link->common->page, id, stream->ticket);
 	if (open)
 		pst_session_set_user(link->session, id, NULL);
+	if (open && outcome == PST_OUTCOME_WHOLE &&
+	    pst_request_submit_trailers(stream->request, link->session) < 0)
+		link->failed = true;
 	link->heard_all = stream->body_ended;
 	detach(stream);
 	if (open && outcome == PST_OUTCOME_BROKEN && !link->penstock)
