@@ -385,6 +385,20 @@ has_output(const struct pst_async_request *request)
 	       pst_async_message_waits(request);
 }
 
+/* The response is complete, long before its request: its client need not wait for that. */
+static void
+end_output(struct pst_async_request *request)
+{
+	struct pst_session *session = request->link->session;
+
+	if (request->ended || request->base.spoilt)
+		return;
+	request->ended = true;
+	if (pst_request_submit_trailers(&request->base, session) < 0 ||
+	    pst_session_submit_data(session, request->base.id, PST_STREAM_STDOUT, NULL, 0) < 0)
+		request->link->failed = true;
+}
+
 enum pst_async_pump
 pst_async_request_pump(struct pst_async_request *request)
 {
@@ -404,6 +418,8 @@ pst_async_request_pump(struct pst_async_request *request)
 	}
 	if (!has_output(request) && request->state == PST_ASYNC_FINISHED)
 		return PST_ASYNC_PUMP_OVER;
+	if (!has_output(request) && request->base.complete)
+		end_output(request);
 	if (has_output(request) && pst_session_credit(link->session, request->base.id) > 0)
 		return PST_ASYNC_PUMP_MORE;
 	return PST_ASYNC_PUMP_IDLE;
@@ -497,6 +513,8 @@ check_output(struct pst_async_request *request)
 		return pst_request_fail(base, PST_RESULT_STATE, "it was upgraded to messages");
 	if (base->trailers.count > 0)
 		return pst_request_fail(base, PST_RESULT_STATE, "a body after its trailers");
+	if (base->complete)
+		return pst_request_fail(base, PST_RESULT_STATE, "the response is complete");
 	if (pst_buf_length(&base->gather) < PST_ASYNC_GATHER && request->file.left == 0)
 		return 0;
 	request->wants_write = true;
@@ -544,6 +562,20 @@ pst_async_request_flush(struct pst_request *base)
 		return pst_request_fail(base, PST_RESULT_GONE, "the client is gone");
 	if (has_output(request))
 		pst_async_request_touch(request);
+	return 0;
+}
+
+int
+pst_async_request_complete(struct pst_request *base)
+{
+	struct pst_async_request *request = pst_async_request_of(base);
+
+	if (base->state == PST_RESPONSE_NONE || request->messages.upgraded)
+		return pst_request_fail(base, PST_RESULT_STATE, "there is no response");
+	if (base->gone)
+		return pst_request_fail(base, PST_RESULT_GONE, "the client is gone");
+	base->complete = true;
+	pst_async_request_touch(request);
 	return 0;
 }
 

@@ -52,6 +52,7 @@ struct pst_async_request {
 	bool wants_read; /* read() said AGAIN */
 	bool wants_write; /* another said AGAIN */
 	bool told_abort; /* on_abort() was called */
+	bool ended; /* the end of its output was submitted */
 	struct pst_async_file file;
 	struct pst_async_messages messages;
 	enum pst_outcome outcome; /* of a finished one */
@@ -120,6 +121,7 @@ void pst_async_request_pumped(struct pst_async_request *request);
 ssize_t pst_async_request_read(struct pst_request *request, void *bytes, size_t n);
 int pst_async_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_async_request_flush(struct pst_request *request);
+int pst_async_request_complete(struct pst_request *request);
 int pst_async_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
 void pst_async_request_set_user(struct pst_request *request, void *user);
 void *pst_async_request_user(const struct pst_request *request);

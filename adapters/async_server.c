@@ -549,6 +549,7 @@ const struct pst_host pst_async_host = {
     .error = pst_request_error,
     .reason = pst_request_reason,
     .trailers = pst_request_trailers,
+    .complete = pst_async_request_complete,
     .set_user = pst_async_request_set_user,
     .user = pst_async_request_user,
     .finish = pst_async_request_finish,

@@ -430,6 +430,8 @@ pst_request_trailers(struct pst_request *request, const struct pst_field *fields
 		return pst_request_fail(request, PST_RESULT_STATE, "trailers before the head");
 	if (request->trailers.count > 0)
 		return pst_request_fail(request, PST_RESULT_STATE, "there are trailers already");
+	if (request->complete)
+		return pst_request_fail(request, PST_RESULT_STATE, "the response is complete");
 	if (request->gone)
 		return pst_request_fail(request, PST_RESULT_GONE, "the client is gone");
 	result = pst_head_check_trailers(fields, count, request->reason, sizeof(request->reason));

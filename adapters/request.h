@@ -87,6 +87,7 @@ struct pst_request {
 	struct pst_buf gather;
 
 	struct pst_fields trailers; /* of the response; sealed */
+	bool complete; /* nothing more is added to it */
 
 	char reason[160]; /* why the last call failed */
 };

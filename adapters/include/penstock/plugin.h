@@ -200,6 +200,11 @@ struct pst_host {
 	 * last of the body. Clients that cannot take them do not get them. Does not block. */
 	int (*trailers)(struct pst_request *request, const struct pst_field *fields, size_t count);
 
+	/* The response is complete, its trailers among it: the client has all of it as soon as that
+	 * was sent, though finish() comes much later. Nothing can be added any more. NULL in
+	 * blocking models. Does not block. */
+	int (*complete)(struct pst_request *request);
+
 	/* --- async model, on the loop's thread; NULL in others --- */
 
 	/* What the plugin keeps with a request; NULL at first. */

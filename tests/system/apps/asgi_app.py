@@ -1,0 +1,362 @@
+"""An ASGI application that does one thing for each path, right or wrong: what test_asgi.py asks."""
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+HANDLERS = {}
+STARTED = contextvars.ContextVar("STARTED", default=0)
+SEEN: list[str] = []  # what handlers have to tell to a later request
+
+
+def handler(function):
+    HANDLERS["/" + function.__name__] = function
+    return function
+
+
+async def start(send, status=200, headers=(), **more):
+    await send(
+        {"type": "http.response.start", "status": status, "headers": list(headers)} | more
+    )
+
+
+async def body(send, content=b"", more=False):
+    await send({"type": "http.response.body", "body": content, "more_body": more})
+
+
+async def answer(send, value, headers=()):
+    content = value if isinstance(value, bytes) else json.dumps(value).encode()
+    await start(send, headers=headers)
+    await body(send, content)
+
+
+def plain(value):
+    if isinstance(value, bytes):
+        return {"bytes": value.decode("latin-1")}
+    if isinstance(value, dict):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await lifespan(scope, receive, send)
+    elif (found := HANDLERS.get("/" + scope["path"].split("/")[1])) is None:
+        await answer(send, plain(scope))
+    else:
+        await found(scope, receive, send)
+
+
+async def lifespan(scope, receive, send):
+    assert await receive() == {"type": "lifespan.startup"}
+    scope["state"]["started"] = ["once"]
+    await send({"type": "lifespan.startup.complete"})
+    assert await receive() == {"type": "lifespan.shutdown"}
+    print("shut down", flush=True)
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+# --- Right ---
+
+
+@handler
+async def state(scope, receive, send):
+    scope["state"]["mine"] = True
+    await answer(send, plain(scope["state"]))
+
+
+@handler
+async def loop(scope, receive, send):
+    await answer(send, type(asyncio.get_running_loop()).__module__)
+
+
+@handler
+async def events(scope, receive, send):
+    """What receive() returns, until the body is over."""
+    seen = []
+    while True:
+        event = await receive()
+        seen.append([event["type"], len(event["body"]), event["more_body"]])
+        if not event["more_body"]:
+            return await answer(send, seen)
+
+
+@handler
+async def echo(scope, receive, send):
+    """Each piece as it comes."""
+    await start(send)
+    more = True
+    while more:
+        event = await receive()
+        more = event.get("more_body", False)
+        await body(send, event["body"], more)
+
+
+@handler
+async def after(scope, receive, send):
+    """receive() after the response."""
+    await receive()
+    await answer(send, b"done")
+    SEEN.append((await receive())["type"])
+
+
+@handler
+async def seen(scope, receive, send):
+    await answer(send, SEEN)
+    SEEN.clear()
+
+
+@handler
+async def wait(scope, receive, send):
+    """Until the client has left."""
+    await start(send)
+    await body(send, b"waiting", True)
+    while (event := await receive())["type"] != "http.disconnect":
+        SEEN.append(event["type"])
+    SEEN.append(event["type"])
+    try:
+        await body(send, b"x", True)
+    except OSError as error:
+        SEEN.append(f"{type(error).__name__}: {error.errno}")
+    SEEN.append((await receive())["type"])
+
+
+@handler
+async def flood(scope, receive, send):
+    """As much as the client takes."""
+    SEEN.append("flood")
+    await start(send)
+    try:
+        while True:
+            await body(send, bytes(100_000), True)
+    finally:
+        SEEN.append(type(sys.exc_info()[1]).__name__)
+
+
+@handler
+async def unread(scope, receive, send):
+    """The body is not read; the answer is."""
+    await answer(send, b"unread")
+
+
+@handler
+async def large(scope, receive, send):
+    size = int(scope["query_string"])
+    await start(send, headers=[(b"Content-Length", b"%d" % size)])
+    await body(send, memoryview(bytearray(b"x" * size)))
+
+
+@handler
+async def background(scope, receive, send):
+    """The response is complete; the call goes on until a file appears."""
+    await answer(send, b"complete")
+    while not Path(scope["query_string"].decode()).exists():
+        await asyncio.sleep(0.01)
+    SEEN.append("background")
+
+
+@handler
+async def sleep(scope, receive, send):
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        SEEN.append("cancelled")
+        raise
+
+
+@handler
+async def context(scope, receive, send):
+    """Each request has its own context."""
+    before = STARTED.get()
+    STARTED.set(before + 1)
+    await answer(send, before)
+
+
+@handler
+async def task(scope, receive, send):
+    """receive() and send() within tasks, with timeouts, cancelled and gathered."""
+    first = await asyncio.create_task(receive())
+    try:
+        await asyncio.wait_for(receive(), 0.01)
+    except asyncio.TimeoutError:
+        pass
+    others = [asyncio.ensure_future(receive()) for _ in range(3)]
+    await asyncio.sleep(0)
+    others[0].cancel()
+    name = asyncio.current_task().get_coro().cr_frame.f_code.co_name
+    await asyncio.gather(start(send))
+    await asyncio.wait_for(body(send, json.dumps([first["type"], name]).encode()), 10)
+    rest = await asyncio.gather(*others, return_exceptions=True)
+    SEEN.extend(
+        type(event).__name__ if isinstance(event, BaseException) else event["type"]
+        for event in rest
+    )
+
+
+@handler
+async def together(scope, receive, send):
+    """Tasks that send large pieces at the same time: each goes out whole."""
+    await start(send)
+    pieces = [bytes([letter]) * 300_000 for letter in b"abc"]
+    await asyncio.gather(*(body(send, piece, True) for piece in pieces))
+    await body(send)
+
+
+@handler
+async def hints(scope, receive, send):
+    await send({"type": "http.response.early_hint", "links": [b"</a>; rel=preload"]})
+    await answer(send, b"hinted")
+
+
+@handler
+async def trailing(scope, receive, send):
+    await start(send, trailers=True)
+    await body(send, b"text")
+    await send({"type": "http.response.trailers", "headers": [(b"x-a", b"1")],
+                "more_trailers": True})
+    await send({"type": "http.response.trailers", "headers": [(b"x-b", b"2")]})
+
+
+@handler
+async def pathsend(scope, receive, send):
+    path = scope["query_string"].decode()
+    await start(send, headers=[(b"content-length", b"%d" % os.stat(path).st_size)])
+    await send({"type": "http.response.pathsend", "path": path})
+
+
+@handler
+async def zerocopy(scope, receive, send):
+    await start(send)
+    with open(scope["query_string"], "rb") as file:
+        file.seek(10)
+        for more in ({"count": 5, "more_body": True},
+                     {"offset": 0, "count": 3, "more_body": True}, {}):
+            await send({"type": "http.response.zerocopysend", "file": file} | more)
+
+
+@handler
+async def dropped(scope, receive, send):
+    """Fields that are the server's."""
+    await answer(send, b"whole", [
+        (b"Transfer-Encoding", b"chunked"), (b"connection", b"close"), (b"x-kept", b"1"),
+    ])  # fmt: skip
+
+
+@handler
+async def status(scope, receive, send):
+    await start(send, int(scope["query_string"]))
+    await body(send, b"body")
+
+
+# --- Wrong ---
+
+
+@handler
+async def raises(scope, receive, send):
+    raise ValueError("before the response")
+
+
+@handler
+async def raises_started(scope, receive, send):
+    await start(send)
+    raise ValueError("after the head")
+
+
+@handler
+async def raises_later(scope, receive, send):
+    await start(send)
+    await body(send, b"part", True)
+    await asyncio.sleep(0.01)
+    raise ValueError("within the response")
+
+
+@handler
+async def raises_after(scope, receive, send):
+    await answer(send, b"whole")
+    raise ValueError("after the response")
+
+
+@handler
+async def exits(scope, receive, send):
+    raise SystemExit(3)
+
+
+@handler
+async def nothing(scope, receive, send):
+    pass
+
+
+@handler
+async def unfinished(scope, receive, send):
+    await start(send)
+    await body(send, b"part", True)
+    await asyncio.sleep(0.01)
+
+
+EVENTS = {
+    "body first": [{"type": "http.response.body"}],
+    "two heads": [{"type": "http.response.start", "status": 200}] * 2,
+    "unknown": [{"type": "http.response.unknown"}],
+    "no type": [{}],
+    "no dict": ["http.response.start"],
+    "status str": [{"type": "http.response.start", "status": "200"}],
+    "no status": [{"type": "http.response.start"}],
+    "status 99": [{"type": "http.response.start", "status": 99}],
+    "headers None": [{"type": "http.response.start", "status": 200, "headers": 7}],
+    "header str": [{"type": "http.response.start", "status": 200, "headers": [("a", b"b")]}],
+    "header three": [{"type": "http.response.start", "status": 200, "headers": [(b"a",) * 3]}],
+    "CR": [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b\rc")]}],
+    "LF": [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"b\n")]}],
+    "NUL": [{"type": "http.response.start", "status": 200, "headers": [(b"a", b"\0")]}],
+    "name": [{"type": "http.response.start", "status": 200, "headers": [(b"a b", b"")]}],
+    "length": [{"type": "http.response.start", "status": 200,
+                "headers": [(b"content-length", b"ten")]}],
+    "two lengths": [{"type": "http.response.start", "status": 200,
+                     "headers": [(b"content-length", b"1"), (b"content-length", b"2")]}],
+    "body str": [{"type": "http.response.start", "status": 200},
+                 {"type": "http.response.body", "body": "text"}],
+    "too long": [{"type": "http.response.start", "status": 200,
+                  "headers": [(b"content-length", b"3")]},
+                 {"type": "http.response.body", "body": b"four"}],
+    "too short": [{"type": "http.response.start", "status": 200,
+                   "headers": [(b"content-length", b"3")]},
+                  {"type": "http.response.body", "body": b"2"}],
+}  # fmt: skip
+
+
+@handler
+async def wrong(scope, receive, send):
+    for event in EVENTS[scope["path"].split("/")[2]]:
+        await send(event)
+
+
+@handler
+async def again(scope, receive, send):
+    """A wrong event, and then a right answer."""
+    try:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"a", b"\n")]})
+    except ValueError as error:
+        await answer(send, str(error).encode())
+
+
+@handler
+async def once_more(scope, receive, send):
+    await answer(send, b"whole")
+    await body(send, b"more")
+
+
+@handler
+async def block(scope, receive, send):
+    time.sleep(float(scope["query_string"]))
+    await answer(send, b"blocked")
+
+
+def not_awaitable(scope, receive, send):
+    return 7
