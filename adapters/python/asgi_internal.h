@@ -60,7 +60,6 @@ struct pst_asgi_cycle {
 	bool begun; /* the application was called */
 	bool late; /* the deadline has passed: the task is cancelled */
 	bool gone; /* the client has left */
-	bool told; /* ... and send() has raised for it */
 	bool websocket;
 	bool bodyless; /* no byte of a body is sent */
 	bool trailers; /* the application announced trailers */
@@ -73,7 +72,8 @@ struct pst_asgi_cycle {
 	long long sent;
 	struct pst_asgi_step *waiting; /* steps that wait, in no order */
 	struct pst_asgi_step *sender; /* the send() that is in the middle of an event */
-	PyObject *message; /* of a WebSocket: a message that has not come whole, a bytearray */
+	PyObject *message; /* what has not come whole: of a WebSocket a message, a bytearray;
+			      trailers, a list */
 };
 
 PyTypeObject *pst_asgi_cycle_type(void);
@@ -137,7 +137,7 @@ PyObject *pst_asgi_type_of(struct pst_asgi_step *step);
 /* Settle what became of the event of a send(): SENT, and None in *RESULT when it is through. */
 PySendResult pst_asgi_sent(struct pst_asgi_step *step, PySendResult sent, PyObject **result);
 /* What a send() that must fail raises when the client has left: always PYGEN_ERROR. */
-PySendResult pst_asgi_gone(struct pst_asgi_cycle *cycle);
+PySendResult pst_asgi_gone(void);
 /* Map RESULT of a host function, below 0, to PYGEN_NEXT or an exception. */
 PySendResult pst_asgi_failed(struct pst_asgi_cycle *cycle, int result);
 

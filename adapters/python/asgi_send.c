@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 PySendResult
-pst_asgi_gone(struct pst_asgi_cycle *cycle)
+pst_asgi_gone(void)
 {
-	cycle->told = true;
-	errno = EPIPE;
-	PyErr_SetString(PyExc_BrokenPipeError, "the client has left");
+	PyObject *args = Py_BuildValue("(is)", EPIPE, "the client has left");
+
+	if (args != NULL)
+		PyErr_SetObject(PyExc_BrokenPipeError, args);
+	Py_XDECREF(args);
 	return PYGEN_ERROR;
 }
 
@@ -25,7 +27,7 @@ pst_asgi_failed(struct pst_asgi_cycle *cycle, int result)
 		return PYGEN_NEXT;
 	if (result == PST_RESULT_GONE) {
 		cycle->gone = true;
-		return pst_asgi_gone(cycle);
+		return pst_asgi_gone();
 	}
 	reason = cycle->asgi->host->reason(cycle->request);
 	if (result == PST_RESULT_INVALID)
@@ -108,8 +110,7 @@ complete(struct pst_asgi_cycle *cycle)
 	const struct pst_host *host = cycle->asgi->host;
 
 	cycle->stage = PST_ASGI_OVER;
-	if (host->trailers != NULL)
-		host->trailers(cycle->request, NULL, 0);
+	host->complete(cycle->request);
 	pst_asgi_cycle_wake(cycle); /* receive() says http.disconnect now */
 	return PYGEN_RETURN;
 }
@@ -352,24 +353,47 @@ send_file(struct pst_asgi_step *step, int (*parse)(struct pst_asgi_step *step))
 
 /* --- Other events ---------------------------------------------------------------------- */
 
+/* Add HEADERS, which may be NULL, to the trailers that came in earlier events. */
+static int
+keep_trailers(struct pst_asgi_cycle *cycle, PyObject *headers)
+{
+	PyObject *extended;
+
+	if (cycle->message == NULL)
+		cycle->message = PyList_New(0);
+	if (cycle->message == NULL || headers == NULL)
+		return cycle->message != NULL ? 0 : -1;
+	extended = PySequence_InPlaceConcat(cycle->message, headers);
+	Py_XDECREF(extended);
+	return extended != NULL ? 0 : -1;
+}
+
 static PySendResult
 send_trailers(struct pst_asgi_step *step)
 {
 	struct pst_asgi_cycle *cycle = step->cycle;
 	const struct pst_asgi_names *names = &cycle->asgi->names;
 	struct pst_asgi_fields fields;
+	PyObject *headers, *all;
 	bool more;
 	int rc = 0;
 
 	if (pst_asgi_get_bool(step->event, names->more_trailers, &more) < 0 ||
-	    pst_asgi_fields_get(&fields, step->event, names->headers) < 0)
+	    pst_asgi_get(step->event, names->headers, &headers) < 0 ||
+	    keep_trailers(cycle, headers) < 0)
 		return PYGEN_ERROR;
-	if (cycle->asgi->host->trailers != NULL && fields.count > 0)
+	if (more)
+		return PYGEN_RETURN;
+	all = Py_BuildValue("{OO}", names->headers, cycle->message);
+	rc = all != NULL ? pst_asgi_fields_get(&fields, all, names->headers) : -1;
+	Py_XDECREF(all);
+	if (rc < 0)
+		return PYGEN_ERROR;
+	if (fields.count > 0)
 		rc = cycle->asgi->host->trailers(cycle->request, fields.fields, fields.count);
 	pst_asgi_fields_free(&fields);
-	if (rc < 0)
-		return pst_asgi_failed(cycle, rc);
-	return more ? PYGEN_RETURN : complete(cycle);
+	Py_CLEAR(cycle->message);
+	return rc < 0 ? pst_asgi_failed(cycle, rc) : complete(cycle);
 }
 
 /* "Link" fields of a 103. */
@@ -490,7 +514,7 @@ pst_asgi_send(struct pst_asgi_step *step, PyObject **result)
 		return PYGEN_ERROR;
 	}
 	if (cycle->gone)
-		return pst_asgi_gone(cycle);
+		return pst_asgi_gone();
 	if (step->parsed) {
 		sent = resume(step);
 	} else {

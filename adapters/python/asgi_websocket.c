@@ -319,7 +319,7 @@ pst_asgi_websocket_send(struct pst_asgi_step *step, PyObject **result)
 		return PYGEN_ERROR;
 	}
 	if (cycle->gone)
-		return pst_asgi_gone(cycle);
+		return pst_asgi_gone();
 	if (step->parsed) {
 		sent =
 		    cycle->stage == PST_ASGI_OPEN ? send_message(step) : pst_asgi_send_body(step);

@@ -19,29 +19,29 @@ struct pst_lifespan {
 static void
 explain(const struct pst_host *host, const char *app, PyObject *module)
 {
-	PyObject *failed = PyObject_GetAttrString(module, "Failed");
-	PyObject *type, *value, *traceback, *text;
+	PyObject *type, *value, *traceback, *failed;
+	PyObject *text = NULL;
 	const char *utf8;
 
-	if (failed == NULL || !PyErr_ExceptionMatches(failed)) {
-		Py_XDECREF(failed);
-		PyErr_Print();
-		pst_say(
-		    host, PST_LOG_ERROR, "cannot start %s: its lifespan failed, see above", app);
-		return;
-	}
-	Py_DECREF(failed);
 	PyErr_Fetch(&type, &value, &traceback);
 	PyErr_NormalizeException(&type, &value, &traceback);
-	text = PyObject_Str(value);
+	failed = PyObject_GetAttrString(module, "Failed");
+	if (failed != NULL && PyErr_GivenExceptionMatches(type, failed))
+		text = PyObject_Str(value);
 	utf8 = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
-	pst_say(host, PST_LOG_ERROR, "cannot start %s: its lifespan startup failed: %s", app,
-	    utf8 != NULL ? utf8 : "?");
 	PyErr_Clear();
+	if (utf8 != NULL)
+		pst_say(host, PST_LOG_ERROR, "cannot start %s: its lifespan startup failed: %s",
+		    app, utf8);
+	else
+		pst_say(host, PST_LOG_ERROR,
+		    "cannot start %s: its lifespan failed; the traceback follows", app);
 	Py_XDECREF(text);
-	Py_XDECREF(type);
-	Py_XDECREF(value);
-	Py_XDECREF(traceback);
+	Py_XDECREF(failed);
+	PyErr_Restore(type, value, traceback);
+	if (utf8 == NULL)
+		PyErr_Print();
+	PyErr_Clear();
 }
 
 struct pst_lifespan *

@@ -132,29 +132,31 @@ pst_loop_import(const char *module)
 static void
 explain(const struct pst_host *host, PyObject *package)
 {
-	PyObject *unusable = package != NULL ? PyObject_GetAttrString(package, "Unusable") : NULL;
-	PyObject *type, *value, *traceback, *text;
+	PyObject *type, *value, *traceback;
+	PyObject *unusable = NULL;
+	PyObject *text = NULL;
+	const char *utf8;
 
-	if (unusable == NULL || !PyErr_ExceptionMatches(unusable)) {
-		Py_XDECREF(unusable);
-		pst_say(host, PST_LOG_ERROR,
-		    "the event loop cannot be made: its glue (%s/%s) failed, see above", GLUE_PATH,
-		    GLUE_PACKAGE);
-		PyErr_Print();
-		return;
-	}
-	Py_DECREF(unusable);
 	PyErr_Fetch(&type, &value, &traceback);
 	PyErr_NormalizeException(&type, &value, &traceback);
-	text = PyObject_Str(value);
-	pst_say(host, PST_LOG_ERROR, "%s",
-	    text != NULL && PyUnicode_AsUTF8(text) != NULL ? PyUnicode_AsUTF8(text)
-							   : "the event loop cannot be made");
+	if (package != NULL)
+		unusable = PyObject_GetAttrString(package, "Unusable");
+	if (unusable != NULL && PyErr_GivenExceptionMatches(type, unusable))
+		text = PyObject_Str(value);
+	utf8 = text != NULL ? PyUnicode_AsUTF8(text) : NULL;
 	PyErr_Clear();
+	if (utf8 != NULL)
+		pst_say(host, PST_LOG_ERROR, "%s", utf8);
+	else
+		pst_say(host, PST_LOG_ERROR,
+		    "the event loop cannot be made: its glue (%s/%s) failed; the traceback follows",
+		    GLUE_PATH, GLUE_PACKAGE);
 	Py_XDECREF(text);
-	Py_XDECREF(type);
-	Py_XDECREF(value);
-	Py_XDECREF(traceback);
+	Py_XDECREF(unusable);
+	PyErr_Restore(type, value, traceback);
+	if (utf8 == NULL)
+		PyErr_Print();
+	PyErr_Clear();
 }
 
 static int

@@ -237,9 +237,15 @@ def behind_nginx(worker: Worker) -> Iterator[Nginx]:
 
 
 @contextlib.contextmanager
-def serving(app: str, kind: str, directory: Path, *options: str) -> Iterator[Server]:
+def serving(
+    app: str, kind: str, directory: Path, *options: str, loop: str = ""
+) -> Iterator[Server]:
     """One of apps/ by a worker behind "nginx" or by a whole "penstock", whose worker may be a
-    "threaded" one; they end with 0."""
+    "threaded" one, or an async one on LOOP; they end with 0."""
+    if loop and kind == "nginx":
+        options = ("--option", f"loop={loop}", *options)
+    elif loop:
+        options = ("-k", "async", "--loop", loop, *options)
     if kind == "threaded":
         options = ("-k", "threaded", "--threads", "4", *options)
     if kind != "nginx":
@@ -250,7 +256,8 @@ def serving(app: str, kind: str, directory: Path, *options: str) -> Iterator[Ser
         finally:
             gateway.penstock.clean_up()
         return
-    worker = Worker(app, directory, *options)
+    program = installed.LIBEXECDIR / "async" if loop else installed.SYNC
+    worker = Worker(app, directory, *options, program=program)
     try:
         with behind_nginx(worker) as server:
             yield server
