@@ -82,15 +82,19 @@ error_log = {peer.output}
 [peer]
 {user}listen = {peer.socket}
 pm = static
-pm.max_children = 1
+pm.max_children = {peer.children}
 php_admin_value[post_max_size] = 64M
-php_admin_value[enable_post_data_reading] = 0
+php_admin_value[upload_max_filesize] = 64M
 php_admin_value[memory_limit] = 256M
+{peer.settings}
 """
 
 
 class PhpFpm(Peer):
     """php-fpm with one child; self.script answers."""
+
+    children = 1
+    settings = "php_admin_value[enable_post_data_reading] = 0"
 
     def start(self) -> subprocess.Popen[bytes]:
         self.script = self.directory / "peer.php"

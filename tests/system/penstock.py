@@ -185,14 +185,15 @@ class Penstock:
     def wait_workers(self, count: int | None = None) -> list[int]:
         """Wait until it has COUNT workers, and each can be used: their pids, the oldest first."""
 
-        def found() -> list[int] | None:
+        def found() -> tuple[list[int]] | None:
             pids = self.worker_pids
             usable = set(map(int, re.findall(r"worker \S+ ready \(pid (\d+)\)", self.log_so_far())))
-            right = bool(pids) if count is None else len(pids) == count
-            return pids if right and usable.issuperset(pids) else None
+            right = count is None or len(pids) == count
+            return (pids,) if right and usable.issuperset(pids) else None
 
         try:
-            return eventually(found, f"{count or 'all'} workers")
+            (pids,) = eventually(found, f"{'all' if count is None else count} workers")
+            return pids
         except AssertionError as error:
             raise AssertionError(f"{error}; its log:\n{self.log}") from None
 
