@@ -80,12 +80,23 @@ pst_exchange_log_unreadable(const struct pst_exchange *x, const char *reason)
 
 /* --- parameters --- */
 
+/* How long the body is, as CONTENT_LENGTH says it; -1: there is none, or nobody knows yet. */
+static int64_t
+body_length(const struct pst_exchange *x)
+{
+	if (x->job.body == NULL)
+		return -1;
+	if (!x->job.body_open)
+		return (int64_t)pst_spool_total(x->job.body);
+	return x->request.body == PST_HTTP_BODY_LENGTH ? (int64_t)x->request.content_length : -1;
+}
+
 int
 pst_exchange_params(struct pst_exchange *x, const struct pst_buf **params)
 {
 	struct pst_buf *out = &x->context->params;
 	struct pst_cgi_facts facts = {
-	    .body_length = x->job.body == NULL ? -1 : (int64_t)pst_spool_total(x->job.body),
+	    .body_length = body_length(x),
 	    .script_name = x->script_name,
 	    .path_info = x->path_info,
 	    .script = x->script.memory != NULL ? &x->script : NULL,
@@ -93,6 +104,7 @@ pst_exchange_params(struct pst_exchange *x, const struct pst_buf **params)
 	    .client = x->from.client,
 	    .client_port = x->from.client_port,
 	    .local = pst_client_local(x->client),
+	    .separate = x->job.streams, /* an async adapter of ours: it may host ASGI */
 	};
 
 	if (x->from.host.len > 0) {
