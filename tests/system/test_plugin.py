@@ -140,6 +140,67 @@ def test_the_plugin_that_the_guide_begins_with(tmp_path: Path) -> None:
         assert connection.ask("/").body == b"Hello\n"
 
 
+def test_the_plugin_of_the_guide_that_waits(tmp_path: Path) -> None:
+    guide = (installed.SOURCE / "docs" / "plugin.md").read_text()
+    source = tmp_path / "later.c"
+    source.write_text(guide.split("```c\n")[2].partition("```\n")[0])
+    plugin = build_plugin(source, tmp_path / "later.so")
+    with (
+        Adapter(tmp_path, str(plugin), program=installed.ASYNC) as adapter,
+        fcgi.Connection(adapter.path) as connection,
+        fcgi.Connection(adapter.path) as other,
+    ):
+        other.send(fcgi.request("/"))
+        assert connection.ask("/").body == b"Hello\n"
+        assert other.response().body == b"Hello\n"
+
+
+# --- the host that plays a script ---
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    environment = os.environ | {"PKG_CONFIG_PATH": str(installed.PKGCONFIGDIR)}
+    target = tmp_path_factory.mktemp("host") / "host"
+    source = installed.SOURCE / "tests" / "plugins" / "host.c"
+    command = f"{os.environ.get('CC', 'cc')} -std=gnu11 -Wall -Wextra -Werror -o {target} {source}"
+    subprocess.run(
+        f"{command} $(pkg-config --cflags penstock) -ldl", shell=True, env=environment, check=True
+    )
+    return target
+
+
+def play(host: Path, plugin: Path, script: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [host, plugin], input=script, text=True, timeout=60, stdout=subprocess.PIPE
+    )
+    return done.returncode, done.stdout
+
+
+def test_the_waiter_event_by_event(host: Path, tmp_path: Path) -> None:
+    """What it does for each event of the script, which is in what is expected, behind "> "."""
+    waiter = build_plugin(EXAMPLE / "waiter.c", tmp_path / "waiter.so")
+    expected = (installed.SOURCE / "tests" / "plugins" / "waiter.expected").read_text()
+    script = "".join(line[2:] for line in expected.splitlines(True) if line.startswith("> "))
+    assert play(host, waiter, script) == (0, expected)
+
+
+def test_the_host_drives_a_loop_of_the_plugins_own(host: Path, tmp_path: Path) -> None:
+    plugin = build_plugin("async_probe.c", tmp_path / "probe.so", "-DOWN_LOOP")
+    script = "request a PATH_INFO=/echo\nbody a xyz\nend a\nready a\nturn\n"
+    status, said = play(host, plugin, script)
+    assert status == 0, said
+    assert 'a: write "xyz"\n' in said and "a: finish 0\n" in said
+
+
+def test_the_host_says_what_is_wrong(host: Path, tmp_path: Path) -> None:
+    plugin = build_plugin("async_probe.c", tmp_path / "probe.so")
+    status, said = play(host, plugin, "request a PATH_INFO=/hang\nturn\n")
+    assert (status, said.splitlines()[-2]) == (1, "WRONG: a: it was not finished")
+    status, said = play(host, plugin, "request a PATH_INFO=/nothing\nturn\n")
+    assert status == 1 and "WRONG: a: finish(0) without a response\n" in said
+
+
 # --- what is refused ---
 
 

@@ -286,7 +286,11 @@ struct pst_plugin_lifecycle {
 	 * one of them). -1 after the reason was logged: the thread cannot be used. */
 	int (*thread_start)(void *app);
 	void (*thread_stop)(void *app);
-	/* No further request will come; those that run are finished. */
+	/*
+	 * No further request will come; those that run are finished. Model async: that begins now,
+	 * and requests that had been sent before may still come. What would go on for ever, such
+	 * as WebSockets (1012) and event streams, is to be ended.
+	 */
 	void (*drain)(void *app);
 	/*
 	 * Write the stacks of all threads to FD. Called from a signal handler, on any thread:
