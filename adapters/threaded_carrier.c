@@ -4,6 +4,7 @@
 #include "adapters/threaded_internal.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 /* What one call of submit() hands to the session at a time. */
 #define PIECE 65535
@@ -59,19 +60,19 @@ write_some(const struct passage *passage)
 		pst_threaded_members_arm(passage->server, passage->link);
 }
 
-/* Wait until some of WHICH may be sent: how much. */
+/* Wait until LEAST bytes of WHICH may be sent: how many may. */
 static size_t
-await_credit(const struct passage *passage, enum pst_stream which)
+await_credit(const struct passage *passage, enum pst_stream which, size_t least)
 {
 	size_t credit;
 
 	if (which == PST_STREAM_STDERR)
 		return SIZE_MAX;
 	credit = pst_session_credit(passage->link->session, passage->stream->id);
-	if (credit > 0 || is_gone(passage))
+	if (credit >= least || is_gone(passage))
 		return credit;
 	write_some(passage);
-	wait_for(passage, PST_THREADED_CREDIT, 0);
+	wait_for(passage, PST_THREADED_CREDIT, least);
 	return pst_session_credit(passage->link->session, passage->stream->id);
 }
 
@@ -81,7 +82,7 @@ submit(const struct passage *passage, enum pst_stream which, const char *at, siz
 	struct pst_session *session = passage->link->session;
 
 	while (n > 0) {
-		size_t credit = await_credit(passage, which);
+		size_t credit = await_credit(passage, which, 1);
 		size_t piece = n < PIECE ? n : PIECE;
 
 		if (is_gone(passage))
@@ -134,7 +135,7 @@ send_piece(const struct passage *passage, struct pst_piece *piece, size_t n)
 		size_t credit;
 
 		wait_for(passage, PST_THREADED_PIECE, 0);
-		credit = await_credit(passage, PST_STREAM_STDOUT);
+		credit = await_credit(passage, PST_STREAM_STDOUT, 1);
 		if (is_gone(passage))
 			return PST_RESULT_GONE;
 		if (passage->link->piece)
@@ -156,6 +157,37 @@ carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t 
 	(void)readahead(piece->fd, piece->offset, n);
 	passage = enter(request);
 	return leave(&passage, send_piece(&passage, piece, n));
+}
+
+/* The session takes the descriptor over when this returns 0. */
+static int
+send_descriptor(const struct passage *passage, struct pst_session_file *file)
+{
+	await_credit(passage, PST_STREAM_STDOUT, PST_SESSION_FILE_COST);
+	if (is_gone(passage))
+		return PST_RESULT_GONE;
+	if (pst_session_submit_file(
+		passage->link->session, passage->stream->id, PST_STREAM_STDOUT, file) < 0)
+		return PST_RESULT_ERROR;
+	write_some(passage);
+	return 0;
+}
+
+static int
+carrier_send_descriptor(struct pst_request *request, int fd, off_t offset, size_t length)
+{
+	struct pst_session_file file = {.offset = (uint64_t)offset, .length = length};
+	struct passage passage;
+	int result;
+
+	file.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (file.fd < 0)
+		return PST_RESULT_ERROR;
+	passage = enter(request);
+	result = send_descriptor(&passage, &file);
+	if (result < 0)
+		close(file.fd);
+	return leave(&passage, result);
 }
 
 static int
@@ -204,6 +236,7 @@ carrier_grant(struct pst_request *request, size_t n)
 const struct pst_carrier pst_threaded_carrier = {
     .submit = carrier_submit,
     .send_piece = carrier_send_piece,
+    .send_descriptor = carrier_send_descriptor,
     .flush = carrier_flush,
     .fill = carrier_fill,
     .grant = carrier_grant,

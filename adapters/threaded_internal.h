@@ -38,7 +38,7 @@
 /* What a waiting thread waits for. */
 enum pst_threaded_need {
 	PST_THREADED_BODY, /* more of the body, or its end */
-	PST_THREADED_CREDIT, /* that the client takes more */
+	PST_THREADED_CREDIT, /* that the client takes so much more */
 	PST_THREADED_ROOM, /* at most so much waits to be written */
 	PST_THREADED_WRITTEN, /* so many bytes were written */
 	PST_THREADED_PIECE, /* nobody sends a file on this connection */
@@ -57,7 +57,7 @@ struct pst_threaded_thread {
 
 	TAILQ_ENTRY(pst_threaded_thread) waiting;
 	enum pst_threaded_need need;
-	uint64_t amount; /* of ROOM and WRITTEN */
+	uint64_t amount; /* of CREDIT, ROOM and WRITTEN */
 };
 
 TAILQ_HEAD(pst_threaded_waiting, pst_threaded_thread);

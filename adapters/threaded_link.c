@@ -2,6 +2,7 @@
 
 #include "adapters/log.h"
 #include "adapters/piece.h"
+#include "protocol/descriptor.h"
 #include "protocol/session.h"
 
 #include <assert.h>
@@ -196,6 +197,9 @@ pst_threaded_stream_end(struct pst_threaded_stream *stream, enum pst_outcome out
 		pst_page_done(link->common->page, id, stream->ticket);
 	if (open)
 		pst_session_set_user(link->session, id, NULL);
+	if (open &&
+	    link->penstock) /* the end frees the slot, so it is told before; or not at all */
+		pst_session_submit_usage(link->session, id, &stream->cost);
 	if (open && outcome == PST_OUTCOME_WHOLE &&
 	    pst_request_submit_trailers(stream->request, link->session) < 0)
 		link->failed = true;
@@ -237,6 +241,7 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 	stream->request->link = stream;
 	stream->request->id = id;
 	stream->request->penstock = link->penstock;
+	stream->request->files = stream->extended && pst_session_files(link->session);
 	link->open++;
 	pst_session_set_user(link->session, id, stream);
 }
@@ -338,18 +343,20 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	const struct {
 		const char *name;
 		const char *value;
+		bool known;
 		bool penstock; /* only a gateway of ours asks for it */
 	} values[] = {
-	    {"FCGI_MAX_CONNS", connections, false},
-	    {"FCGI_MAX_REQS", requests, false},
-	    {"FCGI_MPXS_CONNS", "1", false},
-	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true},
+	    {"FCGI_MAX_CONNS", connections, true, false},
+	    {"FCGI_MAX_REQS", requests, true, false},
+	    {"FCGI_MPXS_CONNS", "1", true, false},
+	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true, true},
+	    {PST_SESSION_FILES_NAME, PST_SESSION_FILES_VALUE, link->is_unix, false},
 	};
 
 	snprintf(connections, sizeof(connections), "%u", link->common->connections);
 	snprintf(requests, sizeof(requests), "%u", link->common->requests);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		if (name_len != strlen(values[i].name) ||
+		if (!values[i].known || name_len != strlen(values[i].name) ||
 		    memcmp(name, values[i].name, name_len) != 0)
 			continue;
 		link->penstock = link->penstock || values[i].penstock;
@@ -370,6 +377,15 @@ static const struct pst_session_callbacks callbacks = {
 
 /* --- life --- */
 
+static bool
+is_unix(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t n = sizeof(domain);
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX;
+}
+
 struct pst_threaded_link *
 pst_threaded_link_new(int *fd, struct pst_threaded_common *common)
 {
@@ -388,6 +404,7 @@ pst_threaded_link_new(int *fd, struct pst_threaded_common *common)
 		return NULL;
 	}
 	link->fd = *fd;
+	link->is_unix = is_unix(*fd);
 	*fd = -1;
 	return link;
 }
@@ -495,7 +512,8 @@ static ssize_t
 write_shown(struct pst_threaded_link *link, const void *bytes, size_t n)
 {
 	int more = pst_session_external(link->session) > 0 ? MSG_MORE : 0;
-	ssize_t done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL | more);
+	ssize_t done = pst_descriptor_send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL | more,
+	    pst_session_send_fd(link->session));
 
 	if (done > 0)
 		pst_session_sent(link->session, (size_t)done);

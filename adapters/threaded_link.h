@@ -45,6 +45,7 @@ struct pst_threaded_stream {
 	bool extended; /* its body comes under credit */
 	bool ticketed; /* it may run only if it can be claimed */
 	pst_page_ticket ticket; /* 0: no valid one */
+	struct pst_session_usage cost; /* filled before it ends, for a gateway of ours */
 
 	/* What has come and was not pulled. */
 	struct pst_buf body;
@@ -84,6 +85,7 @@ struct pst_threaded_link {
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
 	bool blocked; /* the socket takes no more */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
+	bool is_unix; /* its socket is one that carries descriptors */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
 	bool failed; /* END_REQUEST could not be queued: only closing can tell the client */
 

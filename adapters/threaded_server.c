@@ -3,6 +3,7 @@
 #include "adapters/crash.h"
 #include "adapters/log.h"
 #include "adapters/threaded_internal.h"
+#include "adapters/usage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -226,6 +227,8 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
     struct pst_threaded_stream *stream)
 {
 	struct pst_threaded_link *link = stream->link;
+	bool told = link->penstock; /* what it costs */
+	struct pst_usage usage;
 	enum pst_outcome outcome;
 
 	stream->thread = thread;
@@ -234,7 +237,11 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 	note_move(server);
 	leave_behind(server, thread);
 	pthread_mutex_unlock(&server->lock);
+	if (told)
+		pst_usage_begin(&usage);
 	outcome = server->handler.handle(server->handler.arg, stream->request);
+	if (told)
+		stream->cost = pst_usage_end(&usage);
 	pthread_mutex_lock(&server->lock);
 	note_move(server);
 	atomic_fetch_sub(&server->running, 1);

@@ -18,7 +18,8 @@ is_met(const struct pst_threaded_thread *thread)
 		return true;
 	switch (thread->need) {
 	case PST_THREADED_BODY: return pst_buf_length(&stream->body) > 0 || stream->body_ended;
-	case PST_THREADED_CREDIT: return pst_session_credit(link->session, stream->id) > 0;
+	case PST_THREADED_CREDIT:
+		return pst_session_credit(link->session, stream->id) >= thread->amount;
 	case PST_THREADED_ROOM: return pst_session_pending(link->session) <= thread->amount;
 	case PST_THREADED_WRITTEN: return link->sent >= thread->amount;
 	case PST_THREADED_PIECE: return link->piece == NULL;

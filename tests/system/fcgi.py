@@ -43,12 +43,18 @@ def begin(
 
 
 def head(
-    path: str, *, query: str = "", keep: bool = True, extended: bool = False, **params: str
+    path: str,
+    *,
+    query: str = "",
+    keep: bool = True,
+    extended: bool = False,
+    request_id: int = 1,
+    **params: str,
 ) -> bytes:
     """BEGIN_REQUEST and PARAMS of a request for PATH."""
     values = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query} | params
     encoded = pairs({name.encode(): value.encode() for name, value in values.items()})
-    return begin(keep=keep, extended=extended) + stream(PARAMS, 1, encoded)
+    return begin(request_id, keep=keep, extended=extended) + stream(PARAMS, request_id, encoded)
 
 
 def request(
