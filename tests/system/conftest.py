@@ -41,5 +41,15 @@ def show(request: pytest.FixtureRequest) -> figures.Show:
     return figures.shower(request)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--failed-to", type=Path, help="write there which tests failed, one a line")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     figures.print_all(terminalreporter)
+    if path := config.getoption("--failed-to"):
+        stats = terminalreporter.stats
+        failed = {figures.name(r) for r in stats.get("failed", []) + stats.get("error", [])}
+        path.write_text("".join(f"{config.rootpath / name}\n" for name in sorted(failed)))

@@ -14,15 +14,19 @@ def shower(request: pytest.FixtureRequest) -> Show:
     return lambda text: request.node.user_properties.append((_PROPERTY, text))
 
 
+def name(report: pytest.TestReport) -> str:
+    """FILE::TEST, also where pytest-xdist has put the group behind it."""
+    return report.nodeid.removesuffix("@" + report.nodeid.partition("::")[0])
+
+
 def print_all(reporter: pytest.TerminalReporter) -> None:
     """What the tests of this run showed, those that failed, too."""
     shown = []
     for reports in reporter.stats.values():
         for report in reports:
             if getattr(report, "when", None) == "call":
-                name = report.nodeid.partition("@")[0].rpartition("/")[2]
-                shown += [(name, v) for k, v in report.user_properties if k == _PROPERTY]
+                shown += [(name(report), v) for k, v in report.user_properties if k == _PROPERTY]
     if shown:
         reporter.section("figures")
-    for name, text in sorted(shown):
-        reporter.line(f"{name}\n    {text}")
+    for test, text in sorted(shown):
+        reporter.line(f"{test}\n    {text}")

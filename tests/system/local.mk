@@ -6,7 +6,6 @@ VENV = $(abs_builddir)/venv
 SYSTEM_TESTS = tests/system
 PYTEST_FLAGS =
 SYSTEM_JOBS = 1
-system_jobs_flags = $(if $(filter-out 1,$(SYSTEM_JOBS)),-n $(SYSTEM_JOBS) --dist loadgroup)
 
 # The same for unit tests and system tests. A program that drops its privileges writes its report,
 # too; installcheck fails when there is one, whoever wrote it.
@@ -26,7 +25,6 @@ installcheck-local: $(peer_programs)
 		exit 1; }
 	$(AM_V_at)$(SHELL) $(top_srcdir)/scripts/venv "$(PYTHON)" "$(VENV)" \
 		$(top_srcdir)/tests/system/requirements.txt
-	$(AM_V_at)rm -rf "$(sanitizer_reports)" && mkdir -m 1777 "$(sanitizer_reports)"
 	$(AM_V_at)cd $(top_srcdir) && env -u MAKEFLAGS -u MFLAGS -u DESTDIR \
 		PENSTOCK_BINDIR="$(DESTDIR)$(bindir)" \
 		PENSTOCK_LIBEXECDIR="$(DESTDIR)$(pkglibexecdir)" \
@@ -35,15 +33,12 @@ installcheck-local: $(peer_programs)
 		PENSTOCK_PEERDIR="$(abs_builddir)/tests/peer" \
 		CC="$(CC)" PYTHONDONTWRITEBYTECODE=1 $(sanitizer_environment) \
 		ASAN_OPTIONS=log_path=$(sanitizer_reports)/report \
-		"$(VENV)/bin/python" -m pytest -q $(system_jobs_flags) $(PYTEST_FLAGS) \
-		$(SYSTEM_TESTS)
-	$(AM_V_at)if ls "$(sanitizer_reports)"/* >/dev/null 2>&1; then \
-		cat "$(sanitizer_reports)"/*; \
-		echo "make installcheck: a sanitizer complained (above)" >&2; exit 1; fi
+		$(SHELL) tests/system/run "$(sanitizer_reports)" "$(SYSTEM_JOBS)" \
+		"$(VENV)/bin/python" $(PYTEST_FLAGS) $(SYSTEM_TESTS)
 
 clean-local: clean-system-tests
 clean-system-tests:
-	rm -rf $(abs_builddir)/venv "$(sanitizer_reports)"
+	rm -rf $(abs_builddir)/venv "$(sanitizer_reports)" "$(sanitizer_reports).failed"
 PHONY_TARGETS += clean-system-tests
 
 EXTRA_DIST += tests/system tests/differential tests/plugins tests/bench tests/load \
