@@ -71,6 +71,8 @@ enum pst_option_id {
 	PST_OPT_CHDIR,
 	PST_OPT_PYTHONPATH,
 	PST_OPT_PYTHON,
+	PST_OPT_RELOAD,
+	PST_OPT_RELOAD_EXTRA_FILE,
 	PST_OPT_ENV,
 	PST_OPT_USER,
 	PST_OPT_GROUP,
@@ -137,10 +139,15 @@ struct pst_option {
 
 extern const struct pst_option pst_options[PST_OPT_COUNT];
 
-/* gunicorn's other options: known by name only, each an error that says it is not there yet. */
+/*
+ * gunicorn's other options, known by name. Those with a reason have no effect on a command line but
+ * a warning that tells it; all others are errors that say they are not there yet.
+ */
 struct pst_option_missing {
 	const char *name;
 	char letter; /* or 0 */
+	const char *why; /* it is not needed; or NULL */
+	bool has_value; /* where there is a WHY */
 };
 extern const struct pst_option_missing pst_options_missing[];
 extern const size_t pst_options_missing_count;

@@ -23,6 +23,15 @@ add_long(struct tables *tables, size_t *n, const char *name, int has_arg, int va
 	tables->longs[(*n)++] = (struct option){name, has_arg, NULL, val};
 }
 
+/* What is refused anyway is recognised in any form. */
+static int
+missing_argument(const struct pst_option_missing *missing)
+{
+	if (!missing->why)
+		return optional_argument;
+	return missing->has_value ? required_argument : no_argument;
+}
+
 /* The table once more, as getopt_long() wants it. */
 static void
 make_tables(struct tables *tables)
@@ -46,8 +55,8 @@ make_tables(struct tables *tables)
 			*letter++ = ':';
 	}
 	for (size_t i = 0; i < pst_options_missing_count; i++) {
-		add_long(tables, &n, pst_options_missing[i].name, optional_argument,
-		    MISSING_BASE + (int)i);
+		add_long(tables, &n, pst_options_missing[i].name,
+		    missing_argument(&pst_options_missing[i]), MISSING_BASE + (int)i);
 		if (pst_options_missing[i].letter)
 			*letter++ = pst_options_missing[i].letter;
 	}
@@ -62,21 +71,32 @@ option_of_letter(int letter)
 	return -1;
 }
 
-static const char *
-missing_of_letter(int letter)
+/* What getopt_long() returned is one of gunicorn's options; NULL: it is one of ours. */
+static const struct pst_option_missing *
+find_missing(int c)
 {
-	for (size_t i = 0; i < pst_options_missing_count; i++)
-		if (pst_options_missing[i].letter == letter)
-			return pst_options_missing[i].name;
+	if (c >= MISSING_BASE)
+		return &pst_options_missing[c - MISSING_BASE];
+	for (size_t i = 0; c < LONG_BASE && i < pst_options_missing_count; i++)
+		if (pst_options_missing[i].letter == c)
+			return &pst_options_missing[i];
 	return NULL;
 }
 
-static void
-say_missing(struct pst_conf *conf, const char *name, enum pst_conf_source source)
+/* False: it is not there at all. */
+static bool
+say_missing(
+    struct pst_conf *conf, const struct pst_option_missing *missing, enum pst_conf_source source)
 {
-	pst_conf_mistake(conf,
-	    "%s--%s is not there yet: gunicorn has this option, this version of Penstock does not",
-	    pst_conf_source_name(source), name);
+	if (missing->why)
+		pst_conf_warn(conf, "%s--%s has no effect: %s", pst_conf_source_name(source),
+		    missing->name, missing->why);
+	else
+		pst_conf_mistake(conf,
+		    "%s--%s is not there yet: gunicorn has this option, this version of Penstock "
+		    "does not",
+		    pst_conf_source_name(source), missing->name);
+	return missing->why;
 }
 
 /* WORD begins with "--" and getopt_long() found no such option, or several. */
@@ -105,9 +125,10 @@ say_bad_option(struct pst_conf *conf, const char *word, enum pst_conf_source sou
 {
 	int id = optopt - LONG_BASE;
 
-	if (optopt >= LONG_BASE && id < PST_OPT_LINE_COUNT)
+	if (optopt >= LONG_BASE)
 		pst_conf_mistake(conf, "%s--%s takes no value", pst_conf_source_name(source),
-		    pst_options[id].name);
+		    id < PST_OPT_LINE_COUNT ? pst_options[id].name
+					    : pst_options_missing[optopt - MISSING_BASE].name);
 	else if (optopt == 0)
 		say_unknown_long(conf, word, source);
 	else
@@ -120,6 +141,11 @@ say_no_value(struct pst_conf *conf, enum pst_conf_source source)
 {
 	int id = optopt >= LONG_BASE ? optopt - LONG_BASE : option_of_letter(optopt);
 
+	if (optopt >= MISSING_BASE) {
+		pst_conf_mistake(conf, "%s--%s wants a value", pst_conf_source_name(source),
+		    pst_options_missing[optopt - MISSING_BASE].name);
+		return;
+	}
 	assert(id >= 0 && id < PST_OPT_LINE_COUNT);
 	pst_conf_mistake(conf, "%s--%s wants a value, as in --%s %s", pst_conf_source_name(source),
 	    pst_options[id].name, pst_options[id].name, pst_options[id].argument);
@@ -129,6 +155,7 @@ say_no_value(struct pst_conf *conf, enum pst_conf_source source)
 static bool
 take_option(struct pst_conf *conf, int c, const char *word, enum pst_conf_source source)
 {
+	const struct pst_option_missing *missing;
 	char why[PST_CONF_WHY];
 	int id;
 
@@ -140,13 +167,9 @@ take_option(struct pst_conf *conf, int c, const char *word, enum pst_conf_source
 		say_no_value(conf, source);
 		return false;
 	}
-	if (c >= MISSING_BASE || (c < LONG_BASE && missing_of_letter(c))) {
-		say_missing(conf,
-		    c >= MISSING_BASE ? pst_options_missing[c - MISSING_BASE].name
-				      : missing_of_letter(c),
-		    source);
-		return false;
-	}
+	missing = find_missing(c);
+	if (missing)
+		return say_missing(conf, missing, source);
 	id = c >= LONG_BASE ? c - LONG_BASE : option_of_letter(c);
 	assert(id >= 0 && id < PST_OPT_LINE_COUNT);
 	if (pst_conf_set(conf, (enum pst_option_id)id, optarg ? optarg : "1", source, why) < 0)

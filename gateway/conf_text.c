@@ -115,6 +115,20 @@ find_option(const char *name)
 	return -1;
 }
 
+static void
+say_missing(struct pst_text *text, const struct pst_yaml_node *key,
+    const struct pst_option_missing *missing)
+{
+	if (missing->why)
+		pst_text_mistake(
+		    text, key, "%s has no effect, leave it out: %s", key->text, missing->why);
+	else
+		pst_text_mistake(text, key,
+		    "%s is not there yet: gunicorn has this setting, this version of Penstock "
+		    "does not",
+		    key->text);
+}
+
 /* A key of gunicorn that is not there yet, or has another name here. */
 static bool
 say_gunicorn(struct pst_text *text, const struct pst_yaml_node *key)
@@ -123,10 +137,7 @@ say_gunicorn(struct pst_text *text, const struct pst_yaml_node *key)
 
 	for (size_t i = 0; i < pst_options_missing_count; i++) {
 		if (strcmp(key->text, as_key(pst_options_missing[i].name, missing)) == 0) {
-			pst_text_mistake(text, key,
-			    "%s is not there yet: gunicorn has this setting, this version of "
-			    "Penstock does not",
-			    key->text);
+			say_missing(text, key, &pst_options_missing[i]);
 			return true;
 		}
 	}

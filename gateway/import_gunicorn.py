@@ -99,6 +99,9 @@ SAME = {
                                "connections do not count"),
     "asgi_loop": Same("loop", text),
     "asgi_lifespan": Same("lifespan", text),
+    "reload": Same("reload", flag, "all .py files below chdir and pythonpath are watched, those of "
+                   "installed packages are not"),
+    "reload_extra_files": Same("reload_extra_file", listing),
     "timeout": Same("timeout", text, "it is the time that one request's application may be silent, "
                     "and no idle worker is killed; the client gets 504"),
     "graceful_timeout": Same("graceful_timeout", text),
@@ -167,10 +170,9 @@ WORKER_CLASSES = {
 
 # Without a counterpart: what to do in its place.
 WITHOUT = {
-    "preload_app": NOT_YET + "; each worker imports the application for itself",
-    "reload": NOT_YET + "; send HUP",
-    "reload_engine": NOT_YET,
-    "reload_extra_files": NOT_YET,
+    "preload_app": "each worker imports the application for itself; what must happen once goes "
+    "before the start",
+    "reload_engine": "nothing to do: files are looked at twice a second",
     "spew": "use sys.settrace in the application",
     "sendfile": "nothing to do: wsgi.file_wrapper is always there",
     "reuse_port": "nothing to do: one process accepts",

@@ -378,6 +378,7 @@ serve(struct pst_arbiter *arbiter)
 	snprintf(pid, sizeof(pid), " (%ld)", (long)getpid());
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", pid);
 	log_pools(arbiter);
+	pst_source_watch_set(arbiter);
 	start_children(arbiter);
 	if (!arbiter->finished)
 		event_base_dispatch(arbiter->base);
@@ -397,6 +398,7 @@ run_in_rundir(struct pst_arbiter *arbiter)
 	else
 		arbiter->status = PST_EXIT_FAILED;
 	pst_ctl_close(arbiter);
+	pst_source_watch_end(arbiter);
 	close_machinery(arbiter);
 	pst_rundir_remove(&arbiter->rundir);
 }

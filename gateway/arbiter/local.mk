@@ -75,6 +75,10 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/scope.h \
 	%D%/slot.c \
 	%D%/slot.h \
+	%D%/source_watch.c \
+	%D%/source_watch.h \
+	%D%/sources.c \
+	%D%/sources.h \
 	%D%/spawn.c \
 	%D%/spawn.h \
 	%D%/state.h \

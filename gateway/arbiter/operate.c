@@ -134,4 +134,5 @@ pst_operate_settings(struct pst_arbiter *arbiter, const struct pst_conf *old)
 	if (!pst_conf_same(old, conf, PST_OPT_ERROR_LOGFILE))
 		set_error_log(arbiter);
 	warn_of_fixed(old, conf);
+	pst_source_watch_set(arbiter);
 }

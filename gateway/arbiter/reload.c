@@ -414,6 +414,7 @@ pst_reload_begin(struct pst_arbiter *arbiter)
 	}
 	reload->next = next;
 	enter(reload, PST_RELOAD_WORKERS);
+	pst_source_watch_load(arbiter, next);
 	if (assign_crews(arbiter, next) < 0) {
 		pst_log_error("the workers of a new pool cannot be started: out of memory");
 		pst_reload_fail(arbiter, "out of memory");

@@ -14,6 +14,7 @@
 #include "gateway/arbiter/output.h"
 #include "gateway/arbiter/reload.h"
 #include "gateway/arbiter/rundir.h"
+#include "gateway/arbiter/source_watch.h"
 #include "gateway/arbiter/weigh.h"
 
 enum pst_phase {
@@ -43,6 +44,7 @@ struct pst_arbiter {
 	unsigned long serial; /* of the last worker process */
 	struct pst_reload reload;
 	struct pst_weigh weigh;
+	struct pst_source_watch source_watch;
 	int daemon; /* who started it waits there for the start's end; -1 for nobody */
 	enum pst_phase phase;
 	bool finished; /* nothing runs any more, and nothing shall */

@@ -174,6 +174,8 @@ worker_connections = 500
 asgi_loop = "uvloop"
 asgi_lifespan = "off"
 threads = 1
+reload = True
+reload_extra_files = ["a.html"]
 """,
         {
             "app": "shop.asgi",
@@ -182,9 +184,11 @@ threads = 1
             "loop": "uvloop",
             "lifespan": '"off"',
             "threads": "1",
+            "reload": "true",
+            "reload_extra_file": "[a.html]",
         },
         [],
-        ["worker_connections"],
+        ["worker_connections", "reload"],
     ),
     Case(
         "class",
@@ -290,7 +294,7 @@ def test_every_setting_is_known() -> None:
     for name in program.SAME:
         assert verdicts[name] in ("same", "differs"), name
     for name in set(program.WITHOUT) - {"secure_scheme_headers"}:
-        assert verdicts[name] in ("not yet", "not needed"), name
+        assert verdicts[name] in ("no effect", "not yet", "not needed"), name
 
 
 def test_the_defaults_are_no_settings(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import installed
 from penstock import options_of_help, run
 
 TEXT = (installed.SOURCE / "docs/migrating-from-gunicorn.md").read_text()
-ROW = re.compile(r"^\| `(\w+)` \| (.*?) ?\| (same|differs|not yet|not needed) \| (.*?) ?\|$", re.M)
+ROW = re.compile(r"^\| `(\w+)` \| (.*?) ?\| (same|differs|no effect|not yet|not needed) \| (.*?) ?\|$", re.M)
 
 
 @dataclass
@@ -55,7 +55,7 @@ def test_every_row_names_the_options() -> None:
 
 def test_what_is_not_the_same_is_explained() -> None:
     for row in ROWS:
-        if row.verdict in ("differs", "not needed"):
+        if row.verdict in ("differs", "no effect", "not needed"):
             assert row.remark, f"{row.name} is {row.verdict!r}, and nothing says how or why"
 
 
@@ -65,6 +65,13 @@ def test_every_option_is_recognised(row: Row, option: str) -> None:
     if row.is_there:
         ended = run(option, *value_of(row), "--version")
         assert (ended.returncode, ended.stderr) == (0, ""), option
+        return
+    if row.verdict == "no effect":
+        ended = run(option, *value_of(row), "--check-config", "shop.wsgi")
+        assert ended.returncode == 0, ended
+        assert re.fullmatch(
+            r"penstock: warning: --[\w-]+ has no effect: .+\n", ended.stderr
+        ), (option, ended)  # fmt: skip
         return
     attempts = [(option,), (option, "value"), (option, "app")]
     if option.startswith("--"):
@@ -111,6 +118,6 @@ def test_the_ones_that_are_there_are_in_help() -> None:
 def test_the_environment() -> None:
     """GUNICORN_CMD_ARGS is not ours; PENSTOCK_CMD_ARGS is."""
     assert run("--version", env={"GUNICORN_CMD_ARGS": "--nonsense"}).returncode == 0
-    ended = run("--version", env={"PENSTOCK_CMD_ARGS": "--reload"})
+    ended = run("--version", env={"PENSTOCK_CMD_ARGS": "--spew"})
     assert ended.returncode == 2
-    assert ended.stderr.startswith("penstock: in PENSTOCK_CMD_ARGS --reload is not there yet")
+    assert ended.stderr.startswith("penstock: in PENSTOCK_CMD_ARGS --spew is not there yet")

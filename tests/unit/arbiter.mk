@@ -8,6 +8,7 @@ unit_tests += \
 	%D%/test_ctl_socket \
 	%D%/test_output \
 	%D%/test_slot \
+	%D%/test_sources \
 	%D%/test_spawn \
 	%D%/test_unlisten
 

@@ -364,6 +364,10 @@ static const struct {
     {"-k gthread --asgi-loop auto a", "--loop has no meaning for threaded workers"},
     {"-k sync --asgi-lifespan off a", "--lifespan has no meaning for sync workers"},
     {"-k async --threads 1 a", NULL},
+    {"--preload a", "--preload has no effect: each worker imports the application for itself"},
+    {"-R a", "--enable-stdio-inheritance has no effect: what workers print is in the error log "
+	     "anyway"},
+    {"--worker-tmp-dir x a", "--worker-tmp-dir has no effect: there are no heartbeat files"},
     {"--threads 4 --worker-connections 4 --loop uvloop --lifespan off a", NULL},
     {"-k uvicorn.workers.UvicornH11Worker --loop asyncio a", NULL},
 };
@@ -422,10 +426,10 @@ static const struct {
     {"--log-level warn a",
 	"--log-level does not know 'warn'; it takes debug, info, warning, error or critical"},
     {"--chdir= a", "--chdir wants a value that is not empty"},
-    {"--preload=1 a", "--preload is not there yet: gunicorn has this option, this version of "
-		      "Penstock does not"},
-    {"--reload a", "--reload is not there yet: gunicorn has this option, this version of "
+    {"--spew=1 a", "--spew is not there yet: gunicorn has this option, this version of "
 		   "Penstock does not"},
+    {"--preload=1 a", "--preload takes no value"},
+    {"--worker-tmp-dir", "--worker-tmp-dir wants a value"},
     {"--max-memory 2T a",
 	"--max-memory wants a number of bytes below 2^63, such as 4096, 64K, 256M or "
 	"2G, not '2T'"},

@@ -261,8 +261,10 @@ static const struct {
     {"app: x\nfrobnicate: 3\n", "f:2:1: frobnicate is no key; penstock.yaml(5) lists them\n"},
     {"app: x\ncheck_config: true\n",
 	"f:2:1: check_config is for the command line, not for a file\n"},
-    {"app: x\npreload: true\n", "f:2:1: preload is not there yet: gunicorn has this setting, this "
-				"version of Penstock does not\n"},
+    {"app: x\nspew: true\n", "f:2:1: spew is not there yet: gunicorn has this setting, this "
+			     "version of Penstock does not\n"},
+    {"app: x\npreload: true\n", "f:2:1: preload has no effect, leave it out: each worker imports "
+				"the application for itself\n"},
     {"app: x\nloglevel: info\n", "f:2:1: loglevel is gunicorn's name; here it is log_level\n"},
     {"app: x\nworkers: 3\nworkers: 4\n", "f:3:1: workers is there already, in line 2\n"},
     {"app: x\nbind: ':1'\nlisten: ':2'\n",
