@@ -499,7 +499,8 @@ end_request(struct pst_async_link *link, struct pst_async_request *request)
 		link->cut = true;
 		return;
 	}
-	if (!broken && !request->ended && pst_request_submit_trailers(&request->base, link->session) < 0)
+	if (!broken && !request->ended &&
+	    pst_request_submit_trailers(&request->base, link->session) < 0)
 		link->failed = true;
 	tell_usage(link, request);
 	end(link, id, PST_END_COMPLETE, status);

@@ -20,6 +20,7 @@
 
 /* Requests that are kept for further ones, with their memory. */
 #define SPARE_MAX 64
+#define KEPT      16384
 
 static const struct pst_carrier carrier;
 
@@ -87,6 +88,14 @@ close_file(struct pst_async_request *request)
 	request->file.left = 0;
 }
 
+/* A spare request keeps what one of ordinary size needs. */
+static void
+give_back(struct pst_buf *buf)
+{
+	if (buf->size > KEPT)
+		pst_buf_free(buf);
+}
+
 static void
 release(struct pst_async_core *core, struct pst_async_request *request)
 {
@@ -100,6 +109,8 @@ release(struct pst_async_core *core, struct pst_async_request *request)
 		return;
 	}
 	pst_request_reset(&request->base);
+	give_back(&request->base.body);
+	give_back(&request->base.gather);
 	base = request->base;
 	memset(request, 0, sizeof(*request));
 	request->base = base;
@@ -505,6 +516,8 @@ check_output(struct pst_async_request *request)
 {
 	struct pst_request *base = &request->base;
 
+	if (request->state != PST_ASYNC_RUNNING)
+		return pst_request_fail(base, PST_RESULT_STATE, "it was finished");
 	if (base->state == PST_RESPONSE_NONE)
 		return pst_request_fail(base, PST_RESULT_STATE, "a body before its head");
 	if (base->gone)
@@ -630,7 +643,10 @@ pst_async_request_finish(struct pst_request *base, int result)
 {
 	struct pst_async_request *request = pst_async_request_of(base);
 
-	assert(request->state == PST_ASYNC_RUNNING);
+	if (request->state != PST_ASYNC_RUNNING) {
+		pst_async_request_log(request, "the plugin finished it a second time: ignored");
+		return;
+	}
 	if (request->ticketed)
 		pst_page_done(request->core->page, base->id, request->ticket);
 	set_state(request, PST_ASYNC_FINISHED);

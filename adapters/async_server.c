@@ -394,6 +394,17 @@ on_fd_ready(int fd, unsigned events)
 	set_timer(server);
 }
 
+/* Nothing is open: give back what was kept for the next requests. */
+static void
+trim(struct pst_async_server *server)
+{
+	struct pst_async_link *link;
+
+	pst_async_request_trim(&server->core, IDLE_SPARE);
+	TAILQ_FOREACH (link, &server->links, all)
+		pst_session_trim(link->session);
+}
+
 static void
 on_timer_due(void)
 {
@@ -411,7 +422,7 @@ on_timer_due(void)
 	sweep(server);
 	set_timer(server);
 	if (!server->core.timer_due)
-		pst_async_request_trim(&server->core, IDLE_SPARE);
+		trim(server);
 }
 
 static void

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -358,6 +359,29 @@ do_block(struct task *task, int *result)
 	return answer(task, result, "blocked\n");
 }
 
+static bool woken; /* on_wake() was called */
+
+static void *
+wake(void *unused)
+{
+	host->wake();
+	return unused;
+}
+
+/* Another thread says when to go on. */
+static bool
+do_wake(struct task *task, int *result)
+{
+	pthread_t thread;
+
+	if (!woken && task->left == 0) {
+		task->left = 1;
+		pthread_create(&thread, NULL, wake, NULL);
+		pthread_detach(thread);
+	}
+	return woken && answer(task, result, "woken\n");
+}
+
 static bool
 do_crash(struct task *task, int *result)
 {
@@ -386,6 +410,7 @@ static const struct {
     {"/error", do_error},
     {"/file", do_file},
     {"/block", do_block},
+    {"/wake", do_wake},
     {"/crash", do_crash},
 };
 
@@ -595,8 +620,13 @@ on_turn(void *app)
 static void
 on_wake(void *app)
 {
+	struct task *task;
+
 	(void)app;
-	say("probe: woken");
+	woken = true;
+	TAILQ_FOREACH (task, &all, all)
+		if (task->step == do_wake)
+			enqueue(task);
 }
 
 static int

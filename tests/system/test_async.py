@@ -201,6 +201,13 @@ def test_a_body_of_any_size_comes_back(adapter: Adapter) -> None:
         assert gateway.responses[1].body == body
 
 
+def test_another_thread_wakes_the_loop(adapter: Adapter) -> None:
+    with Gateway(adapter.path) as gateway:
+        gateway.ask_id(1, "/wake")
+        gateway.until_ended(1)
+        assert gateway.responses[1].body == b"woken\n"
+
+
 def test_failures(adapter: Adapter) -> None:
     with Gateway(adapter.path) as gateway:
         for request_id, path in enumerate(["/fail", "/fail-late", "/nothing", "/error"], 1):

@@ -617,6 +617,30 @@ START_TEST(test_order)
 }
 END_TEST
 
+/* A plugin that errs: nothing happens, but a line in the log. */
+static void
+body_finish_twice(void)
+{
+	struct client *client = client_new(true);
+	uint16_t id = client_ask(client, "/");
+	struct pst_request *request;
+
+	settle();
+	request = async_seen[0].request;
+	seen_answer(&async_seen[0], "once");
+	async_host->finish(request, 0);
+	ck_assert_int_eq(async_host->write(request, "x", 1), PST_RESULT_STATE);
+	settle();
+	ck_assert_str_eq(answer_body(client, id), "once");
+	ck_assert_uint_eq(client->answers[id].ended, 1);
+}
+
+START_TEST(test_finish_twice)
+{
+	async_case_run(100, NULL, body_finish_twice);
+}
+END_TEST
+
 /* --- files and trailers --- */
 
 static FILE *
@@ -1093,6 +1117,7 @@ main(void)
 	tcase_add_test(tcase, test_failures);
 	tcase_add_test(tcase, test_plain_failure);
 	tcase_add_test(tcase, test_order);
+	tcase_add_test(tcase, test_finish_twice);
 	tcase_add_test(tcase, test_files);
 	tcase_add_test(tcase, test_short_file);
 	tcase_add_test(tcase, test_trailers);
