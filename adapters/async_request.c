@@ -245,10 +245,11 @@ pst_async_request_was_read(struct pst_async_request *request, size_t n)
 bool
 pst_async_request_abort(struct pst_async_request *request, enum pst_abort why)
 {
-	bool told = request->told_abort;
+	bool told = request->told_abort && (why != PST_ABORT_DEADLINE || request->told_late);
 
 	pst_request_on_abort(&request->base);
 	request->told_abort = true;
+	request->told_late = request->told_late || why == PST_ABORT_DEADLINE;
 	if (request->state != PST_ASYNC_RUNNING)
 		return true;
 	close_file(request);

@@ -52,6 +52,7 @@ struct pst_async_request {
 	bool wants_read; /* read() said AGAIN */
 	bool wants_write; /* another said AGAIN */
 	bool told_abort; /* on_abort() was called */
+	bool told_late; /* ... for a deadline */
 	bool ended; /* the end of its output was submitted */
 	struct pst_async_file file;
 	struct pst_async_messages messages;

@@ -384,13 +384,14 @@ on_fd_ready(int fd, unsigned events)
 {
 	struct pst_async_server *server = current;
 
-	pst_vitals_tell(&server->vitals, server->core.page);
 	if (fd == server->wake)
 		woken_up(server);
 	else if (fd == server->listener.fd)
 		accept_some(server, ACCEPTS);
 	else if (fd >= 0 && (size_t)fd < server->by_fd_size && server->by_fd[fd])
 		pst_async_link_ready(server->by_fd[fd], events);
+	/* Behind the reading: what a gateway wrote before has been seen. */
+	pst_vitals_tell(&server->vitals, server->core.page);
 	set_timer(server);
 }
 

@@ -236,6 +236,23 @@ pst_session_change(
 		pst_session_not_kept(session);
 }
 
+bool
+pst_session_is_news(const struct pst_session_request *request, enum pst_session_abort why)
+{
+	if (request->state != PST_REQUEST_ABORTED)
+		return true;
+	return request->extended && why == PST_SESSION_ABORT_DEADLINE && !request->told_late;
+}
+
+void
+pst_session_abort(
+    struct pst_session *session, struct pst_session_request *request, enum pst_session_abort why)
+{
+	request->told_late = why == PST_SESSION_ABORT_DEADLINE;
+	if (request->state != PST_REQUEST_ABORTED)
+		pst_session_change(session, request, PST_REQUEST_ABORTED);
+}
+
 /* The id is free before `end` is called, so that it may submit the next request. */
 void
 pst_session_end(struct pst_session *session, struct pst_session_request *request, enum pst_end end,

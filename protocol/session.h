@@ -114,7 +114,8 @@ struct pst_session_callbacks {
 	void (*data)(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
 	/* S: the client wants no answer any more; the server still ends the request. Nothing else
 	 * but `end` is called for it from now on, and STDOUT, messages and files that are submitted
-	 * are dropped. WHY is PST_SESSION_ABORT_CLIENT if the request is not extended. */
+	 * are dropped. WHY is PST_SESSION_ABORT_CLIENT if the request is not extended; if it was
+	 * that, a second call with PST_SESSION_ABORT_DEADLINE may follow. */
 	void (*abort)(void *arg, uint16_t id, enum pst_session_abort why);
 	/* S, C: the request is over. app_status is 0 unless END is PST_END_COMPLETE. The id is free
 	 * already: pst_session_submit_begin() may give it out again here. pst_session_user() still
@@ -271,7 +272,7 @@ int pst_session_submit_params(
 int pst_session_submit_params_end(struct pst_session *session, uint16_t id);
 /* The client wants no answer any more: nothing more is queued for the request, STDOUT that still
  * comes is discarded, STDERR is not. `end` follows when the server says so. WHY is told for
- * extended requests. */
+ * extended requests. A second call does nothing, but if it is the first to say DEADLINE. */
 int pst_session_submit_abort(struct pst_session *session, uint16_t id, enum pst_session_abort why);
 /* Ask for a value. Those asked for in a row, with no other submit or pst_session_send() between,
  * travel in one record and get one answer. */

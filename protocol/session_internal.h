@@ -71,6 +71,7 @@ struct pst_session_request {
 	uint16_t id;
 	bool keep;
 	bool extended; /* both ends use extensions for it */
+	bool told_late; /* it was aborted, or aborted again, as it took too long */
 	bool closed_in; /* the peer sends no message any more */
 	bool closed_out; /* nor do we */
 	uint16_t trailers; /* bytes of them that were submitted */
@@ -169,6 +170,12 @@ struct pst_session_request *pst_session_begin(
 /* The one place where a request's state changes, but for its beginning. */
 void pst_session_change(
     struct pst_session *session, struct pst_session_request *request, enum pst_request_state to);
+
+/* An abort for that reason says something new: it is the first, or the first of a late one. */
+bool pst_session_is_news(const struct pst_session_request *request, enum pst_session_abort why);
+/* Change to ABORTED, unless it is. */
+void pst_session_abort(
+    struct pst_session *session, struct pst_session_request *request, enum pst_session_abort why);
 
 /* Change to ENDED and call `end`. */
 void pst_session_end(struct pst_session *session, struct pst_session_request *request,

@@ -88,11 +88,13 @@ pst_recv_abort(struct pst_session *session)
 	struct pst_session_request *request = current(session);
 	enum pst_session_abort why = PST_SESSION_ABORT_CLIENT;
 
-	if (request == NULL || request->state == PST_REQUEST_ABORTED)
+	if (request == NULL)
 		return 0;
 	if (request->extended && session->input.body[0] == PST_SESSION_ABORT_DEADLINE)
 		why = PST_SESSION_ABORT_DEADLINE;
-	pst_session_change(session, request, PST_REQUEST_ABORTED);
+	if (!pst_session_is_news(request, why))
+		return 0;
+	pst_session_abort(session, request, why);
 	if (session->callbacks.abort != NULL)
 		session->callbacks.abort(session->arg, request->id, why);
 	return 0;

@@ -169,14 +169,14 @@ pst_session_submit_abort(struct pst_session *session, uint16_t id, enum pst_sess
 	int err = pst_session_find(session, id, &request);
 
 	assert(session->side == PST_SESSION_CLIENT);
-	if (err < 0 || request->state == PST_REQUEST_ABORTED)
+	if (err < 0 || !pst_session_is_news(request, why))
 		return err;
 	err = pst_outbox_reserve(&session->output, 1, sizeof body);
 	if (err < 0)
 		return err;
 	pst_outbox_record(
 	    &session->output, FCGI_ABORT_REQUEST, id, body, request->extended ? sizeof body : 0);
-	pst_session_change(session, request, PST_REQUEST_ABORTED);
+	pst_session_abort(session, request, why);
 	return 0;
 }
 

@@ -143,6 +143,8 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 	if (x->state == PST_EXCHANGE_RUNNING && x->answer.state != PST_ANSWER_HEAD)
 		pst_exchange_set_state(x, PST_EXCHANGE_ANSWERING);
 	x->job.roomy = pst_answer_roomy(&x->answer);
+	/* A stream of events is silent for as long as there are none. */
+	x->job.untimed = x->job.streams && x->answer.state != PST_ANSWER_HEAD;
 	if (pst_answer_full(&x->answer))
 		pst_upstream_pause(&x->job);
 	pst_client_flush(x->client);

@@ -168,12 +168,10 @@ on_slot_drained(void *arg, const char *worker)
 }
 
 static void
-on_slot_worn(void *arg, const char *worker, uint64_t served)
+on_slot_worn(void *arg, const char *worker, const char *reason)
 {
 	struct pst_front *front = arg;
-	char reason[64];
 
-	snprintf(reason, sizeof(reason), "has served %" PRIu64 " requests", served);
 	pst_uplink_send(front->uplink, "SLOT", "worn", worker, reason, NULL);
 }
 

@@ -86,6 +86,7 @@ struct pst_job {
 	bool body_open; /* the owner's: more of the body is to come, see pst_upstream_supply() */
 	enum pst_job_state state;
 	bool streams; /* the worker that has it streams both ways */
+	bool untimed; /* the owner's: it may take any time for the next piece of its output */
 	bool roomy; /* the owner's: output() can take PST_JOB_WINDOW bytes beyond a pause */
 	uint64_t given_at; /* pst_loop_now(), when a worker last got it */
 
@@ -102,6 +103,9 @@ struct pst_job {
 	uint8_t untaken; /* connections that were closed before the job was read from them */
 	pst_page_ticket ticket; /* by which the worker claims it; 0: it has no page */
 	bool body_sent;
+	bool output_ended; /* the end of STDOUT has come */
+	bool late; /* a deadline passed */
+	bool stuck; /* ... and the grace after it */
 	bool paused;
 	uint32_t window; /* what the worker may send ahead */
 	uint32_t taken; /* bytes of STDOUT that were not granted again */

@@ -6,13 +6,22 @@
 
 /* --- dispatch --- */
 
-/* The least loaded of those that may be given a job; of equals the least recently used. */
+/* The least loaded of those that may be given a job; of equals the least recently used. Those
+ * whose loops stand still come last. */
 static struct pst_pool_slot *
 choose(struct pst_pool *pool)
 {
-	struct pst_heap_item *first = pst_heap_first(&pool->usable);
+	struct pst_heap_item *first;
 
-	return first == NULL ? NULL : PST_CONTAINER(first, struct pst_pool_slot, rank);
+	while ((first = pst_heap_first(&pool->usable)) != NULL) {
+		struct pst_pool_slot *slot = PST_CONTAINER(first, struct pst_pool_slot, rank);
+		bool stalled = pst_pool_slot_is_stalled(slot);
+
+		if (slot->stalled == stalled)
+			return slot;
+		pst_pool_slot_set_stalled(slot, stalled);
+	}
+	return NULL;
 }
 
 /* The server is down, so nobody will serve what waits. */
@@ -68,6 +77,23 @@ on_again(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	pst_loop_defer(pool->loop, &pool->dispatch);
+}
+
+/* Have any that stood still come round? */
+static void
+on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct pst_pool *pool = arg;
+	struct pst_pool_slot *slot;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH (slot, &pool->slots, link) {
+		if (slot->stalled && !pst_pool_slot_is_stalled(slot))
+			pst_pool_slot_set_stalled(slot, false);
+	}
+	if (pool->stalled == 0)
+		event_del(pool->look);
 }
 
 static void
@@ -158,8 +184,11 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 		free(pool);
 		return NULL;
 	}
-	if (pst_upstream_deadlines_init(
-		&pool->deadlines, loop, settings->timeout, settings->request_timeout) == -1) {
+	pool->look = event_new(pst_loop_base(loop), -1, EV_PERSIST, on_look, pool);
+	if (pool->look == NULL || pst_upstream_deadlines_init(&pool->deadlines, loop,
+				      settings->timeout, settings->request_timeout) == -1) {
+		if (pool->look != NULL)
+			event_free(pool->look);
 		pst_queue_free(&pool->queue);
 		free(pool);
 		return NULL;
@@ -196,6 +225,7 @@ pst_pool_free(struct pst_pool *pool)
 		return;
 	assert(pst_queue_is_empty(&pool->queue));
 	pst_pool_slots_free(pool);
+	event_free(pool->look);
 	if (pool->again != NULL)
 		event_free(pool->again);
 	pst_task_cancel(&pool->dispatch);

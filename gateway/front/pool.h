@@ -15,8 +15,8 @@
 struct pst_pool_events {
 	void (*usable)(void *arg, const char *worker);
 	void (*drained)(void *arg, const char *worker);
-	/* It has served as many as it shall. Told again after as many more, until it is drained. */
-	void (*worn)(void *arg, const char *worker, uint64_t served);
+	/* It is to be replaced, as it "has served 1000 requests" or the like. May be told again. */
+	void (*worn)(void *arg, const char *worker, const char *reason);
 	void (*late)(void *arg, const char *worker, const char *request);
 	void (*broken)(void *arg, const char *worker, const char *reason);
 };

@@ -19,6 +19,11 @@
  *	                                     ▼
  *	                                 CONDEMNED
  *
+ * One that takes several jobs goes on with the others: it stays BUSY with that much less room, the
+ * arbiter is asked for another worker when a job is stuck (its grace passed), and it is CONDEMNED
+ * when stuck jobs are all that it takes or, RETIRING, all that it has, or when its loop stands
+ *still.
+ *
  * When the arbiter retires it: BUSY and DRAINING become RETIRING, which is given nothing more and
  * becomes RETIRED with its last job; STARTING and IDLE are RETIRED at once. A RETIRING one whose
  * job outlasts deadline and grace is CONDEMNED. From everywhere to DEAD: the process exited, or
@@ -44,6 +49,10 @@ struct pst_pool_slot {
 	struct pst_task burial;
 	unsigned load; /* jobs that its worker has */
 	unsigned capacity; /* ... at most */
+	unsigned room; /* how many more it may be given now */
+	unsigned stuck; /* jobs that do not end though they were to */
+	bool stalled; /* its loop was seen not to come round */
+	unsigned ahead; /* jobs that it was given since */
 	uint64_t served;
 	uint64_t wears_at; /* so many served; 0: never */
 };
@@ -59,6 +68,8 @@ struct pst_pool {
 	uint64_t changes; /* of slots: of equals the one that changed first is first */
 	bool streams; /* the worker that came last does */
 	size_t room; /* how many jobs the usable ones can be given */
+	size_t stalled; /* slots */
+	struct event *look; /* pending while there are some: have they come round? */
 	struct pst_task dispatch;
 	struct pst_upstream_deadlines deadlines;
 	const char *name;
@@ -75,6 +86,11 @@ struct pst_pool {
 
 /* Give it JOB, which was taken from the queue; the slot is among the usable ones. */
 void pst_pool_slot_give(struct pst_pool_slot *slot, struct pst_job *job);
+
+/* Its loop stands still, or has come round again. */
+void pst_pool_slot_set_stalled(struct pst_pool_slot *slot, bool stalled);
+/* ... which is looked up here. */
+bool pst_pool_slot_is_stalled(const struct pst_pool_slot *slot);
 
 /* One more connection to a remote pool's server: 0, or -1 when memory is short. */
 int pst_pool_slot_add_remote(struct pst_pool *pool);

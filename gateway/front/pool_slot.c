@@ -5,10 +5,18 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+
+/* How long a loop may take to come round before others are preferred, and how often it is looked
+ * at then. */
+#define STALLED_MS 100
+#define LOOK_MS    10
+/* What one that stands still is given all the same, if no other is usable. */
+#define STALLED_AHEAD 4
 
 /* --- state --- */
 
@@ -17,7 +25,8 @@
 static const unsigned allowed[] = {
     [PST_POOL_SLOT_STARTING] = TO(IDLE) | TO(RETIRED) | TO(DEAD),
     [PST_POOL_SLOT_IDLE] = TO(BUSY) | TO(RETIRED) | TO(DEAD),
-    [PST_POOL_SLOT_BUSY] = TO(IDLE) | TO(BUSY) | TO(DRAINING) | TO(RETIRING) | TO(DEAD),
+    [PST_POOL_SLOT_BUSY] =
+	TO(IDLE) | TO(BUSY) | TO(DRAINING) | TO(RETIRING) | TO(CONDEMNED) | TO(DEAD),
     [PST_POOL_SLOT_DRAINING] = TO(IDLE) | TO(DRAINING) | TO(RETIRING) | TO(CONDEMNED) | TO(DEAD),
     [PST_POOL_SLOT_RETIRING] = TO(RETIRING) | TO(RETIRED) | TO(CONDEMNED) | TO(DEAD),
     [PST_POOL_SLOT_RETIRED] = TO(DEAD),
@@ -30,27 +39,66 @@ static unsigned
 room_of(const struct pst_pool_slot *slot)
 {
 	bool takes = slot->state == PST_POOL_SLOT_IDLE || slot->state == PST_POOL_SLOT_BUSY;
+	unsigned room = takes && slot->load < slot->capacity ? slot->capacity - slot->load : 0;
+	unsigned ahead = slot->ahead < STALLED_AHEAD ? STALLED_AHEAD - slot->ahead : 0;
 
-	return takes && slot->load < slot->capacity ? slot->capacity - slot->load : 0;
+	return slot->stalled && room > ahead ? ahead : room;
+}
+
+/* Its room or its rank may be another now. */
+static void
+rank(struct pst_pool_slot *slot)
+{
+	struct pst_pool *pool = slot->pool;
+
+	pool->room -= slot->room;
+	slot->room = room_of(slot);
+	pool->room += slot->room;
+	if (slot->room > 0)
+		pst_heap_put(&pool->usable, &slot->rank,
+		    slot->load + (slot->stalled ? (uint64_t)1 << 32 : 0), ++pool->changes);
+	else
+		pst_heap_remove(&pool->usable, &slot->rank);
+	if (!pst_queue_is_empty(&pool->queue) && pool->room > 0)
+		pst_loop_defer(pool->loop, &pool->dispatch);
 }
 
 /* The one place where the state and the load change. */
 static void
 set_state(struct pst_pool_slot *slot, enum pst_pool_slot_state state, unsigned load)
 {
-	struct pst_pool *pool = slot->pool;
-
 	assert(allowed[slot->state] & 1u << state);
-	pool->room -= room_of(slot);
 	slot->state = state;
 	slot->load = load;
-	pool->room += room_of(slot);
-	if (room_of(slot) > 0)
-		pst_heap_put(&pool->usable, &slot->rank, load, ++pool->changes);
+	if (state == PST_POOL_SLOT_DEAD)
+		pst_pool_slot_set_stalled(slot, false);
+	rank(slot);
+}
+
+bool
+pst_pool_slot_is_stalled(const struct pst_pool_slot *slot)
+{
+	return slot->state != PST_POOL_SLOT_DEAD &&
+	       pst_upstream_stalled(slot->upstream) >= STALLED_MS;
+}
+
+void
+pst_pool_slot_set_stalled(struct pst_pool_slot *slot, bool stalled)
+{
+	static const struct timeval wait = {.tv_usec = LOOK_MS * 1000};
+	struct pst_pool *pool = slot->pool;
+
+	if (slot->stalled == stalled)
+		return;
+	slot->stalled = stalled;
+	slot->ahead = 0;
+	if (stalled)
+		pool->stalled++;
 	else
-		pst_heap_remove(&pool->usable, &slot->rank);
-	if (!pst_queue_is_empty(&pool->queue) && pool->room > 0)
-		pst_loop_defer(pool->loop, &pool->dispatch);
+		pool->stalled--;
+	if (stalled && pool->stalled == 1)
+		event_add(pool->look, &wait);
+	rank(slot);
 }
 
 /* Room for its rank is made first, so that nothing can fail when it becomes usable. */
@@ -97,6 +145,17 @@ on_open(void *arg, unsigned capacity, bool streams)
 	slot->pool->events->usable(slot->pool->arg, pst_upstream_worker(slot->upstream));
 }
 
+/* JOB does not end: the arbiter is to kill its worker, with all that it has. */
+static void
+condemn(struct pst_pool_slot *slot, struct pst_job *job)
+{
+	char name[256];
+
+	set_state(slot, PST_POOL_SLOT_CONDEMNED, slot->load);
+	job->callbacks->name(job, name, sizeof(name));
+	slot->pool->events->late(slot->pool->arg, pst_upstream_worker(slot->upstream), name);
+}
+
 /* Nothing more is given to it, and LOAD jobs are left. */
 static void
 retire(struct pst_pool_slot *slot, unsigned load)
@@ -104,6 +163,8 @@ retire(struct pst_pool_slot *slot, unsigned load)
 	set_state(slot, load == 0 ? PST_POOL_SLOT_RETIRED : PST_POOL_SLOT_RETIRING, load);
 	if (load == 0)
 		slot->pool->events->drained(slot->pool->arg, pst_upstream_worker(slot->upstream));
+	else if (slot->stuck == load)
+		condemn(slot, pst_upstream_job(slot->upstream));
 }
 
 /* One more served: may be told of several times, as the arbiter may have failed to replace it. */
@@ -112,9 +173,13 @@ wear(struct pst_pool_slot *slot)
 {
 	struct pst_pool *pool = slot->pool;
 
+	char reason[64];
+
 	slot->served++;
-	if (slot->wears_at > 0 && slot->served % slot->wears_at == 0)
-		pool->events->worn(pool->arg, pst_upstream_worker(slot->upstream), slot->served);
+	if (slot->wears_at == 0 || slot->served % slot->wears_at != 0)
+		return;
+	snprintf(reason, sizeof(reason), "has served %" PRIu64 " requests", slot->served);
+	pool->events->worn(pool->arg, pst_upstream_worker(slot->upstream), reason);
 }
 
 /* It has one job less. */
@@ -132,10 +197,14 @@ unload(struct pst_pool_slot *slot)
 }
 
 static void
-on_over(void *arg)
+on_over(void *arg, bool stuck)
 {
-	wear(arg);
-	unload(arg);
+	struct pst_pool_slot *slot = arg;
+
+	if (stuck)
+		slot->stuck--;
+	wear(slot);
+	unload(slot);
 }
 
 static void
@@ -154,21 +223,34 @@ on_late(void *arg)
 {
 	struct pst_pool_slot *slot = arg;
 
-	if (slot->state == PST_POOL_SLOT_BUSY)
+	if (slot->state == PST_POOL_SLOT_BUSY && slot->capacity == 1)
 		set_state(slot, PST_POOL_SLOT_DRAINING, slot->load);
 }
 
+/* Others go on, but another worker is to take its place when they are done. */
 static void
-on_stuck(void *arg, struct pst_job *job)
+ask_for_another(struct pst_pool_slot *slot, struct pst_job *job)
+{
+	char name[256], reason[320];
+
+	job->callbacks->name(job, name, sizeof(name));
+	snprintf(reason, sizeof(reason), "does not end %s, which is late", name);
+	slot->pool->events->worn(slot->pool->arg, pst_upstream_worker(slot->upstream), reason);
+}
+
+static void
+on_stuck(void *arg, struct pst_job *job, bool stalled)
 {
 	struct pst_pool_slot *slot = arg;
-	char name[256];
+	bool retiring = slot->state == PST_POOL_SLOT_RETIRING;
 
-	if (slot->state != PST_POOL_SLOT_DRAINING && slot->state != PST_POOL_SLOT_RETIRING)
+	slot->stuck++;
+	if (!retiring && slot->state != PST_POOL_SLOT_BUSY && slot->state != PST_POOL_SLOT_DRAINING)
 		return;
-	set_state(slot, PST_POOL_SLOT_CONDEMNED, slot->load);
-	job->callbacks->name(job, name, sizeof(name));
-	slot->pool->events->late(slot->pool->arg, pst_upstream_worker(slot->upstream), name);
+	if (stalled || slot->stuck == (retiring ? slot->load : slot->capacity))
+		condemn(slot, job);
+	else if (!retiring && slot->stuck == 1)
+		ask_for_another(slot, job);
 }
 
 static void
@@ -379,6 +461,8 @@ pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
 void
 pst_pool_slot_give(struct pst_pool_slot *slot, struct pst_job *job)
 {
+	if (slot->stalled)
+		slot->ahead++;
 	set_state(slot, PST_POOL_SLOT_BUSY, slot->load + 1);
 	pst_upstream_give(slot->upstream, job);
 }

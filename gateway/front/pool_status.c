@@ -24,10 +24,12 @@ put_slot(const struct pst_pool_slot *slot, struct pst_buf *out)
 	char name[256];
 
 	pst_status_begin(&line, out, "worker", pst_upstream_worker(slot->upstream));
-	pst_status_text(&line, "activity", names[slot->state]);
+	pst_status_text(&line, "activity", slot->stalled ? "stalled" : names[slot->state]);
 	pst_status_number(&line, "served", slot->served);
 	pst_status_number(&line, "running", slot->load);
 	pst_status_number(&line, "capacity", slot->capacity);
+	if (slot->stuck > 0)
+		pst_status_number(&line, "stuck", slot->stuck);
 	if (job != NULL) {
 		job->callbacks->name(job, name, sizeof(name));
 		pst_status_text(&line, "request", name);

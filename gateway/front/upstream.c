@@ -92,6 +92,7 @@ pst_upstream_flush(struct pst_upstream *up)
 		length = pst_session_send(up->session, &bytes);
 		if (length == 0)
 			return;
+		pst_upstream_note_writing(up);
 		ssize_t n = send(up->fd, bytes, length, MSG_NOSIGNAL);
 		if (n < 0) {
 			if (errno == EAGAIN)

@@ -36,14 +36,16 @@ struct pst_upstream_callbacks {
 	/* GET_VALUES was answered: CAPACITY jobs may be given at once. STREAMS: of each, body and
 	 * answer flow both ways as credit allows, and are not to be stored. */
 	void (*open)(void *arg, unsigned capacity, bool streams);
-	/* A job is over; the callback of the job was made before. */
-	void (*over)(void *arg);
+	/* A job is over; the callback of the job was made before. STUCK: stuck() was called for it.
+	 */
+	void (*over)(void *arg, bool stuck);
 	/* A job that no worker can have seen is given back, as QUEUED; it goes to the head. */
 	void (*unseen)(void *arg, struct pst_job *job);
 	/* The deadline of JOB passed, it was aborted. */
 	void (*late)(void *arg);
-	/* JOB still runs after the grace. */
-	void (*stuck)(void *arg, struct pst_job *job);
+	/* JOB still runs after the grace. STALLED: so does nothing else, the worker's loop stands
+	 * still. */
+	void (*stuck)(void *arg, struct pst_job *job, bool stalled);
 	/* Of a foreign one: it was connected to. */
 	void (*reached)(void *arg);
 	/* Of a foreign one: it cannot be connected to; unseen() was called before. FULL: it is
@@ -92,6 +94,13 @@ void pst_upstream_resume(struct pst_job *job);
 
 /* The worker's process has exited: what it wrote before is read, then the connection is lost. */
 void pst_upstream_leave(struct pst_upstream *upstream);
+
+/*
+ * For how long, in ms, there has been something to read for the worker's loop and it has not come
+ * round, as its page says: whatever is given to it now waits, too. 0 of a worker that does not
+ * stream. Looked up without a system call.
+ */
+uint64_t pst_upstream_stalled(struct pst_upstream *upstream);
 
 /* The first of its jobs, the longest there; NULL: it has none. */
 struct pst_job *pst_upstream_job(const struct pst_upstream *upstream);

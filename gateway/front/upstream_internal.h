@@ -43,6 +43,8 @@ struct pst_upstream {
 	unsigned capacity; /* of the answer to GET_VALUES */
 	bool multiplexes; /* FCGI_MPXS_CONNS */
 	bool streams; /* PENSTOCK_STREAMS */
+	uint64_t written; /* of those that stream: when bytes went out first that its loop may not
+			   have seen, in µs of CLOCK_MONOTONIC; 0: it has seen all */
 	unsigned paused; /* jobs that take no output, of a worker that knows no credit */
 	struct pst_page page; /* shared with the worker */
 	bool spoilt; /* somebody has written over the page, which was logged */
@@ -96,6 +98,9 @@ void pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_
 void pst_upstream_timeout_passed(struct pst_deadline *deadline);
 void pst_upstream_request_passed(struct pst_deadline *deadline);
 void pst_upstream_grace_passed(struct pst_deadline *deadline);
+
+/* Bytes are about to go out: from now on its loop is expected to come round. */
+void pst_upstream_note_writing(struct pst_upstream *upstream);
 
 /* --- foreign.c --- */
 

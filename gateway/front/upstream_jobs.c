@@ -9,6 +9,8 @@
 
 /* Bytes of bodies that are queued in a session before more are taken from the spool. */
 #define BODY_AHEAD 65536
+/* A loop that has not even come round for about as long as the grace will not end anything. */
+#define STALLED_MS 900
 /* Of them, what is taken at a time: half a record. */
 #define BODY_PIECE 32768
 
@@ -28,6 +30,24 @@ drop_supply(struct pst_upstream *up, struct pst_job *job)
 	if (job->supplies)
 		TAILQ_REMOVE(&up->supplies, job, supply);
 	job->supplies = false;
+}
+
+/* Its client is what the job waits for: to take the answer, or to send more of the body. */
+static bool
+waits_for_client(const struct pst_job *job)
+{
+	return job->paused || (job->body_open && !job->body_sent && !job->supplies &&
+				  pst_spool_length(job->body) == 0);
+}
+
+/* The clock for the next piece of its output runs while the worker is waited for. */
+static void
+watch(struct pst_upstream *up, struct pst_job *job)
+{
+	if (job->untimed || waits_for_client(job))
+		pst_deadline_cancel(&job->deadline);
+	else
+		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
 }
 
 /* What is to be sent of JOB's body now, 0 at its end; -1: nothing before its credit or the body
@@ -94,6 +114,8 @@ pst_upstream_feed(struct pst_upstream *up)
 		drop_supply(up, job);
 		if (feed_piece(up, job))
 			queue_supply(up, job);
+		else if (job->state != PST_JOB_ABORTED && waits_for_client(job))
+			pst_deadline_cancel(&job->deadline);
 	}
 }
 
@@ -105,6 +127,8 @@ pst_upstream_supply(struct pst_job *job)
 	if (up == NULL || job->body_sent)
 		return;
 	queue_supply(up, job);
+	if (!pst_deadline_armed(&job->deadline))
+		watch(up, job);
 	pst_loop_defer(up->loop, &up->flush);
 }
 
@@ -181,10 +205,11 @@ pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void 
 			job->callbacks->error(job, bytes, n);
 		return;
 	}
-	/* What it says on STDERR is no progress: nobody waits for that. */
-	if (job->state == PST_JOB_STARTED && !job->paused)
-		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	job->output_ended = n == 0;
 	job->callbacks->output(job, bytes, n);
+	/* What it says on STDERR is no progress: nobody waits for that. */
+	if (job->state == PST_JOB_STARTED)
+		watch(up, job);
 	job->taken += (uint32_t)n;
 	grant(up, job);
 }
@@ -227,10 +252,12 @@ static void
 finish(struct pst_upstream *up, struct pst_job *job, enum pst_job_end end, uint32_t app_status,
     const char *reason)
 {
+	bool stuck = job->stuck;
+
 	pst_job_set_state(job, PST_JOB_IDLE);
 	job->callbacks->over(job, end, app_status, reason);
 	if (up->state != PST_UPSTREAM_LOST)
-		up->callbacks->over(up->arg);
+		up->callbacks->over(up->arg, stuck);
 }
 
 void
@@ -270,12 +297,16 @@ static void
 pass(struct pst_job *job, const char *reason)
 {
 	struct pst_upstream *up = job->upstream;
+	bool aborted = job->state == PST_JOB_ABORTED;
 	char text[256];
 
+	job->late = true;
 	job->callbacks->late(job, pst_upstream_late_reason(up, job, reason, text, sizeof(text)));
 	up->callbacks->late(up->arg);
-	if (job->state != PST_JOB_ABORTED)
-		pst_upstream_abort(job);
+	pst_upstream_abort(job);
+	/* Its client had left, which was no reason to end what runs for it; this is one. */
+	if (aborted)
+		up->kind->abort(up, job);
 	pst_deadline_cancel(&job->limit);
 	pst_deadline_arm(&job->deadline, &up->deadlines->grace);
 }
@@ -307,7 +338,10 @@ pst_upstream_grace_passed(struct pst_deadline *deadline)
 {
 	struct pst_job *job = PST_CONTAINER(deadline, struct pst_job, deadline);
 
-	job->upstream->callbacks->stuck(job->upstream->arg, job);
+	struct pst_upstream *up = job->upstream;
+
+	job->stuck = true;
+	up->callbacks->stuck(up->arg, job, pst_upstream_stalled(up) >= STALLED_MS);
 }
 
 /* Submit the head of JOB: what a failure leaves behind is cleaned up by an abort. */
@@ -361,6 +395,10 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 	job->taken = 0;
 	job->window = PST_SESSION_CREDIT;
 	job->streams = up->streams;
+	job->untimed = false;
+	job->output_ended = false;
+	job->late = false;
+	job->stuck = false;
 	if (job->body != NULL)
 		pst_spool_rewind(job->body);
 	TAILQ_INSERT_TAIL(&up->jobs, job, link);
@@ -375,7 +413,10 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 void
 pst_upstream_abort_kept(struct pst_upstream *up, struct pst_job *job)
 {
-	if (pst_session_submit_abort(up->session, job->id, PST_SESSION_ABORT_CLIENT) == PST_OK)
+	enum pst_session_abort why =
+	    job->late ? PST_SESSION_ABORT_DEADLINE : PST_SESSION_ABORT_CLIENT;
+
+	if (pst_session_submit_abort(up->session, job->id, why) == PST_OK)
 		pst_loop_defer(up->loop, &up->flush);
 }
 
@@ -391,6 +432,10 @@ pst_upstream_abort(struct pst_job *job)
 	pst_upstream_resume(job);
 	job->body_sent = true;
 	drop_supply(up, job);
+	/* It has as long to notice as for anything else, unless it has answered and only has some
+	 * work left to do. */
+	if (!pst_deadline_armed(&job->deadline) && !job->output_ended)
+		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
 	up->kind->abort(up, job);
 }
 
@@ -412,7 +457,7 @@ pst_upstream_resume(struct pst_job *job)
 	if (!job->paused)
 		return;
 	job->paused = false;
-	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	watch(up, job);
 	go_on_reading(up);
 	grant(up, job);
 }

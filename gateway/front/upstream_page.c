@@ -83,16 +83,56 @@ pst_upstream_settle(struct pst_upstream *up, struct pst_job *job, enum pst_end e
 	return "it refused the request, but its page is spoilt, so it may have begun with it";
 }
 
+/* The clock of what a worker says of itself. */
+static uint64_t
+now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* --- the worker's loop --- */
+
+/* True when it has come round since the first bytes that it may not have seen. */
+static bool
+has_turned(struct pst_upstream *up)
+{
+	struct pst_page_vitals vitals;
+
+	pst_page_read_vitals(&up->page, &vitals);
+	return vitals.turned >= up->written;
+}
+
+void
+pst_upstream_note_writing(struct pst_upstream *up)
+{
+	if (up->streams && up->page.bytes != NULL && (up->written == 0 || has_turned(up)))
+		up->written = now_us();
+}
+
+uint64_t
+pst_upstream_stalled(struct pst_upstream *up)
+{
+	if (up->written == 0)
+		return 0;
+	if (has_turned(up)) {
+		up->written = 0;
+		return 0;
+	}
+	return (now_us() - up->written) / 1000;
+}
+
+/* --- a late request --- */
+
 /* Seconds since AT, which the worker has said; 0 when that cannot be. */
 static double
 seconds_since(uint64_t at)
 {
-	struct timespec now;
-	uint64_t us;
+	uint64_t now = now_us();
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-	return at < us ? (double)(us - at) / 1e6 : 0;
+	return at < now ? (double)(now - at) / 1e6 : 0;
 }
 
 const char *

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import fcgi
-from gateway import Exchange, Worker
+from gateway import Exchange, Gateway, Worker
+from page import CLAIMED, TURNED, Page
 from penstock import PATIENCE
 
 CREDIT = 64
@@ -37,9 +39,13 @@ class Streamed(Exchange):
         self.body = bytearray()  # type: ignore[assignment]
         self.changed = threading.Condition()
         self.ended = False  # the body is complete
-        self.aborted: int | None = None  # why
+        self.aborts: list[int] = []  # why
         self.credit = WINDOW
         self.granted = 0  # bytes of the body beyond the first
+
+    @property
+    def aborted(self) -> int | None:
+        return self.aborts[-1] if self.aborts else None
 
     def grant(self, n: int) -> None:
         self.granted += n
@@ -62,7 +68,7 @@ class Streamed(Exchange):
                 self.body += content
                 self.ended = not content
             elif kind == fcgi.ABORT_REQUEST:
-                self.aborted = content[0] if content else 0
+                self.aborts.append(content[0])
             elif kind == CREDIT:
                 self.credit += struct.unpack(">I4x", content)[0]
             self.changed.notify_all()
@@ -73,12 +79,26 @@ class Streaming(Multiplexing):
 
     extra = {b"PENSTOCK_VERSION": b"1", b"PENSTOCK_STREAMS": b"1"}
 
+    page: Page | None = None
+
     def __init__(self, directory: Path, name: str, handle: Callable[[Streamed], None]) -> None:
         self.open: dict[int, Streamed] = {}
+        self.turns = threading.Event()  # while it is clear the loop stands still
+        self.turns.set()
         super().__init__(directory, name, handle)  # type: ignore[arg-type]
+
+    def claim(self, request_id: int) -> None:
+        if self.page:
+            self.page.set_state(CLAIMED, request_id)
+
+    def turn(self) -> None:
+        if self.page:
+            self.page.set_number(TURNED, time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)
 
     def _records(self, connection: fcgi.Connection) -> None:
         for kind, request_id, content in connection.records():
+            self.turns.wait(PATIENCE)
+            self.turn()
             if kind == fcgi.GET_VALUES:
                 connection.send(self.greet(content))
             elif kind == fcgi.BEGIN_REQUEST:
@@ -86,8 +106,23 @@ class Streaming(Multiplexing):
             elif kind == fcgi.PARAMS:
                 self.open[request_id].params += content
                 if not content:
+                    self.claim(request_id)
                     self.requests += 1
                     self.handle(self.open[request_id])
             else:
                 self.open[request_id].see(kind, content)
+            self.turn()
 
+
+
+def turning(gateway: Gateway, name: str, handle: Callable[[Streamed], None]) -> Streaming:
+    """A worker whose loop tells in a page that it comes round."""
+
+    class Turning(Streaming):
+        page = Page()
+        capacity = 1000
+
+    gateway.tell(f"SLOT page {name}", Turning.page.fd)  # type: ignore[union-attr]
+    worker = gateway.worker(name, handle, Turning)  # type: ignore[arg-type]
+    assert isinstance(worker, Streaming)
+    return worker

@@ -34,11 +34,14 @@ class Page:
     def number(self, at: int) -> int:
         return struct.unpack_from("=Q", self.bytes, at)[0]
 
+    def set_number(self, at: int, number: int) -> None:
+        struct.pack_into("=Q", self.bytes, at, number)
+
     def word(self, request_id: int = 1) -> int:
         return self.number(WORDS + 8 * (request_id - 1))
 
     def set_word(self, word: int, request_id: int = 1) -> None:
-        struct.pack_into("=Q", self.bytes, WORDS + 8 * (request_id - 1), word)
+        self.set_number(WORDS + 8 * (request_id - 1), word)
 
     def state(self, request_id: int = 1) -> int:
         return self.word(request_id) & 0xFF

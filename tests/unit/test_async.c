@@ -202,6 +202,40 @@ body_abort(void)
 	ck_assert_uint_eq(seen->aborted, 1);
 }
 
+/* Its client has left, and then it is late, too. */
+static void
+body_abort_again(void)
+{
+	struct client *client = client_new(true);
+	uint16_t id = client_ask(client, "/");
+	struct seen *seen = &async_seen[0];
+
+	settle();
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(
+		    pst_session_submit_abort(client->session, id, PST_SESSION_ABORT_CLIENT), 0);
+		settle();
+		ck_assert_uint_eq(seen->aborted, 1);
+		ck_assert_int_eq(seen->why, PST_ABORT_CLIENT);
+	}
+	for (int i = 0; i < 2; i++) {
+		ck_assert_int_eq(
+		    pst_session_submit_abort(client->session, id, PST_SESSION_ABORT_DEADLINE), 0);
+		settle();
+		ck_assert_uint_eq(seen->aborted, 2);
+		ck_assert_int_eq(seen->why, PST_ABORT_DEADLINE);
+	}
+	seen_finish(seen, -1);
+	settle();
+	ck_assert_uint_eq(client->answers[id].ended, 1);
+}
+
+START_TEST(test_abort_again)
+{
+	async_case_run(100, NULL, body_abort_again);
+}
+END_TEST
+
 START_TEST(test_abort)
 {
 	async_case_run(100, NULL, body_abort);
@@ -1105,6 +1139,7 @@ main(void)
 	tcase_add_test(tcase, test_written_leaves);
 	tcase_add_test(tcase, test_finish_in_callbacks);
 	tcase_add_test(tcase, test_abort);
+	tcase_add_test(tcase, test_abort_again);
 	tcase_add_test(tcase, test_abort_finished);
 	tcase_add_test(tcase, test_connection_lost);
 	tcase_add_test(tcase, test_credit);

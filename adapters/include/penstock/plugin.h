@@ -333,7 +333,8 @@ struct pst_plugin_async {
 	void (*on_request)(void *app, struct pst_request *request);
 	/* Something that was answered AGAIN may go on now, for reading, writing or both. */
 	void (*on_ready)(void *app, struct pst_request *request);
-	/* Nobody wants the answer any more: once at most. Host functions say GONE from now on. */
+	/* Nobody wants the answer any more: once at most for each reason, DEADLINE last. Host
+	 * functions say GONE from now on. */
 	void (*on_abort)(void *app, struct pst_request *request, enum pst_abort why);
 	/* After host->wake(). NULL: it is not used. */
 	void (*on_wake)(void *app);
