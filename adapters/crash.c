@@ -9,6 +9,9 @@
 
 #define STACK_SIZE 65536
 
+/* What is said of a request by another thread than its own, with the NUL. */
+#define TITLE 160
+
 /* Read by the handler, on whatever thread it runs: each is one word that is stored whole. */
 static const struct pst_plugin_lifecycle *_Atomic crash_lifecycle;
 static void *_Atomic crash_app;
@@ -21,11 +24,13 @@ static pst_crash_open_fn *_Atomic crash_open;
 struct slot {
 	const struct pst_request *_Atomic running;
 	struct pst_request_line line; /* filled before `running`, so the handler searches nothing */
+	char title[TITLE]; /* for a handler on another thread, while this one goes on */
 	void *stack; /* for the handler; NULL: the main thread's, or none */
 };
 
 static struct slot crash_slots[PST_CRASH_THREADS];
 static _Thread_local struct slot *crash_own = &crash_slots[0];
+static atomic_bool crash_many; /* there are several threads */
 
 static void
 say(const char *text)
@@ -87,6 +92,13 @@ say_open(void)
 	return count;
 }
 
+static void
+say_title(const struct slot *slot, unsigned said)
+{
+	say(said == 0 ? " while it handled " : ", ");
+	pst_log_raw(2, slot->title, strnlen(slot->title, TITLE), 1);
+}
+
 /* What was being handled, this thread's first: how many. */
 static unsigned
 say_requests(void)
@@ -96,9 +108,18 @@ say_requests(void)
 
 	if (atomic_load(&own->running))
 		say_request(&own->line, said++);
-	for (size_t i = 0; i < PST_CRASH_THREADS; i++)
-		if (&crash_slots[i] != own && atomic_load(&crash_slots[i].running))
-			say_request(&crash_slots[i].line, said++);
+	for (size_t i = 0; i < PST_CRASH_THREADS; i++) {
+		if (&crash_slots[i] == own || !atomic_load(&crash_slots[i].running))
+			continue;
+		if (said < NAMED)
+			say_title(&crash_slots[i], said);
+		said++;
+	}
+	if (said > NAMED) {
+		say(" and ");
+		say_number(said - NAMED);
+		say(" more");
+	}
 	return said > 0 ? said : say_open();
 }
 
@@ -175,6 +196,7 @@ pst_crash_thread_begin(unsigned number)
 	stack_t stack = {.ss_size = STACK_SIZE};
 
 	crash_own = &crash_slots[number];
+	atomic_store(&crash_many, true);
 	if (number == 0)
 		return; /* pst_crash_begin() has done it */
 	stack.ss_sp = malloc(STACK_SIZE);
@@ -197,6 +219,27 @@ pst_crash_thread_end(void)
 	crash_own->stack = NULL;
 }
 
+/* Append TEXT to what ends at AT, as far as END allows: the new end. */
+static char *
+append(char *at, const char *end, const char *text)
+{
+	size_t n = strnlen(text, (size_t)(end - at));
+
+	memcpy(at, text, n);
+	return at + n;
+}
+
+static void
+copy_line(char title[TITLE], const struct pst_request_line *line)
+{
+	const char *end = title + TITLE - 1;
+	char *at = append(title, end, line->method);
+
+	at = append(at, end, " ");
+	at = append(at, end, line->path[0]);
+	*append(at, end, line->path[1]) = '\0';
+}
+
 void
 pst_crash_request(const struct pst_request *request)
 {
@@ -206,5 +249,7 @@ pst_crash_request(const struct pst_request *request)
 	if (!request)
 		return;
 	pst_request_line(request, &own->line);
+	if (atomic_load(&crash_many))
+		copy_line(own->title, &own->line);
 	atomic_store(&own->running, request);
 }
