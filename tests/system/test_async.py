@@ -6,7 +6,7 @@ import os
 import signal
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import fcgi
 import installed
 from adapter import Adapter, build_plugin
 from page import CLAIMED, DONE, TURNED, WITHDRAWN, Page
+from penstock import Penstock, eventually
 from servers import Nginx
 
 MIB = 1 << 20
@@ -390,6 +391,21 @@ def test_a_crash_names_what_is_open(adapter: Adapter) -> None:
     assert f"dies by SIGABRT while it handled {names} and 13 more\n" in adapter.log
     assert "secret" not in adapter.log
     adapter.process.returncode = 0  # as the fixture wants it: it has ended as it was to
+
+
+# --- behind the gateway ---
+
+
+def test_a_worker_is_killed(probe: str, penstock: Callable[..., Penstock]) -> None:
+    """What hung in it is 502, what comes then is for another one."""
+    server = penstock(probe, "-k", "async")
+    with ThreadPoolExecutor(50) as pool:
+        hanging = [pool.submit(server.get, "/hang") for _ in range(50)]
+        eventually(lambda: server.get("/open").body == b"51\n", "50 requests that hang")
+        os.kill(server.worker_pids[0], signal.SIGKILL)
+        assert {answer.result().status for answer in hanging} == {502}
+    assert server.get("/open").body == b"1\n"
+    assert server.stop() == 0
 
 
 # --- a plugin that cannot be used ---
