@@ -522,3 +522,20 @@ def test_wsgi_application(tmp_path: Path) -> None:
         assert adapter.wait() == 3
         assert "WSGI" in adapter.log
         assert "Traceback" not in adapter.log
+
+
+# --- Deadlines ---
+
+
+def test_a_deadline_cancels(adapter: Adapter) -> None:
+    """Of a gateway of ours, which says why it aborts."""
+    with fcgi.Connection(adapter.path) as connection:
+        connection.values(b"PENSTOCK_VERSION")
+        begin = bytearray(fcgi.request("/sleep", query="x"))
+        begin[10] |= 0x80  # EXTENDED
+        connection.send(bytes(begin))
+        assert seen(adapter, "sleeping") == ["sleeping"]
+        connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1, b"\1" + bytes(7)))
+        assert connection.response().app_status is not None
+    assert seen(adapter, "cancelled") == ["cancelled"]
+    assert "Traceback" not in adapter.log.rpartition("sleep")[2]

@@ -164,6 +164,7 @@ async def background(scope, receive, send):
 
 @handler
 async def sleep(scope, receive, send):
+    SEEN.append("sleeping")
     try:
         await asyncio.sleep(60)
     except asyncio.CancelledError:

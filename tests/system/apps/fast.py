@@ -1,0 +1,97 @@
+"""A FastAPI application: dependencies, validation, streams and what is torn down."""
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Form, Header, HTTPException, UploadFile
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+SCRATCH = Path(os.environ["SCRATCH"])
+app = FastAPI(root_path=os.environ.get("ROOT_PATH", ""))
+
+
+def note(text: str) -> None:
+    with (SCRATCH / "notes").open("a") as notes:
+        notes.write(text + "\n")
+
+
+class Item(BaseModel):
+    name: str
+    price: float
+    tags: list[str] = []
+
+
+async def resource():
+    note("opened")
+    try:
+        yield "resource"
+    finally:
+        await asyncio.sleep(0)
+        note("closed")
+
+
+def blocking_resource():
+    note("opened in a thread")
+    yield "blocking"
+    note("closed in a thread")
+
+
+Resource = Annotated[str, Depends(resource)]
+
+
+@app.get("/items/{number}")
+async def item(number: int, q: str | None = None, x_token: Annotated[str, Header()] = "none"):
+    return {"number": number, "q": q, "token": x_token}
+
+
+@app.post("/items")
+async def create(item: Item) -> Item:
+    return item
+
+
+@app.post("/form")
+async def form(name: Annotated[str, Form()], file: UploadFile):
+    return {"name": name, "size": len(await file.read())}
+
+
+@app.get("/sync")
+def sync(resource: Annotated[str, Depends(blocking_resource)]):
+    return {"resource": resource}
+
+
+@app.get("/teapot")
+async def teapot(resource: Resource):
+    raise HTTPException(418, "short and stout", headers={"X-Pot": resource})
+
+
+@app.get("/stream")
+async def stream(resource: Resource):
+    async def pieces():
+        while True:
+            yield b"x" * 1000
+            await asyncio.sleep(0.01)
+
+    return StreamingResponse(pieces())
+
+
+@app.get("/slow")
+async def slow(resource: Resource):
+    try:
+        await asyncio.sleep(0.3)
+        return "slow"
+    except asyncio.CancelledError:
+        note("cancelled")
+        raise
+
+
+@app.get("/stuck")
+async def stuck(resource: Resource):
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        note("cancelled")
+        raise
