@@ -44,7 +44,7 @@ struct pst_access_log {
 static const char plain_atoms[] = "hlutrmUqHsBbfaTDMLp";
 
 /* The names that {NAME}x knows. */
-static const char *const extensions[] = {"worker", "pool", "queue"};
+static const char *const extensions[] = {"worker", "pool", "queue", "cpu", "waited", "lag"};
 
 static bool
 text_is(struct pst_http_text text, const char *word)
@@ -295,12 +295,17 @@ date(struct pst_access_log *log, const struct pst_access_entry *entry)
 static struct pst_http_text
 extension(const struct pst_access_entry *entry, struct pst_http_text name, struct scratch *scratch)
 {
+	int64_t us;
+
 	if (text_is(name, "worker"))
 		return entry->worker;
 	if (text_is(name, "pool"))
 		return entry->pool;
-	return entry->queue_us < 0 ? (struct pst_http_text){NULL, 0}
-				   : seconds(scratch, (uint64_t)entry->queue_us);
+	us = text_is(name, "cpu")      ? entry->cpu_us
+	     : text_is(name, "waited") ? entry->waited_us
+	     : text_is(name, "lag")    ? entry->lag_us
+				       : entry->queue_us;
+	return us < 0 ? (struct pst_http_text){NULL, 0} : seconds(scratch, (uint64_t)us);
 }
 
 static struct pst_http_text

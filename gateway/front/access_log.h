@@ -18,6 +18,9 @@
  *	{worker}x  id of the worker that answered (3.17)
  *	{pool}x    name of the pool that the request's route leads to
  *	{queue}x   seconds waited in the queue, 6 decimals
+ *	{cpu}x     seconds of CPU that it took the worker, 6 decimals, as in the next two
+ *	{waited}x  the rest of the time for which the application had it
+ *	{lag}x     by how much the worker's event loop was late meanwhile, at most
  *
  * A value that is absent or empty is "-" (q and U: empty). In every value " and \ are written
  * \" and \\, control characters and bytes above 0x7e \xHH: no line can be forged.
@@ -55,6 +58,9 @@ struct pst_access_entry {
 	struct timespec time; /* CLOCK_REALTIME, when the request's first byte came */
 	uint64_t duration_us; /* from then to the last byte */
 	int64_t queue_us; /* -1: never queued */
+	int64_t cpu_us; /* what the worker told, as the next two; -1: it did not */
+	int64_t waited_us;
+	int64_t lag_us;
 	/*
 	 * The value of a field or parameter, into *VALUE; false when there is none. NAME is in the
 	 * format's spelling; compare without case. Of several fields of a name the first. NULL is

@@ -1,6 +1,7 @@
 #include "gateway/front/answer.h"
 
 #include "gateway/front/job.h"
+#include "gateway/front/trailers.h"
 
 #include <string.h>
 
@@ -22,6 +23,8 @@ pst_answer_init(struct pst_answer *answer, const struct pst_http_request *reques
 	memset(answer, 0, sizeof(*answer));
 	answer->budget = budget;
 	answer->to_head = request->method.len == 4 && memcmp(request->method.data, "HEAD", 4) == 0;
+	answer->wants_trailers = pst_trailers_are_wanted(request);
+	pst_answer_files_init(&answer->files);
 	pst_http_response_init(&answer->http, request, keep_alive);
 }
 
@@ -30,6 +33,8 @@ pst_answer_free(struct pst_answer *answer)
 {
 	pst_cgi_response_free(answer->head);
 	pst_spool_free(answer->spool);
+	pst_answer_files_free(&answer->files);
+	pst_buf_free(&answer->trailers);
 	answer->head = NULL;
 	answer->spool = NULL;
 }
@@ -56,6 +61,30 @@ spool_is_empty(const struct pst_answer *answer)
 	return answer->spool == NULL || pst_spool_length(answer->spool) == 0;
 }
 
+/* Nothing waits to be sent but what is in OUT. */
+static bool
+is_drained(const struct pst_answer *answer)
+{
+	return spool_is_empty(answer) && pst_answer_files_front(&answer->files) == NULL;
+}
+
+static uint64_t
+waiting(const struct pst_answer *answer)
+{
+	uint64_t spooled = answer->spool == NULL ? 0 : pst_spool_length(answer->spool);
+
+	return spooled + answer->files.left;
+}
+
+/* Nothing more of the body is sent. */
+static void
+drop_body(struct pst_answer *answer)
+{
+	pst_spool_free(answer->spool);
+	answer->spool = NULL;
+	pst_answer_files_free(&answer->files);
+}
+
 /* --- the head --- */
 
 /* Write the block that was read last, without its end, to OUT. */
@@ -74,11 +103,12 @@ put_head(struct pst_answer *answer, struct pst_buf *out)
 }
 
 /* The body has come whole, and nothing else says how long it is. An answer to HEAD and a 304 have
- * no body, but their length would be that of the answer to GET. */
+ * no body, but their length would be that of the answer to GET. Trailers need chunks. */
 static bool
 length_is_known(const struct pst_answer *answer)
 {
-	return answer->ended && !answer->to_head && pst_cgi_response_status(answer->head) != 304 &&
+	return answer->ended && !answer->to_head && pst_buf_length(&answer->trailers) == 0 &&
+	       pst_cgi_response_status(answer->head) != 304 &&
 	       pst_cgi_response_content_length(answer->head) < 0;
 }
 
@@ -88,11 +118,8 @@ send_head(struct pst_answer *answer, struct pst_buf *out, const char *date)
 {
 	int err = put_head(answer, out);
 
-	if (err == 0 && length_is_known(answer)) {
-		uint64_t length = answer->spool == NULL ? 0 : pst_spool_length(answer->spool);
-
-		err = pst_http_response_length(&answer->http, out, length);
-	}
+	if (err == 0 && length_is_known(answer))
+		err = pst_http_response_length(&answer->http, out, waiting(answer));
 	if (err == 0)
 		err = pst_http_response_finish(&answer->http, out, date);
 	if (err != 0)
@@ -153,8 +180,7 @@ cut_off(struct pst_answer *answer)
 {
 	answer->cut = true;
 	answer->http.keep_alive = false;
-	pst_spool_free(answer->spool);
-	answer->spool = NULL;
+	drop_body(answer);
 }
 
 /* Append to OUT; an error that is left is one of memory. */
@@ -189,7 +215,7 @@ share_of_out(const struct pst_answer *answer, const struct pst_buf *out, size_t 
 {
 	size_t held = pst_buf_length(out);
 
-	if (answer->state != PST_ANSWER_BODY || !spool_is_empty(answer) || held >= OUT_ENOUGH)
+	if (answer->state != PST_ANSWER_BODY || !is_drained(answer) || held >= OUT_ENOUGH)
 		return 0;
 	return answer->streams && n > OUT_ENOUGH - held ? OUT_ENOUGH - held : n;
 }
@@ -228,6 +254,36 @@ pst_answer_take(
 }
 
 int
+pst_answer_take_file(struct pst_answer *answer, const struct pst_session_file *file)
+{
+	uint64_t behind = answer->spool == NULL ? 0 : pst_spool_total(answer->spool);
+	const char *reason = "a file before its head";
+	int err = PST_ERR_PROTOCOL;
+
+	if (answer->cut || (answer->state == PST_ANSWER_BODY && !answer->http.content)) {
+		pst_answer_files_refuse(&answer->files, file);
+		return 0;
+	}
+	if (answer->state == PST_ANSWER_HEAD)
+		pst_answer_files_refuse(&answer->files, file);
+	else
+		err = pst_answer_files_add(&answer->files, file, behind, &reason);
+	return err == 0 ? 0 : fail(answer, err, reason);
+}
+
+int
+pst_answer_take_trailer(
+    struct pst_answer *answer, struct pst_http_text name, struct pst_http_text value)
+{
+	int err;
+
+	if (!answer->wants_trailers)
+		return 0;
+	err = pst_trailers_add(&answer->trailers, name, value, &answer->reason);
+	return err == PST_ERR_NOMEM ? fail(answer, err, pst_error_string(err)) : err;
+}
+
+int
 pst_answer_end(struct pst_answer *answer)
 {
 	if (answer->state != PST_ANSWER_HEAD) {
@@ -242,13 +298,32 @@ pst_answer_end(struct pst_answer *answer)
 
 /* --- to the client --- */
 
+/* How many bytes of the spool come before the first part of a file. */
+static uint64_t
+before_part(const struct pst_answer *answer)
+{
+	const struct pst_answer_part *part = pst_answer_files_front(&answer->files);
+	uint64_t consumed;
+
+	if (part == NULL)
+		return UINT64_MAX;
+	if (answer->spool == NULL)
+		return 0;
+	consumed = pst_spool_total(answer->spool) - pst_spool_length(answer->spool);
+	return part->behind - consumed;
+}
+
 /* Move a piece of memory from the spool to OUT. */
 static int
 move_piece(struct pst_answer *answer, struct pst_buf *out, const struct pst_spool_piece *piece)
 {
 	size_t n = piece->length < PIECE ? (size_t)piece->length : PIECE;
-	int err = put_body(answer, out, piece->bytes, n);
+	uint64_t before = before_part(answer);
+	int err;
 
+	if (n > before)
+		n = (size_t)before;
+	err = put_body(answer, out, piece->bytes, n);
 	if (err == 0 && answer->spool != NULL)
 		pst_spool_consume(answer->spool, n);
 	return err;
@@ -274,31 +349,63 @@ move_file_piece(struct pst_answer *answer, struct pst_buf *out)
 static int
 open_file(struct pst_answer *answer, struct pst_buf *out, const struct pst_spool_piece *piece)
 {
-	int err = pst_http_response_chunk_open(&answer->http, out, piece->length);
+	uint64_t before = before_part(answer);
+	uint64_t n = piece->length < before ? piece->length : before;
+	int err = pst_http_response_chunk_open(&answer->http, out, n);
 
 	if (err == PST_ERR_PROTOCOL)
 		return move_file_piece(answer, out);
 	if (err != 0)
 		return fail_http(answer, err);
-	answer->in_file = piece->length;
+	answer->in_file = n;
+	return 0;
+}
+
+/* Open the frame of a file of the worker's. What does not fit into Content-Length is cut off. */
+static int
+open_part(struct pst_answer *answer, struct pst_buf *out)
+{
+	struct pst_http_response *http = &answer->http;
+	uint64_t n = pst_answer_files_front(&answer->files)->left;
+	int err;
+
+	if (http->framing == PST_HTTP_FRAMING_LENGTH && n > http->left) {
+		if (http->left == 0) {
+			cut_off(answer);
+			return 0;
+		}
+		n = http->left;
+		pst_answer_files_shorten(&answer->files, n);
+		answer->is_short = true;
+	}
+	err = pst_http_response_chunk_open(http, out, n);
+	if (err != 0)
+		return fail_http(answer, err);
+	answer->in_part = true;
 	return 0;
 }
 
 static int
-drain_spool(struct pst_answer *answer, struct pst_buf *out)
+drain_step(struct pst_answer *answer, struct pst_buf *out)
 {
-	while (
-	    answer->in_file == 0 && !spool_is_empty(answer) && pst_buf_length(out) < OUT_ENOUGH) {
-		struct pst_spool_piece piece;
-		int err;
+	struct pst_spool_piece piece;
 
-		pst_spool_front(answer->spool, &piece);
-		err = piece.bytes != NULL ? move_piece(answer, out, &piece)
-					  : open_file(answer, out, &piece);
-		if (err != 0)
-			return err;
-	}
-	return 0;
+	if (before_part(answer) == 0)
+		return open_part(answer, out);
+	pst_spool_front(answer->spool, &piece);
+	return piece.bytes != NULL ? move_piece(answer, out, &piece)
+				   : open_file(answer, out, &piece);
+}
+
+static int
+drain(struct pst_answer *answer, struct pst_buf *out)
+{
+	int err = 0;
+
+	while (err == 0 && answer->in_file == 0 && !answer->in_part && !is_drained(answer) &&
+	       pst_buf_length(out) < OUT_ENOUGH)
+		err = drain_step(answer, out);
+	return err;
 }
 
 int
@@ -310,14 +417,13 @@ pst_answer_refill(struct pst_answer *answer, struct pst_buf *out, const char *da
 		err = send_head(answer, out, date);
 	if (err != 0 || answer->state != PST_ANSWER_BODY)
 		return err;
-	if (!answer->http.content) {
-		pst_spool_free(answer->spool);
-		answer->spool = NULL;
-	}
-	err = drain_spool(answer, out);
-	if (err != 0 || !answer->ended || answer->in_file > 0 || !spool_is_empty(answer))
+	if (!answer->http.content)
+		drop_body(answer);
+	err = drain(answer, out);
+	if (err != 0 || !answer->ended || answer->in_file > 0 || !is_drained(answer))
 		return err;
-	err = pst_http_response_end(&answer->http, out);
+	err = pst_http_response_end_with(&answer->http, out, pst_buf_bytes(&answer->trailers),
+	    pst_buf_length(&answer->trailers));
 	if (err != 0)
 		return fail_http(answer, err);
 	answer->state = PST_ANSWER_WHOLE;
@@ -327,6 +433,13 @@ pst_answer_refill(struct pst_answer *answer, struct pst_buf *out, const char *da
 bool
 pst_answer_file(const struct pst_answer *answer, struct pst_spool_piece *piece)
 {
+	const struct pst_answer_part *part = pst_answer_files_front(&answer->files);
+
+	if (answer->in_part) {
+		*piece = (struct pst_spool_piece){
+		    .fd = part->fd, .offset = part->offset, .length = part->left};
+		return true;
+	}
 	if (answer->in_file == 0)
 		return false;
 	pst_spool_front(answer->spool, piece);
@@ -335,11 +448,30 @@ pst_answer_file(const struct pst_answer *answer, struct pst_spool_piece *piece)
 	return true;
 }
 
+/* Of the first file of the worker's. */
+static int
+part_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n)
+{
+	int err;
+
+	if (!pst_answer_files_sent(&answer->files, n))
+		return 0;
+	answer->in_part = false;
+	err = pst_http_response_chunk_close(&answer->http, out);
+	if (err != 0)
+		return fail_http(answer, err);
+	if (answer->is_short)
+		cut_off(answer);
+	return 0;
+}
+
 int
 pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n)
 {
 	int err = 0;
 
+	if (answer->in_part)
+		return part_sent(answer, out, n);
 	pst_spool_consume(answer->spool, n);
 	answer->in_file -= n;
 	if (answer->in_file == 0)
@@ -357,6 +489,9 @@ pst_answer_close(struct pst_answer *answer)
 bool
 pst_answer_full(const struct pst_answer *answer)
 {
+	/* Files are as many as the worker may still send. */
+	if (pst_answer_files_front(&answer->files) != NULL)
+		return true;
 	/* Until its head was sent nobody knows whether the client takes it. */
 	if (answer->streams)
 		return answer->state == PST_ANSWER_BODY && !spool_is_empty(answer);
@@ -378,8 +513,9 @@ pst_answer_roomy(const struct pst_answer *answer)
 bool
 pst_answer_is_complete(const struct pst_answer *answer)
 {
-	uint64_t waiting = answer->spool == NULL ? 0 : pst_spool_length(answer->spool);
+	const struct pst_answer_part *part = pst_answer_files_front(&answer->files);
+	uint64_t framed = answer->in_part ? part->left : answer->in_file;
 
 	return answer->state >= PST_ANSWER_BODY &&
-	       pst_http_response_ends_after(&answer->http, waiting - answer->in_file);
+	       pst_http_response_ends_after(&answer->http, waiting(answer) - framed);
 }

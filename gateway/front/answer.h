@@ -17,6 +17,7 @@
 #ifndef PST_FRONT_ANSWER_H
 #define PST_FRONT_ANSWER_H
 
+#include "gateway/front/answer_files.h"
 #include "gateway/front/cgi_response.h"
 #include "gateway/front/http_response.h"
 #include "gateway/front/spool.h"
@@ -35,6 +36,11 @@ struct pst_answer {
 	struct pst_spool *spool; /* NULL until needed */
 	struct pst_spool_budget *budget;
 	uint64_t in_file; /* bytes at the spool's front whose frame is open: send them from there */
+	struct pst_answer_files files; /* of the worker's, among the bytes of the spool */
+	bool in_part; /* the frame of the first of them is open */
+	bool is_short; /* ... and the rest of it does not fit into Content-Length */
+	struct pst_buf trailers; /* lines, if the client wants them */
+	bool wants_trailers;
 	bool to_head; /* the request is HEAD */
 	bool streams; /* the owner's: it is not to be stored, the worker waits for the client */
 	bool ended; /* the worker has written all of it */
@@ -55,6 +61,14 @@ void pst_answer_free(struct pst_answer *answer);
  */
 int pst_answer_take(
     struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n, const char *date);
+
+/* Take a part of a file, whose descriptor is the answer's in any case; errors as above. */
+int pst_answer_take_file(struct pst_answer *answer, const struct pst_session_file *file);
+
+/* Take a field that follows the body: 0, or PST_ERR_NOMEM or PST_ERR_PROTOCOL with a reason, as it
+ * is left out then. */
+int pst_answer_take_trailer(
+    struct pst_answer *answer, struct pst_http_text name, struct pst_http_text value);
 
 /* The worker has written all of it: 0, or an error when it ended before its head was complete. */
 int pst_answer_end(struct pst_answer *answer);

@@ -251,6 +251,7 @@ pst_exchange_refill(struct pst_exchange *x)
 	if (x->context->draining)
 		pst_answer_close(&x->answer);
 	err = pst_answer_refill(&x->answer, pst_client_out(x->client), pst_exchange_date(x));
+	pst_exchange_files_done(x);
 	if (err != 0) {
 		pst_exchange_reject(x, err);
 		return x->state == PST_EXCHANGE_ENDED ? -1 : 0;
@@ -269,7 +270,10 @@ pst_exchange_file(const struct pst_exchange *x, struct pst_spool_piece *piece)
 int
 pst_exchange_file_sent(struct pst_exchange *x, uint64_t n)
 {
-	return pst_answer_file_sent(&x->answer, pst_client_out(x->client), n) == 0 ? 0 : -1;
+	int err = pst_answer_file_sent(&x->answer, pst_client_out(x->client), n);
+
+	pst_exchange_files_done(x);
+	return err == 0 ? 0 : -1;
 }
 
 bool

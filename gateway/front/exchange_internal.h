@@ -45,6 +45,9 @@ struct pst_exchange {
 	bool retried; /* after its worker was lost: the next one is the last */
 	char worker[PST_WORKER_ID]; /* who got the job; "" before */
 
+	struct pst_session_usage usage; /* what it cost the worker */
+	bool has_usage; /* ... which has told */
+
 	unsigned refused; /* the status of our own answer; 0: it is the worker's */
 	bool keep_alive; /* after our own answer */
 	bool broken; /* the worker failed when the answer had begun */
@@ -70,6 +73,9 @@ void pst_exchange_refuse(
 /* The worker's answer failed for REASON: answer with STATUS if nothing was sent, else break the
  * client's connection; one error line. A worker that still makes it is told to stop. */
 void pst_exchange_fail(struct pst_exchange *exchange, unsigned status, const char *reason);
+
+/* The worker is granted again what the files have cost that are done with. */
+void pst_exchange_files_done(struct pst_exchange *exchange);
 
 /* The same for an error of the answer, ERR: what the worker sent is no response, or it cannot be
  * kept until the client takes it. */

@@ -163,6 +163,72 @@ on_output(struct pst_job *job, const void *bytes, size_t n)
 		take_output(x, bytes, n);
 }
 
+void
+pst_exchange_files_done(struct pst_exchange *x)
+{
+	unsigned done = x->answer.files.done;
+
+	x->answer.files.done = 0;
+	if (done > 0)
+		pst_upstream_files_done(&x->job, done);
+}
+
+static void
+take_file(struct pst_exchange *x, const struct pst_session_file *file)
+{
+	int err = pst_answer_take_file(&x->answer, file);
+
+	if (err != 0) {
+		pst_exchange_reject(x, err);
+		return;
+	}
+	if (pst_answer_full(&x->answer))
+		pst_upstream_pause(&x->job);
+	pst_exchange_files_done(x);
+	pst_client_flush(x->client);
+}
+
+static void
+refuse_file(struct pst_exchange *x, const struct pst_session_file *file)
+{
+	pst_answer_files_refuse(&x->answer.files, file);
+	pst_exchange_files_done(x);
+}
+
+static void
+on_file(struct pst_job *job, const struct pst_session_file *file)
+{
+	struct pst_exchange *x = exchange_of(job);
+
+	if (wants_output(x))
+		take_file(x, file);
+	else
+		refuse_file(x, file);
+}
+
+static void
+on_trailer(struct pst_job *job, struct pst_http_text field, struct pst_http_text value)
+{
+	struct pst_exchange *x = exchange_of(job);
+	char name[256];
+
+	if (!wants_output(x) || pst_answer_take_trailer(&x->answer, field, value) == 0)
+		return;
+	pst_exchange_name(x, name, sizeof(name));
+	pst_log_warning("worker %s: %s: its trailer \"%.*s\" is left out: %s", x->worker, name,
+	    field.len < 64 ? (int)field.len : 64, field.data, x->answer.reason);
+}
+
+static void
+on_usage(struct pst_job *job, const struct pst_session_usage *usage)
+{
+	struct pst_exchange *x = exchange_of(job);
+
+	x->usage = *usage;
+	x->has_usage = true;
+	pst_figures_usage(pst_pool_figures(x->pool), usage->cpu, usage->waited, usage->lag);
+}
+
 static void
 on_error(struct pst_job *job, const void *bytes, size_t n)
 {
@@ -336,6 +402,9 @@ on_name(struct pst_job *job, char *text, size_t size)
 const struct pst_job_callbacks pst_exchange_job_callbacks = {
     .start = on_start,
     .output = on_output,
+    .file = on_file,
+    .trailer = on_trailer,
+    .usage = on_usage,
     .error = on_error,
     .late = on_late,
     .expired = on_expired,

@@ -73,6 +73,13 @@ pst_exchange_log_unreadable(const struct pst_exchange *x, const char *reason)
 	char name[256];
 
 	pst_exchange_name(x, name, sizeof(name));
+	if (x->answer.in_part) {
+		pst_log_error(
+		    "worker %s: %s: the file that it answered with cannot be sent: %s: its "
+		    "client's connection is closed in the middle of the answer",
+		    x->worker, name, reason);
+		return;
+	}
 	pst_log_error("client %s: %s: the rest of its answer cannot be read (spool directory %s): "
 		      "%s: its connection is closed in the middle of the answer",
 	    client_of(x), name, x->context->budget.directory, reason);
@@ -242,6 +249,9 @@ pst_exchange_log(struct pst_exchange *x)
 	    .worker = {x->worker, strlen(x->worker)},
 	    .time = x->began,
 	    .queue_us = -1,
+	    .cpu_us = -1,
+	    .waited_us = -1,
+	    .lag_us = -1,
 	    .lookup = look_up,
 	    .lookup_arg = x,
 	};
@@ -265,6 +275,11 @@ pst_exchange_log(struct pst_exchange *x)
 	entry.duration_us = pst_exchange_clock_us() - x->began_us;
 	if (x->given_us != 0)
 		entry.queue_us = (int64_t)(x->given_us - x->queued_us);
+	if (x->has_usage) {
+		entry.cpu_us = (int64_t)x->usage.cpu;
+		entry.waited_us = (int64_t)x->usage.waited;
+		entry.lag_us = (int64_t)x->usage.lag;
+	}
 	set_answer(x, &entry);
 	pst_buf_consume(&context->access_line, pst_buf_length(&context->access_line));
 	if (pst_access_log_format(context->access_log, &entry, &context->access_line) == 0)

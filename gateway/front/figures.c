@@ -9,6 +9,16 @@ pst_figures_wait(struct pst_figures *figures, uint64_t us)
 		figures->wait_us_most = us;
 }
 
+void
+pst_figures_usage(struct pst_figures *figures, uint64_t cpu, uint64_t waited, uint64_t lag)
+{
+	figures->usages++;
+	figures->cpu_us += cpu;
+	figures->waited_us += waited;
+	if (lag > figures->lag_us_most)
+		figures->lag_us_most = lag;
+}
+
 enum pst_failure
 pst_failure_of(unsigned status)
 {
@@ -36,6 +46,10 @@ pst_figures_put(const struct pst_figures *figures, struct pst_status_line *line)
 	pst_status_number(line, "wait.count", figures->waits);
 	pst_status_number(line, "wait.sum_us", figures->wait_us);
 	pst_status_number(line, "wait.max_us", figures->wait_us_most);
+	pst_status_number(line, "usage.count", figures->usages);
+	pst_status_number(line, "usage.cpu_us", figures->cpu_us);
+	pst_status_number(line, "usage.waited_us", figures->waited_us);
+	pst_status_number(line, "usage.lag_max_us", figures->lag_us_most);
 	pst_status_number(line, "run_again", figures->run_again);
 	for (int i = 0; i < PST_FAILURES; i++)
 		pst_status_number(line, names[i], figures->failed[i]);

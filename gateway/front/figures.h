@@ -24,12 +24,18 @@ struct pst_figures {
 	uint64_t waits; /* of requests that a worker was found for */
 	uint64_t wait_us; /* all of them together */
 	uint64_t wait_us_most;
+	uint64_t usages; /* of requests whose worker told what they cost, in microseconds: */
+	uint64_t cpu_us;
+	uint64_t waited_us;
+	uint64_t lag_us_most;
 	uint64_t run_again; /* after their worker was lost: --retry */
 	uint64_t failed[PST_FAILURES];
 };
 
 /* A request waited US microseconds in the queue until a worker got it. */
 void pst_figures_wait(struct pst_figures *figures, uint64_t us);
+/* A request cost its worker so much: microseconds, which are input. */
+void pst_figures_usage(struct pst_figures *figures, uint64_t cpu, uint64_t waited, uint64_t lag);
 /* The failure that our own answer of STATUS is. */
 enum pst_failure pst_failure_of(unsigned status);
 /* Add the facts to LINE. */

@@ -429,12 +429,32 @@ pst_http_response_ends_after(const struct pst_http_response *response, uint64_t 
 int
 pst_http_response_end(struct pst_http_response *response, struct pst_buf *out)
 {
+	return pst_http_response_end_with(response, out, NULL, 0);
+}
+
+/* The last chunk: all of it, or nothing. */
+static int
+append_last_chunk(struct pst_buf *out, const void *fields, size_t n)
+{
+	if (pst_buf_reserve(out, n + 5) == NULL)
+		return PST_ERR_NOMEM;
+	(void)pst_buf_append(out, "0\r\n", 3);
+	if (n > 0)
+		(void)pst_buf_append(out, fields, n);
+	(void)pst_buf_append(out, "\r\n", 2);
+	return 0;
+}
+
+int
+pst_http_response_end_with(
+    struct pst_http_response *response, struct pst_buf *out, const void *fields, size_t n)
+{
 	int err = 0;
 
 	if (response->state != BODY)
 		return PST_ERR_STATE;
 	if (response->framing == PST_HTTP_FRAMING_CHUNKED)
-		err = pst_buf_append(out, "0\r\n\r\n", 5);
+		err = append_last_chunk(out, fields, n);
 	if (err != 0)
 		return err;
 	response->state = ENDED;

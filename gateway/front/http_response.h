@@ -105,6 +105,10 @@ bool pst_http_response_ends_after(const struct pst_http_response *response, uint
  * closed so that the client notices. When the worker failed, do not call this: just close.
  */
 int pst_http_response_end(struct pst_http_response *response, struct pst_buf *out);
+/* The same with fields behind the body: N bytes of whole lines, which are left out unless the body
+ * is chunked. */
+int pst_http_response_end_with(
+    struct pst_http_response *response, struct pst_buf *out, const void *fields, size_t n);
 
 /* What pst_http_response_error() is to say. */
 struct pst_http_error {

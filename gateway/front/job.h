@@ -18,6 +18,7 @@
 #define PST_FRONT_JOB_H
 
 #include "gateway/front/deadline.h"
+#include "gateway/front/http.h"
 #include "gateway/front/spool.h"
 #include "protocol/page.h"
 #include "protocol/session.h"
@@ -56,6 +57,14 @@ struct pst_job_callbacks {
 	    struct pst_job *job, struct pst_session *session, uint16_t id, const char *worker);
 	/* Bytes of STDOUT; N is 0 at its end. */
 	void (*output)(struct pst_job *job, const void *bytes, size_t n);
+	/* A part of a file in place of bytes of STDOUT. The callee owns its descriptor, and says when
+	 * it is done with by pst_upstream_files_done(). */
+	void (*file)(struct pst_job *job, const struct pst_session_file *file);
+	/* A field that follows what STDOUT brings. */
+	void (*trailer)(
+	    struct pst_job *job, struct pst_http_text name, struct pst_http_text value);
+	/* What it cost the worker. */
+	void (*usage)(struct pst_job *job, const struct pst_session_usage *usage);
 	/* Bytes of STDERR. */
 	void (*error)(struct pst_job *job, const void *bytes, size_t n);
 	/* A deadline passed, REASON is a phrase for the log: the job was aborted. over() is still

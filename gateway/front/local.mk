@@ -71,6 +71,10 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/acceptor.h \
 	%D%/answer.c \
 	%D%/answer.h \
+	%D%/answer_files.c \
+	%D%/answer_files.h \
+	%D%/trailers.c \
+	%D%/trailers.h \
 	%D%/client.c \
 	%D%/client.h \
 	%D%/client_internal.h \

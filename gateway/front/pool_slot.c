@@ -267,6 +267,15 @@ on_lost(void *arg, const char *reason)
 }
 
 static void
+on_drain(void *arg)
+{
+	struct pst_pool_slot *slot = arg;
+
+	slot->pool->events->worn(
+	    slot->pool->arg, pst_upstream_worker(slot->upstream), "asks to be retired");
+}
+
+static void
 on_reached(void *arg)
 {
 	struct pst_pool_slot *slot = arg;
@@ -297,6 +306,7 @@ static const struct pst_upstream_callbacks callbacks = {
     .unseen = on_unseen,
     .late = on_late,
     .stuck = on_stuck,
+    .drain = on_drain,
     .reached = on_reached,
     .unreachable = on_unreachable,
     .lost = on_lost,

@@ -2,6 +2,7 @@
 
 #include "gateway/front/container.h"
 #include "gateway/front/remote.h"
+#include "protocol/descriptor.h"
 #include "protocol/page_map.h"
 
 #include <assert.h>
@@ -131,20 +132,32 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* --- bytes in --- */
 
+/* Like read(), with the descriptor that came along, if there is one. */
+static ssize_t
+receive(struct pst_upstream *up, unsigned char *bytes, int *fd)
+{
+	if (up->session == NULL || !pst_session_files(up->session))
+		return read(up->fd, bytes, PST_LOOP_SCRATCH);
+	return pst_descriptor_recv(up->fd, bytes, PST_LOOP_SCRATCH, 0, fd);
+}
+
 void
 pst_upstream_read(struct pst_upstream *up)
 {
 	unsigned char *bytes = pst_loop_scratch(up->loop);
+	int fd = -1;
 	ssize_t n;
 
 	if (up->state == PST_UPSTREAM_LOST || up->paused > 0)
 		return;
-	n = read(up->fd, bytes, PST_LOOP_SCRATCH);
+	n = receive(up, bytes, &fd);
 	if (n == 0) {
 		up->kind->lost(up, "it closed the connection");
 	} else if (n > 0) {
-		int err = pst_session_recv(up->session, bytes, (size_t)n);
+		int err = fd == -1 ? PST_OK : pst_session_recv_fd(up->session, fd);
 
+		if (err == PST_OK)
+			err = pst_session_recv(up->session, bytes, (size_t)n);
 		if (err != PST_OK)
 			lose_session(up, err);
 		else if (up->state == PST_UPSTREAM_LEAVING)
@@ -222,7 +235,7 @@ static int
 ask_values(struct pst_upstream *up)
 {
 	static const char *const names[] = {"FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS",
-	    "PENSTOCK_VERSION", "PENSTOCK_STREAMS"};
+	    PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME, "PENSTOCK_STREAMS"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		int err = pst_session_submit_get_value(up->session, names[i], strlen(names[i]));
@@ -298,6 +311,14 @@ connect_to(const char *path)
 	return fd;
 }
 
+static void
+on_drain(void *arg)
+{
+	struct pst_upstream *up = arg;
+
+	up->callbacks->drain(up->arg);
+}
+
 static int
 set_up(struct pst_upstream *up)
 {
@@ -305,6 +326,10 @@ set_up(struct pst_upstream *up)
 	    .data = pst_upstream_on_data,
 	    .end = pst_upstream_on_end,
 	    .credit = pst_upstream_on_credit,
+	    .file = pst_upstream_on_file,
+	    .trailer = pst_upstream_on_trailer,
+	    .usage = pst_upstream_on_usage,
+	    .drain = on_drain,
 	    .value = on_value,
 	};
 	struct event_base *base = pst_loop_base(up->loop);

@@ -46,6 +46,8 @@ struct pst_upstream_callbacks {
 	/* JOB still runs after the grace. STALLED: so does nothing else, the worker's loop stands
 	 * still. */
 	void (*stuck)(void *arg, struct pst_job *job, bool stalled);
+	/* The worker asks for no more jobs. */
+	void (*drain)(void *arg);
 	/* Of a foreign one: it was connected to. */
 	void (*reached)(void *arg);
 	/* Of a foreign one: it cannot be connected to; unseen() was called before. FULL: it is
@@ -91,6 +93,9 @@ void pst_upstream_abort(struct pst_job *job);
  */
 void pst_upstream_pause(struct pst_job *job);
 void pst_upstream_resume(struct pst_job *job);
+
+/* COUNT files that file() of JOB brought are closed: the worker may send others in their place. */
+void pst_upstream_files_done(struct pst_job *job, unsigned count);
 
 /* The worker's process has exited: what it wrote before is read, then the connection is lost. */
 void pst_upstream_leave(struct pst_upstream *upstream);

@@ -93,6 +93,11 @@ void pst_upstream_abort_kept(struct pst_upstream *upstream, struct pst_job *job)
 /* Callbacks of the session, and of deadlines. */
 void pst_upstream_on_data(
     void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
+void pst_upstream_on_file(
+    void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file);
+void pst_upstream_on_trailer(void *arg, uint16_t id, const char *name, size_t name_len,
+    const char *value, size_t value_len);
+void pst_upstream_on_usage(void *arg, uint16_t id, const struct pst_session_usage *usage);
 void pst_upstream_on_credit(void *arg, uint16_t id);
 void pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
 void pst_upstream_timeout_passed(struct pst_deadline *deadline);

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* Bytes of bodies that are queued in a session before more are taken from the spool. */
 #define BODY_AHEAD 65536
@@ -212,6 +213,56 @@ pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void 
 		watch(up, job);
 	job->taken += (uint32_t)n;
 	grant(up, job);
+}
+
+void
+pst_upstream_on_file(
+    void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	(void)stream; /* STDOUT: there is no other */
+	if (job == NULL) {
+		close(file->fd);
+		return;
+	}
+	if (job->state == PST_JOB_GIVEN)
+		pst_job_set_state(job, PST_JOB_STARTED);
+	if (job->state == PST_JOB_STARTED && !job->paused)
+		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	job->callbacks->file(job, file);
+}
+
+void
+pst_upstream_files_done(struct pst_job *job, unsigned count)
+{
+	if (job->upstream == NULL)
+		return;
+	job->taken += count * PST_SESSION_FILE_COST;
+	grant(job->upstream, job);
+}
+
+void
+pst_upstream_on_trailer(
+    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	if (job != NULL)
+		job->callbacks->trailer(job, (struct pst_http_text){name, name_len},
+		    (struct pst_http_text){value, value_len});
+}
+
+void
+pst_upstream_on_usage(void *arg, uint16_t id, const struct pst_session_usage *usage)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	if (job != NULL)
+		job->callbacks->usage(job, usage);
 }
 
 /* Without credit the connection is all that can be stopped. */

@@ -355,6 +355,22 @@ do_spin(struct pst_request *request)
 	return answer(request, "spun\n");
 }
 
+/* A body and fields behind it; the argument names one more. */
+static int
+do_trailers(struct pst_request *request)
+{
+	const char *name = param(request, "QUERY_STRING");
+	const struct pst_field fields[] = {
+	    {"X-Check", 7, "sum", 3}, {"X-Empty", 7, "", 0}, {name, strlen(name), "x", 1}};
+	int result = answer(request, "body\n");
+
+	if (result == 0)
+		result = host->trailers(request, fields, *name != '\0' ? 3 : 2);
+	if (result < 0)
+		say("probe: trailers gave %d: %s", result, host->reason(request));
+	return result;
+}
+
 static int
 do_abort(struct pst_request *request)
 {
@@ -396,6 +412,7 @@ static const struct {
     {"/send", do_send},
     {"/file-behind", do_file_behind},
     {"/spin", do_spin},
+    {"/trailers", do_trailers},
     {"/abort", do_abort},
     {"/pid", do_pid},
 };

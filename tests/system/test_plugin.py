@@ -354,6 +354,6 @@ def test_a_file_through_the_gateway(
         while response.read(1 << 20):
             pass
     connection.close()
-    server.wait_for("probe: send_file gave -4: the file")
+    server.wait_for("GET /send: the file that it answered with cannot be sent: its file is shorter")
     assert server.get("/hello").body == b"hello\n"
     assert server.worker_pids == workers
