@@ -54,6 +54,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    .status = 200,
 	    .sent = (int64_t)size,
 	    .queue_us = (int64_t)size,
+	    .cpu_us = (int64_t)size,
+	    .waited_us = -1,
 	    .duration_us = UINT64_MAX,
 	    .lookup = lookup,
 	    .lookup_arg = &value};

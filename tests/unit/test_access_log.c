@@ -61,10 +61,14 @@ static const struct pst_access_entry full = {
     .time = {.tv_sec = 1795379482},
     .duration_us = 12034567,
     .queue_us = 1500,
+    .cpu_us = 250,
+    .waited_us = 3000000,
+    .lag_us = 0,
     .lookup = lookup,
 };
 
-static const struct pst_access_entry bare = {.sent = -1, .queue_us = -1};
+static const struct pst_access_entry bare = {
+    .sent = -1, .queue_us = -1, .cpu_us = -1, .waited_us = -1, .lag_us = -1};
 
 static const struct {
 	const char *format;
@@ -80,6 +84,8 @@ static const struct {
     {"%(T)s %(M)s %(D)s %(L)s", &full, "12 12034 12034567 12.034567\n"},
     {"%(T)s %(M)s %(D)s %(L)s", &bare, "0 0 0 0.000000\n"},
     {"%({worker}x)s %({queue}x)s", &full, "3.17 0.001500\n"},
+    {"%({cpu}x)s %({waited}x)s %({lag}x)s", &full, "0.000250 3.000000 0.000000\n"},
+    {"%({cpu}x)s %({waited}x)s %({lag}x)s", &bare, "- - -\n"},
     {"%({pool}x)s", &full, "web\n"},
     {"%({WORKER}x)s %({queue}x)s", &bare, "- -\n"},
     {"%({Referer}i)s %({X-Empty}i)s %({none}i)s", &full, "http://h/\\\"x\\\" - -\n"},
