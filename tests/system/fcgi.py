@@ -90,11 +90,15 @@ class Response:
 
 
 class Connection:
-    def __init__(self, path: str | tuple[str, int]) -> None:
-        self.socket = socket.socket(socket.AF_UNIX if isinstance(path, str) else socket.AF_INET)
-        self.socket.connect(path)  # a timeout would make it fail when the backlog is full
-        self.socket.settimeout(60)
+    def __init__(self, where: str | tuple[str, int] | socket.socket) -> None:
+        """To a listening socket; or one that is connected already."""
         self.descriptors: list[int] = []
+        if isinstance(where, socket.socket):
+            self.socket = where
+            return
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(where, str) else socket.AF_INET)
+        self.socket.connect(where)  # a timeout would make it fail when the backlog is full
+        self.socket.settimeout(60)
 
     def __enter__(self) -> Connection:
         return self

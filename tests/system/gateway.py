@@ -100,8 +100,7 @@ class Worker:
     def _serve(self) -> None:
         try:
             peer, _ = self.listener.accept()
-            self.connection = fcgi.Connection.__new__(fcgi.Connection)
-            self.connection.socket = peer
+            self.connection = fcgi.Connection(peer)
             self._records(self.connection)
         except OSError:
             pass
