@@ -529,6 +529,7 @@ def test_wsgi_application(tmp_path: Path) -> None:
 
 def test_a_deadline_cancels(adapter: Adapter) -> None:
     """Of a gateway of ours, which says why it aborts."""
+    before = len(adapter.log)
     with fcgi.Connection(adapter.path) as connection:
         connection.values(b"PENSTOCK_VERSION")
         begin = bytearray(fcgi.request("/sleep", query="x"))
@@ -538,4 +539,4 @@ def test_a_deadline_cancels(adapter: Adapter) -> None:
         connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1, b"\1" + bytes(7)))
         assert connection.response().app_status is not None
     assert seen(adapter, "cancelled") == ["cancelled"]
-    assert "Traceback" not in adapter.log.rpartition("sleep")[2]
+    assert "Traceback" not in adapter.log[before:]
