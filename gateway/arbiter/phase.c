@@ -84,6 +84,7 @@ pst_arbiter_end(struct pst_arbiter *arbiter, int number)
 	struct pst_crew *crew;
 	struct pst_worker *worker;
 
+	pst_reload_stop(arbiter);
 	if (arbiter->phase != PST_PHASE_ENDING)
 		enter_phase(arbiter, PST_PHASE_ENDING);
 	TAILQ_FOREACH (gate, &arbiter->gates, link)

@@ -297,6 +297,19 @@ def test_a_hup_takes_the_listener_of_the_last_back(
     assert "address already in use" not in shop.server.log
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_end_takes_the_listener_of_a_reload_back(
+    site: Callable[..., Site], tmp_path: Path, number: int
+) -> None:
+    shop = site(f"bind: '127.0.0.1:{free_port()}'\n{ONE}", bind=None)
+    path = tmp_path / "http.sock"
+    (tmp_path / "site_app.py").write_text(f"import time; time.sleep(60)\n{SOURCE}")
+    shop.hup(f"bind: ['127.0.0.1:{shop.server.port}', 'unix:{path}']\n{ONE}")
+    eventually(path.exists, "the new listener")
+    assert shop.server.stop(number) == 0
+    assert not path.exists()
+
+
 def test_either_gateway_may_be_killed(site: Callable[..., Site]) -> None:
     """The new one is started again, with the new configuration; without the old one its workers
     have nothing left to do."""
