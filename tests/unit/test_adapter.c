@@ -471,6 +471,52 @@ START_TEST(test_load_refused)
 }
 END_TEST
 
+static void
+on_request(void *app, struct pst_request *request)
+{
+	(void)app;
+	(void)request;
+}
+
+static void
+on_abort(void *app, struct pst_request *request, enum pst_abort why)
+{
+	(void)app;
+	(void)request;
+	(void)why;
+}
+
+static void
+stop(void *app)
+{
+	(void)app;
+}
+
+/* The callbacks are needed, and a loop is whole or not there. */
+START_TEST(test_load_async)
+{
+	struct pst_plugin_async async = {.size = sizeof(async), .on_request = on_request};
+
+	plugin.models = 1u << PST_MODEL_ASYNC;
+	plugin.blocking = NULL;
+	ck_assert_int_eq(load(PST_MODEL_ASYNC), -1);
+	ck_assert(strstr(logged(), "has no async->on_request") != NULL);
+	plugin.async = &async;
+	ck_assert_int_eq(load(PST_MODEL_ASYNC), -1);
+	ck_assert(strstr(logged(), "has no async->on_ready") != NULL);
+	async.on_ready = on_request;
+	async.on_abort = on_abort;
+	ck_assert_int_eq(load(PST_MODEL_ASYNC), 0);
+	ck_assert(loaded.async.on_request == on_request);
+	async.stop = stop;
+	ck_assert_int_eq(load(PST_MODEL_ASYNC), -1);
+	ck_assert(strstr(logged(), "has no async->run") != NULL);
+	async.size = offsetof(struct pst_plugin_async, run);
+	ck_assert_int_eq(load(PST_MODEL_ASYNC), 0);
+	ck_assert(loaded.async.stop == NULL);
+}
+END_TEST
+
 /* Where nobody said -k the plugin decides. */
 START_TEST(test_load_other_model)
 {
