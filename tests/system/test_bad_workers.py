@@ -314,6 +314,41 @@ def test_greeting(serve: Serve, tmp_path: Path, greeting: str, line: str | None)
         assert ask(server, "/pid").status == 200
 
 
+# --- extensions ----------------------------------------------------------------------------
+
+EXTENDED = [
+    invalid("file_of_a_pipe", "a descriptor that is no regular file"),
+    invalid("file_too_short", "a file that is shorter than it says"),
+    invalid("file_without_head", "a file before its head"),
+]
+
+
+@pytest.mark.parametrize("case", EXTENDED, ids=str)
+def test_extensions(serve: Serve, tmp_path: Path, case: Case) -> None:
+    (tmp_path / "greeting").write_text("extended")
+    server = serve()
+    fds = len(os.listdir(f"/proc/{server.gateway_pid}/fd"))
+    answer = ask(server, "/" + case.path)
+    assert (answer.status, answer.whole) == (case.status, case.whole), server.log
+    for _ in range(4):
+        assert ask(server, "/pid").status == 200
+    lines = {line for line in complaints(server) if "its page, the memory" not in line}
+    assert sorted(lines) == sorted(case.lines)
+    eventually(
+        lambda: len(os.listdir(f"/proc/{server.gateway_pid}/fd")) <= fds, "nothing stays open"
+    )
+
+
+def test_a_worker_that_asks_to_be_retired(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "greeting").write_text("extended")
+    server = serve()
+    workers = set(server.worker_pids)
+    assert ask(server, "/retires").body.decode() in map(str, workers)
+    server.wait_for("asks to be retired")
+    server.wait_for(r"worker \d\.3 ready")
+    eventually(lambda: len(workers - set(server.worker_pids)) == 1, "it has left")
+
+
 # --- the control channel -------------------------------------------------------------------
 
 

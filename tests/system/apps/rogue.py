@@ -159,6 +159,39 @@ def pid(request: Request) -> None:
     request.answer(HEAD + b"\r\n" + str(os.getpid()).encode())
 
 
+def file_record(request_id: int) -> bytes:
+    return fcgi.record(fcgi.FILE, request_id, struct.pack(">BB6xQQ", fcgi.STDOUT, 1, 0, 10))
+
+
+def with_descriptor(request: Request, descriptor: int) -> None:
+    head = fcgi.record(fcgi.STDOUT, request.id, HEAD + b"\r\n")
+    socket.send_fds(request.peer, [head + file_record(request.id)], [descriptor])
+    request.end_out()
+    request.end()
+
+
+@path
+def file_of_a_pipe(request: Request) -> None:
+    with_descriptor(request, os.pipe()[0])
+
+
+@path
+def file_too_short(request: Request) -> None:
+    with_descriptor(request, os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR))
+
+
+@path
+def file_without_head(request: Request) -> None:
+    socket.send_fds(request.peer, [file_record(request.id)], [os.open(__file__, os.O_RDONLY)])
+    request.end()
+
+
+@path
+def retires(request: Request) -> None:
+    request.raw(fcgi.record(fcgi.DRAIN, 0) * 2)
+    pid(request)
+
+
 @path
 def wait(request: Request) -> None:
     time.sleep(0.5)
@@ -378,6 +411,9 @@ def _greet(peer: socket.socket) -> None:
         peer.sendall(os.urandom(8).replace(b"\1", b"\2") * 100)
     elif name == "huge":
         peer.sendall(fcgi.record(fcgi.GET_VALUES_RESULT, 0, bytes(65535)))
+    elif name == "extended":
+        values = VALUES | {b"PENSTOCK_VERSION": b"1", b"PENSTOCK_FILES": b"1"}
+        peer.sendall(fcgi.record(fcgi.GET_VALUES_RESULT, 0, fcgi.pairs(values)))
     elif name == "numbers":
         values = {name: b"99999999999999999999" for name in VALUES} | {b"x" * 300: b"\0"}
         peer.sendall(fcgi.record(fcgi.GET_VALUES_RESULT, 0, fcgi.pairs(values)))
