@@ -1,9 +1,11 @@
 /*
  * Plugins that must be refused. What is wrong is chosen when it is compiled:
  * -DMAGIC=..., -DMAJOR=..., -DMINOR=..., -DSIZE=..., -DMODELS=..., -DNO_OPEN, -DNO_HANDLE,
- * -DNULL_PLUGIN, -DENTRY=another_name.
+ * -DNULL_PLUGIN, -DENTRY=another_name, -DABORTS.
  */
 #include <penstock/plugin.h>
+
+#include <stdlib.h>
 
 #ifndef MAGIC
 #define MAGIC PST_PLUGIN_MAGIC
@@ -31,6 +33,9 @@ bad_open(const struct pst_host *host, const struct pst_app_config *config, void 
 	(void)config;
 	(void)app;
 	host->log(PST_LOG_CRITICAL, "bad: opened", 11);
+#ifdef ABORTS
+	abort();
+#endif
 	return 0;
 }
 #endif

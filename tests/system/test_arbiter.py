@@ -157,10 +157,12 @@ def test_an_application_that_fails_shows_its_traceback(serve: Start) -> None:
     assert not server.runtime_directory.exists()
 
 
-def test_a_worker_that_crashes_at_once_is_status_1(serve: Start) -> None:
-    server = serve(env={"LIVES_IMPORT": "abort"}, ready=False)
+def test_a_worker_that_crashes_at_once_is_status_1(penstock: Start, tmp_path: Path) -> None:
+    """It is a plugin in C, which is there within the second in which a crash is no accident."""
+    plugin = build_plugin("bad.c", tmp_path / "bad.so", "-DABORTS")
+    server = penstock(str(plugin), ready=False)
     assert server.wait() == 1
-    assert re.search(r"\[CRITICAL\] worker 1\.\d \(pid \d+\) for 'lives:app' ", server.log)
+    assert re.search(r"\[CRITICAL\] worker 1\.\d \(pid \d+\) for '\S+/bad\.so' ", server.log)
 
 
 def test_a_plugin_that_does_not_exist_is_status_1() -> None:

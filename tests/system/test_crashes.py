@@ -7,12 +7,13 @@ import signal
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from figures import Show
-from penstock import Penstock, eventually
+from penstock import PATIENCE, Penstock, eventually
 from raw import Client
 
 APPS = Path(__file__).parent / "apps"
@@ -56,11 +57,13 @@ class Crowd:
                 self.errors.append(repr(error))
 
 
-def kill_workers(server: Penstock, seconds: float) -> int:
-    """Kill one after the other, as soon as another is there: how many."""
+def kill_workers(server: Penstock, seconds: float, seen: Callable[[], bool]) -> int:
+    """Kill one after the other, as soon as another is there, and until what it costs was SEEN: how
+    many."""
     killed = 0
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or not seen():
+        assert time.monotonic() < end + PATIENCE, "what it costs was not seen"
         pids = eventually(lambda: len(server.worker_pids) == 2 and server.worker_pids, "two workers")
         os.kill(pids[killed % 2], signal.SIGKILL)
         killed += 1
@@ -86,10 +89,17 @@ def test_workers_are_killed(
         "gateway_app:app", "-w", "2", "--retry", retry, "--threads", str(threads), cwd=APPS,
         env={"NOTES": str(tmp_path / "n")},
     ).wait_ready()  # fmt: skip
+    again_line = "it is run again by the next free worker (--retry)"
+
+    def seen() -> bool:
+        if (method, retry) == ("GET", "idempotent"):
+            return again_line in server.log_so_far()
+        return crowd.statuses[502] > 0
+
     with Crowd(server, "/sleep?0.01", method) as crowd:
-        killed = kill_workers(server, SECONDS)
+        killed = kill_workers(server, SECONDS, seen)
     failed = crowd.statuses[502]
-    again = server.log.count("it is run again by the next free worker (--retry)")
+    again = server.log.count(again_line)
     show(
         f"workers of {threads} killed, {method}, retry {retry}: sent {crowd.statuses.total()}, answered "
         f"{crowd.statuses[200]}, failed {failed}, run again {again}, workers killed {killed}"

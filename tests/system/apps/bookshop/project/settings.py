@@ -65,3 +65,6 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
 }
+
+# Quick, for tests on busy machines.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
