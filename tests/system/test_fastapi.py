@@ -81,6 +81,25 @@ def test_dependencies_are_torn_down_after_a_disconnect(server: Server, path: str
     wait_for(lambda: noted(server)[before:] == ["opened", "closed"], "the dependency's end")
 
 
+def test_a_deadline_cancels(penstock: Callable[..., Penstock], tmp_path: Path) -> None:
+    """... and what depends on it is torn down; the worker serves on."""
+    server = penstock(
+        "fast:app", "-k", "async", "--request-timeout", "1", "--python", sys.executable,
+        cwd=APPS, env={"SCRATCH": str(tmp_path)},
+    )  # fmt: skip
+    server.wait_ready()
+    (pid,) = server.worker_pids
+    assert server.get("/stuck").status == 504
+    wait_for(
+        lambda: (tmp_path / "notes").read_text().splitlines() == ["opened", "cancelled", "closed"],
+        "the end of what was cancelled",
+    )
+    assert server.get("/items/1").status == 200
+    assert list(server.worker_pids) == [pid]
+    assert "Traceback" not in server.log
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize("options", [(), ("-k", "uvicorn.workers.UvicornWorker")])
 def test_root_path(
     penstock: Callable[..., Penstock], tmp_path: Path, options: tuple[str, ...]
