@@ -256,6 +256,27 @@ def test_client_leaves_within_the_answer(adapter: Adapter) -> None:
     assert "BrokenPipe" not in adapter.log
 
 
+def test_clients_that_vanish_leave_nothing(adapter: Adapter, tmp_path: Path) -> None:
+    """In their upload, in the answer, in that of a file: tasks and descriptors are given back."""
+    large = tmp_path / "large"
+    large.write_bytes(bytes(8_000_000))
+    before = json.loads(ask(adapter, "/held").body)
+    for _ in range(10):
+        connections = [fcgi.Connection(adapter.path) for _ in range(9)]
+        for at, connection in enumerate(connections):
+            request = [
+                fcgi.head("/wait") + fcgi.record(fcgi.STDIN, 1, bytes(60_000)),
+                fcgi.request("/flood"),
+                fcgi.request("/pathsend", query=str(large)),
+            ][at % 3]
+            connection.send(request)
+            connection.record()
+        for connection in connections:
+            connection.socket.close()
+    eventually(lambda: json.loads(ask(adapter, "/held").body) == before, f"only {before}")
+    ask(adapter, "/seen")
+
+
 # --- send() ---
 
 

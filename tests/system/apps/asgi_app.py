@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import json
 import os
 import sys
@@ -170,6 +171,13 @@ async def sleep(scope, receive, send):
     except asyncio.CancelledError:
         SEEN.append("cancelled")
         raise
+
+
+@handler
+async def held(scope, receive, send):
+    """What the process holds: tasks, descriptors."""
+    gc.collect()
+    await answer(send, [len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))])
 
 
 @handler
