@@ -9,6 +9,10 @@
 #define SPOOL_MEMORY 65536
 #define SPOOL_FILE   ((uint64_t)1 << 30)
 
+/* What of one that streams may wait in OUT: as much again as its worker may send unasked is held
+ * beside it. */
+#define STREAM_ENOUGH 32768
+
 /* Bytes in OUT above which the spool is used, and one piece that is moved from there to OUT. */
 #define OUT_ENOUGH 65536
 #define PIECE      32768
@@ -83,6 +87,12 @@ drop_body(struct pst_answer *answer)
 	pst_spool_free(answer->spool);
 	answer->spool = NULL;
 	pst_answer_files_free(&answer->files);
+}
+
+static size_t
+out_enough(const struct pst_answer *answer)
+{
+	return answer->streams ? STREAM_ENOUGH : OUT_ENOUGH;
 }
 
 /* --- the head --- */
@@ -213,11 +223,11 @@ put_aside(struct pst_answer *answer, const void *bytes, size_t n)
 static size_t
 share_of_out(const struct pst_answer *answer, const struct pst_buf *out, size_t n)
 {
-	size_t held = pst_buf_length(out);
+	size_t held = pst_buf_length(out), enough = out_enough(answer);
 
-	if (answer->state != PST_ANSWER_BODY || !is_drained(answer) || held >= OUT_ENOUGH)
+	if (answer->state != PST_ANSWER_BODY || !is_drained(answer) || held >= enough)
 		return 0;
-	return answer->streams && n > OUT_ENOUGH - held ? OUT_ENOUGH - held : n;
+	return answer->streams && n > enough - held ? enough - held : n;
 }
 
 static int
@@ -403,7 +413,7 @@ drain(struct pst_answer *answer, struct pst_buf *out)
 	int err = 0;
 
 	while (err == 0 && answer->in_file == 0 && !answer->in_part && !is_drained(answer) &&
-	       pst_buf_length(out) < OUT_ENOUGH)
+	       pst_buf_length(out) < out_enough(answer))
 		err = drain_step(answer, out);
 	return err;
 }

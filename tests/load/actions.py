@@ -44,7 +44,7 @@ async def reload_config(trial: Trial) -> None:
     server = trial.server
     mark, begun = server.mark(), time.monotonic()
     trial.configuration = 1 - trial.configuration
-    server.configure(trial.case.configs[trial.configuration])
+    server.configure(trial.case.configs[trial.configuration], trial.setup.app)
     trial.say(f"reload of the configuration, number {trial.configuration}")
     server.signal(signal.SIGHUP)
     line = await server.wait_for(r"reload (done|failed)|nothing is reloaded", mark)
@@ -104,7 +104,7 @@ async def _kill_workers(trial: Trial, count: int) -> None:
     pids = trial.random.sample(trial.server.workers(), count)
     mark = trial.server.mark()
     kinds = RETRIED if trial.case.may_repeat else LOST
-    allowance = trial.allow("worker killed", count, *kinds)
+    allowance = trial.allow("worker killed", count * trial.setup.in_flight, *kinds)
     begun = time.monotonic()
     trial.say(f"kill -9 of the workers {pids}")
     for pid in pids:
@@ -229,14 +229,14 @@ async def kill_in_reload(trial: Trial) -> None:
     version = server.deploy()
     if trial.case.configs and trial.random.random() < 0.5:
         trial.configuration = 1 - trial.configuration
-        server.configure(trial.case.configs[trial.configuration])
+        server.configure(trial.case.configs[trial.configuration], trial.setup.app)
     server.signal(signal.SIGHUP)
     await asyncio.sleep(trial.random.uniform(0, 0.4))
     pid, name = trial.random.choice(list(server.children().items()))
     if name == "gateway":
         allowance = trial.allow("gateway killed in a reload", trial.setup.clients, *BROKEN)
     else:
-        allowance = trial.allow("worker killed in a reload", 1, *LOST)
+        allowance = trial.allow("worker killed in a reload", trial.setup.in_flight, *LOST)
     trial.say(f"reload to version {version}, and kill -9 of the {name} {pid}")
     try:
         os.kill(pid, signal.SIGKILL)
@@ -290,7 +290,7 @@ async def ctl_kill(trial: Trial) -> None:
     status = json.loads(await trial.server.ctl("--json", "status"))
     worker = trial.random.choice(status["workers"])
     mark = trial.server.mark()
-    allowance = trial.allow("ctl kill", 1, *LOST)
+    allowance = trial.allow("ctl kill", trial.setup.in_flight, *LOST)
     begun = time.monotonic()
     trial.say(f"ctl kill {worker['id']} (pid {worker['pid']})")
     await trial.server.ctl("kill", worker["id"])

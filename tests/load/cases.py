@@ -73,7 +73,7 @@ async def crashing(trial: Trial) -> None:
 def note_crashes(trial: Trial) -> None:
     crashes = trial.server.find(r"worker \S+ \(pid \d+\) was killed by signal 11")
     for line in crashes[trial.events :]:
-        allowance = trial.allow("crashed", 1, *LOST)
+        allowance = trial.allow("crashed", trial.setup.in_flight, *LOST)
         allowance.since, allowance.until = line.at - 1, line.at
         trial.events += 1
 

@@ -23,6 +23,7 @@ COLUMNS = (
     "case", "requests", "answered", "failed", "run twice", "events", "replaced in ms: p50", "max",
     "s", "",
 )  # fmt: skip
+CLASSES = ("sync", "threaded", "async")
 SHOWN = 10  # wrongs of a case
 
 
@@ -69,6 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--case", action="append", help="only these; * stands for anything")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("-k", "--worker-class", default="sync", choices=CLASSES, help="[sync]")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--log", type=Path, help="gets a line for each action")
     parser.add_argument("--keep", type=Path, help="gets the server's log of a case that fails")
@@ -79,7 +81,7 @@ def main() -> int:
     args = arguments()
     setup = Setup(
         os.path.abspath(args.penstock), args.seconds, args.clients, args.workers, args.seed,
-        args.log, args.keep,
+        args.log, args.keep, args.worker_class,
     )  # fmt: skip
     if args.what == "soak":
         setup = replace(setup, seconds=60 * args.minutes)
@@ -88,7 +90,7 @@ def main() -> int:
         cases = chosen(args.case or ["*"])
     version = subprocess.run([setup.binary, "--version"], capture_output=True, text=True).stdout
     print(
-        f"{version.splitlines()[0]}, {setup.workers} workers, {setup.clients} clients; "
+        f"{version.splitlines()[0]}, {setup.workers} {setup.worker_class} workers, {setup.clients} clients; "
         f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}\n"
     )
     print(line(list(COLUMNS)), line(["---"] * len(COLUMNS)), sep="\n", flush=True)

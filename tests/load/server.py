@@ -155,8 +155,10 @@ class Server:
         new.rename(self.directory / "deployed.py")
         return str(self.deploys)
 
-    def configure(self, text: str) -> None:
-        """Put another penstock.yaml there; {port}, {second} and {directory} in TEXT are filled in."""
+    def configure(self, text: str, app: str) -> None:
+        """Put another penstock.yaml there; {port}, {second} and {directory} in TEXT are filled in,
+        and APP is served."""
+        text = text.replace("app:app", app)
         text = text.replace("{port}", str(self.port)).replace("{second}", str(self.second_port))
         text = text.replace("{directory}", str(self.directory))
         new = self.directory / "penstock.new"

@@ -18,11 +18,19 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_case(case: str, tmp_path: Path, show: Show) -> None:
+# The same for workers that have many requests at once.
+MANY = ["steady", "reload", "max-requests", "leave", "kill-worker", "kill-gateway", "retry"]
+
+
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [(case, "sync") for case in CASES]
+    + [(case, kind) for kind in ("threaded", "async") for case in MANY],
+)
+def test_case(case: str, kind: str, tmp_path: Path, show: Show) -> None:
     command = [sys.executable, RUN, "--penstock", installed.PENSTOCK, "--seconds", "1.5"]
     result = subprocess.run(
-        [*command, "--clients", "32", "--case", case, "--keep", tmp_path],
+        [*command, "--clients", "32", "-k", kind, "--case", case, "--keep", tmp_path],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     show(result.stdout.splitlines()[-1])
