@@ -573,7 +573,7 @@ main(void)
 	    suite, "allow", NULL, NULL, test_allow_listed, test_allow_any, test_allow_too_many);
 	ADD_CASE(suite, "find", set_up_log, tear_down_log, test_find_by_name);
 	ADD_CASE(suite, "load", set_up_plugin, tear_down_log, test_load_whole,
-	    test_load_shorter_tables, test_load_longer_tables, test_load_refused,
+	    test_load_shorter_tables, test_load_longer_tables, test_load_refused, test_load_async,
 	    test_load_other_model, test_load_files);
 	tcase_add_checked_fixture(tables, set_up_log, tear_down_log);
 	tcase_add_loop_test(
