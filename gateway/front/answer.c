@@ -521,6 +521,15 @@ pst_answer_roomy(const struct pst_answer *answer)
 }
 
 bool
+pst_answer_probe(struct pst_answer *answer, struct pst_buf *out)
+{
+	return answer->state == PST_ANSWER_BODY && answer->http.content &&
+	       answer->http.framing == PST_HTTP_FRAMING_CHUNKED && answer->in_file == 0 &&
+	       !answer->in_part && is_drained(answer) && pst_buf_length(out) == 0 &&
+	       pst_buf_append(out, "0", 1) == 0;
+}
+
+bool
 pst_answer_is_complete(const struct pst_answer *answer)
 {
 	const struct pst_answer_part *part = pst_answer_files_front(&answer->files);

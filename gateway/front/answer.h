@@ -92,6 +92,13 @@ bool pst_answer_full(const struct pst_answer *answer);
 /* There is room in files for PST_JOB_WINDOW bytes that still come then. */
 bool pst_answer_roomy(const struct pst_answer *answer);
 
+/*
+ * Send something that is no news to the client, but is answered by a reset if it is gone: a zero in
+ * front of the size of the next chunk (RFC 9112, 7.1). True: it is in OUT. False: bytes are on
+ * their way anyhow, or the framing has no place for it.
+ */
+bool pst_answer_probe(struct pst_answer *answer, struct pst_buf *out);
+
 /* All of it has come, as its Content-Length says: its end brings nothing new. */
 bool pst_answer_is_complete(const struct pst_answer *answer);
 

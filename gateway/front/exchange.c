@@ -233,6 +233,11 @@ pst_exchange_probe(struct pst_exchange *x)
 	bool silent = x->state == PST_EXCHANGE_QUEUED ||
 		      (x->state == PST_EXCHANGE_RUNNING && x->answer.state == PST_ANSWER_HEAD);
 
+	if (x->state == PST_EXCHANGE_ANSWERING) {
+		if (pst_answer_probe(&x->answer, pst_client_out(x->client)))
+			pst_client_flush(x->client);
+		return;
+	}
 	if (!silent || x->request.minor == 0)
 		return;
 	(void)pst_http_response_continue(pst_client_out(x->client));

@@ -88,8 +88,9 @@ void pst_exchange_log_slow(
 /* One error line: the rest of the answer cannot be read from its file for REASON. */
 void pst_exchange_log_unreadable(const struct pst_exchange *exchange, const char *reason);
 
-/* The client has shut down its sending side while it waits: ask by a 100 (Continue), which is
- * answered by a reset if it is gone altogether. Nothing is done where that is not possible. */
+/* The client has shut down its sending side while it waits: ask by a 100 (Continue), or in
+ * the middle of an answer by a part of a chunk, which is answered by a reset if it is gone
+ * altogether. Nothing is done where that is not possible. */
 void pst_exchange_probe(struct pst_exchange *exchange);
 
 /*

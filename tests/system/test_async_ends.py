@@ -97,14 +97,15 @@ def test_a_large_upload_flows(start: Callable[..., Site]) -> None:
         assert client.ask("/").status == 200
 
 
+@pytest.mark.parametrize("leave", [Client.reset, Client.close])
 @pytest.mark.parametrize("path", ["/gone", "/gone/stream"])
-def test_who_leaves_is_told(start: Callable[..., Site], path: str) -> None:
+def test_who_leaves_is_told(start: Callable[..., Site], path: str, leave: Callable) -> None:
     site = start()
     with site.flight(path, 50) as clients:
         for client in clients:
             if "stream" in path:
-                client.until(b"first")
-            client.reset()
+                client.until(b"first\r\n")
+            leave(client)
         eventually(lambda: site.seen("disconnect") == 50, "that all are told")
     with site.client() as client:
         assert client.ask("/").status == 200
@@ -173,6 +174,14 @@ def test_nothing_is_lost_in_flight(start: Callable[..., Site], how: str) -> None
         assert server.wait() == 0
     else:
         eventually(lambda: not pids & set(server.worker_pids), "that both were replaced")
+
+
+def test_more_in_flight_than_a_small_page_has_words(start: Callable[..., Site]) -> None:
+    site = start()
+    with site.flight(count=600) as clients:
+        site.land()
+        for client in clients:
+            assert client.response().status == 200
 
 
 def test_a_gateway_is_killed_and_workers_serve_on(start: Callable[..., Site]) -> None:

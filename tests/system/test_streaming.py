@@ -334,6 +334,21 @@ def test_an_answer_that_nobody_reads_costs_little_and_slows_nobody(site: Site) -
         exchange.end()
 
 
+def test_who_only_shut_its_sending_side_gets_the_whole_answer(site: Site) -> None:
+    with site.gateway.client() as client:
+        client.get("/half")
+        exchange = site.next()
+        exchange.out(HEAD + b"first")
+        client.head()
+        assert client.until(b"first\r\n") == b"5\r\n"
+        client.end_input()
+        assert client.socket.recv(1) == b"0"  # of the size of the next chunk
+        exchange.out(b"second")
+        exchange.end_out()
+        exchange.end()
+        assert client.rest() == b"6\r\nsecond\r\n0\r\n\r\n"
+
+
 def test_a_large_answer_arrives_as_it_was_written(site: Site) -> None:
     with site.gateway.client() as client:
         client.get("/large")
