@@ -31,7 +31,11 @@ enter(struct pst_request *request)
 static int
 leave(const struct passage *passage, int result)
 {
+	unsigned full = passage->link->full;
+
 	pst_threaded_stream_pull(passage->stream);
+	if (passage->link->full < full && !passage->link->owner)
+		pst_threaded_members_arm(passage->server, passage->link);
 	if (passage->stream->request->gone)
 		result = PST_RESULT_GONE;
 	pthread_mutex_unlock(&passage->server->lock);

@@ -282,6 +282,8 @@ accept_one(struct pst_threaded_server *server, struct pst_threaded_thread *threa
 	int fd;
 
 	server->accepting = false;
+	if (thread->stream && server->idle == 0)
+		return; /* it waits, and no thread is free: idle() will see to it */
 	if (server->draining || !pst_listener_open(&server->listener))
 		return;
 	fd = pst_listener_accept(&server->listener);

@@ -248,7 +248,8 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 	thread->stream = NULL;
 	thread->runs = true;
 	pst_threaded_stream_end(stream, outcome);
-	if (pst_threaded_members_settle(server, link) && link->blocked)
+	/* What kept it from being read, or written, may be over. */
+	if (pst_threaded_members_settle(server, link) && !link->owner)
 		pst_threaded_members_arm(server, link);
 }
 

@@ -78,6 +78,14 @@ def test_an_unread_body_does_not_cost_the_response(adapter: Adapter) -> None:
                 assert connection.ask("/hello").body == b"hello\n"
 
 
+def test_the_rest_of_a_large_body_that_nobody_read_is_taken(adapter: Adapter) -> None:
+    """While the application slept the connection was not read."""
+    with fcgi.Connection(adapter.path) as connection:
+        response = connection.ask("/sleep", query="300", body=bytes(3 * MIB))
+        assert response.body == b"slept\n"
+        assert connection.ask("/hello").body == b"hello\n"
+
+
 def test_who_goes_on_sending_after_the_response_is_parted_with(adapter: Adapter) -> None:
     with fcgi.Connection(adapter.path) as connection:
         connection.send(fcgi.head("/hello", keep=False))
