@@ -91,8 +91,7 @@ class ForeignServer:
             threading.Thread(target=self._serve, args=[peer], daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
-        connection = fcgi.Connection.__new__(fcgi.Connection)
-        connection.socket = peer
+        connection = fcgi.Connection(peer)
         with contextlib.suppress(OSError, AssertionError):
             if self.reads:
                 self._records(connection)

@@ -438,8 +438,7 @@ def _take(request: Request | None, kind: int, content: bytes) -> None:
 
 
 def _serve(peer: socket.socket) -> None:
-    connection = fcgi.Connection.__new__(fcgi.Connection)
-    connection.socket = peer
+    connection = fcgi.Connection(peer)
     request = None
     for kind, request_id, content in connection.records():
         if kind == fcgi.GET_VALUES:
