@@ -26,6 +26,7 @@ pst_answer_init(struct pst_answer *answer, const struct pst_http_request *reques
 {
 	memset(answer, 0, sizeof(*answer));
 	answer->budget = budget;
+	answer->request = request;
 	answer->to_head = request->method.len == 4 && memcmp(request->method.data, "HEAD", 4) == 0;
 	answer->wants_trailers = pst_trailers_are_wanted(request);
 	pst_answer_files_init(&answer->files);
@@ -97,6 +98,18 @@ out_enough(const struct pst_answer *answer)
 
 /* --- the head --- */
 
+/* What the worker only tells us, and what of a handshake is ours to say. */
+static bool
+is_ours(const struct pst_answer *answer, struct pst_http_text name)
+{
+	if (pst_http_text_is(name, "penstock-upgrade"))
+		return true;
+	return answer->switches == PST_ANSWER_TO_MESSAGES &&
+	       (pst_http_text_is(name, "upgrade") ||
+		   pst_http_text_is(name, "sec-websocket-accept") ||
+		   pst_http_text_is(name, "sec-websocket-extensions"));
+}
+
 /* Write the block that was read last, without its end, to OUT. */
 static int
 put_head(struct pst_answer *answer, struct pst_buf *out)
@@ -107,8 +120,10 @@ put_head(struct pst_answer *answer, struct pst_buf *out)
 	int err = pst_http_response_start(http, out, pst_cgi_response_status(answer->head),
 	    pst_cgi_response_phrase(answer->head));
 
-	for (size_t i = 0; err == 0 && i < count; i++)
-		err = pst_http_response_field(http, out, fields[i].name, fields[i].value);
+	for (size_t i = 0; err == 0 && i < count; i++) {
+		if (!is_ours(answer, fields[i].name))
+			err = pst_http_response_field(http, out, fields[i].name, fields[i].value);
+	}
 	return err;
 }
 
@@ -149,11 +164,83 @@ send_interim(struct pst_answer *answer, struct pst_buf *out, const char *date)
 	return err == 0 ? 0 : fail_http(answer, err);
 }
 
+/* --- a status of 101 --- */
+
+static int
+put_text_field(struct pst_answer *answer, struct pst_buf *out, const char *name, const char *value,
+    size_t length)
+{
+	return pst_http_response_field(&answer->http, out,
+	    (struct pst_http_text){name, strlen(name)}, (struct pst_http_text){value, length});
+}
+
+/* Who speaks WebSocket by itself has said all of it, but for what a connection keeps to itself. */
+static int
+put_handshake(struct pst_answer *answer, struct pst_buf *out)
+{
+	const struct pst_websocket_handshake *handshake = answer->handshake;
+	char terms[PST_WEBSOCKET_TERMS_MAX];
+	size_t length = pst_websocket_terms_answer(&handshake->terms, terms);
+	int err = 0;
+
+	if (answer->switches == PST_ANSWER_TO_MESSAGES ||
+	    pst_cgi_response_find(answer->head, "upgrade") == NULL)
+		err = put_text_field(answer, out, "Upgrade", "websocket", 9);
+	if (answer->switches != PST_ANSWER_TO_MESSAGES)
+		return err;
+	if (err == 0)
+		err = put_text_field(answer, out, "Sec-WebSocket-Accept", handshake->accept,
+		    sizeof(handshake->accept));
+	if (err == 0 && length > 0)
+		err = put_text_field(answer, out, "Sec-WebSocket-Extensions", terms, length);
+	return err;
+}
+
+/* What is wrong with the worker's acceptance; NULL: nothing. */
+static const char *
+choose_switch(struct pst_answer *answer)
+{
+	const struct pst_cgi_field *to = pst_cgi_response_find(answer->head, "penstock-upgrade");
+	const struct pst_cgi_field *protocol =
+	    pst_cgi_response_find(answer->head, "sec-websocket-protocol");
+
+	if (answer->handshake == NULL)
+		return "a status of 101, which nobody asked for";
+	if (to != NULL && pst_http_text_is(to->value, "messages"))
+		answer->switches = PST_ANSWER_TO_MESSAGES;
+	else if (to != NULL && pst_http_text_is(to->value, "stream"))
+		answer->switches = PST_ANSWER_TO_STREAM;
+	else
+		return "a status of 101 that does not say what follows (Penstock-Upgrade)";
+	if (protocol != NULL && !pst_websocket_offered(answer->request, protocol->value))
+		return "it chose a subprotocol that its client did not offer";
+	return NULL;
+}
+
+static int
+on_switch(struct pst_answer *answer, struct pst_buf *out, const char *date)
+{
+	const char *fault = choose_switch(answer);
+	int err;
+
+	if (fault != NULL)
+		return fail(answer, PST_ERR_PROTOCOL, fault);
+	err = put_head(answer, out);
+	if (err == 0)
+		err = put_handshake(answer, out);
+	if (err == 0)
+		err = pst_http_response_finish(&answer->http, out, date);
+	if (err != 0)
+		return fail_http(answer, err);
+	answer->state = PST_ANSWER_BODY;
+	return 0;
+}
+
 static int
 on_head(struct pst_answer *answer, struct pst_buf *out, const char *date)
 {
 	if (pst_cgi_response_status(answer->head) == 101)
-		return fail(answer, PST_ERR_PROTOCOL, "a status of 101, which nobody asked for");
+		return on_switch(answer, out, date);
 	answer->state = PST_ANSWER_HELD;
 	if (pst_cgi_response_content_length(answer->head) < 0)
 		return 0;

@@ -21,12 +21,20 @@
 #include "gateway/front/cgi_response.h"
 #include "gateway/front/http_response.h"
 #include "gateway/front/spool.h"
+#include "gateway/front/websocket_handshake.h"
 
 enum pst_answer_state {
 	PST_ANSWER_HEAD,
 	PST_ANSWER_HELD,
 	PST_ANSWER_BODY,
 	PST_ANSWER_WHOLE,
+};
+
+/* What the connection becomes after a status of 101. */
+enum pst_answer_switch {
+	PST_ANSWER_STAYS, /* there was none */
+	PST_ANSWER_TO_MESSAGES, /* of a WebSocket that we speak */
+	PST_ANSWER_TO_STREAM, /* whatever the worker speaks */
 };
 
 struct pst_answer {
@@ -46,6 +54,10 @@ struct pst_answer {
 	bool ended; /* the worker has written all of it */
 	bool interim; /* an interim response is in OUT, or was */
 	bool cut; /* it wrote more than its Content-Length, which is not sent */
+	/* The owner's: the worker may answer 101. NULL: nothing else was asked for. */
+	const struct pst_websocket_handshake *handshake;
+	const struct pst_http_request *request; /* whose answer that is */
+	enum pst_answer_switch switches;
 	const char *reason; /* after an error: a phrase for the log */
 };
 

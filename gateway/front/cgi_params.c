@@ -188,13 +188,22 @@ same_name(struct pst_http_text a, struct pst_http_text b)
 	return true;
 }
 
+/* It speaks of the client's connection, and is not what asks for an upgrade of that. */
 static bool
-passed_as_http(const struct pst_http_field *field)
+stays_here(const struct pst_http_field *field, const struct pst_cgi_facts *facts)
+{
+	bool asks = field->id == PST_HTTP_CONNECTION || field->id == PST_HTTP_UPGRADE;
+
+	return field->hop && !(facts->upgrade && asks);
+}
+
+static bool
+passed_as_http(const struct pst_http_field *field, const struct pst_cgi_facts *facts)
 {
 	static const struct pst_http_text never[] = {
 	    {"PROXY", 5}, {"CONTENT_LENGTH", 14}, {"CONTENT_TYPE", 12}, {"TRANSFER_ENCODING", 17}};
 
-	if (field->hop)
+	if (stays_here(field, facts))
 		return false;
 	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
 		if (same_name(field->name, never[i]))
@@ -223,7 +232,7 @@ find_keys(const struct pst_http_request *request, const struct pst_cgi_facts *fa
 		const struct pst_http_field *field = &request->fields[i];
 		bool known = host_is_known && field->id == PST_HTTP_HOST;
 
-		keys[i] = passed_as_http(field) && !known ? key_of(field->name) : 0;
+		keys[i] = passed_as_http(field, facts) && !known ? key_of(field->name) : 0;
 	}
 }
 
@@ -320,7 +329,7 @@ put_separate(
 	for (size_t i = 0; i < request->field_count; i++) {
 		const struct pst_http_field *field = &request->fields[i];
 
-		if (field->hop) {
+		if (stays_here(field, facts)) {
 			continue;
 		} else if (field->id == PST_HTTP_CONTENT_TYPE) {
 			put_text(to, "CONTENT_TYPE", field->value);
@@ -330,7 +339,7 @@ put_separate(
 		} else if (field->id == PST_HTTP_HOST && !host) {
 			put_text(to, "HTTP_HOST", facts->authority);
 			host = true;
-		} else if (passed_as_http(field)) {
+		} else if (passed_as_http(field, facts)) {
 			put_http(to, field->name, field->value);
 		}
 	}

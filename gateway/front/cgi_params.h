@@ -10,8 +10,9 @@
  * Then a HTTP_NAME for each field name: upper case, "-" as "_"; the values of fields of one name
  * are joined with ", " (Cookie: "; ") where the first stood. Never: Proxy (HTTP_PROXY steers
  * clients), Content-Length, Content-Type, and fields of the hop (Connection and what it names,
- * Transfer-Encoding, TE, Upgrade ...). HTTP_HOST is what a trusted proxy says that the client asked
- * for, if it says so: PEP 3333 and the frameworks make URLs of it. Two names that differ only in
+ * Transfer-Encoding, TE, Upgrade ...), unless the worker may upgrade. HTTP_HOST is what a trusted
+ * proxy says that the client asked for, if it says so: PEP 3333 and the frameworks make URLs of it.
+ * Two names that differ only in
  * "-" and "_" (which get here with --header-map dangerous only) are joined like one.
  *
  * For workers that make a list of fields of them again (`separate`) nothing is joined: a parameter
@@ -45,6 +46,7 @@ struct pst_cgi_facts {
 	const struct pst_peer_address *local; /* the listener's end: SERVER_ADDR */
 	const struct pst_script *script; /* in place of script_name and path_info; NULL: none */
 	bool separate; /* a parameter for each field, in the order of the request */
+	bool upgrade; /* it asks for a WebSocket: HTTP_CONNECTION and HTTP_UPGRADE are there */
 };
 
 /* Append every parameter to OUT as protocol/params.h encodes it: 0, or PST_ERR_NOMEM and OUT is as

@@ -369,6 +369,8 @@ pst_clients_drain(struct pst_clients *clients)
 
 		if (client->exchange == NULL)
 			drain(client);
+		else
+			pst_tunnel_leave(client->exchange);
 		client = next;
 	}
 }

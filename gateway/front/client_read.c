@@ -114,6 +114,50 @@ take_body(struct pst_client *client, const unsigned char *bytes, size_t n)
 		pst_client_watch_body(client);
 }
 
+/* --- after an upgrade: what the worker does not take yet waits in the client's buffer --- */
+
+static void
+pass_on(struct pst_client *client, const unsigned char *bytes, size_t n)
+{
+	size_t used = pst_exchange_input(client->exchange, bytes, n);
+
+	keep_ahead(client, bytes + used, n - used);
+}
+
+/* All was taken, and nothing follows it. */
+static void
+end_tunnel(struct pst_client *client)
+{
+	if (!pst_tunnel_end_input(client->exchange) || is_gone(client))
+		pst_client_close(client, false);
+}
+
+static void
+pass_on_kept(struct pst_client *client)
+{
+	struct pst_buf *in = &client->in;
+	size_t used = pst_tunnel_input(client->exchange, pst_buf_bytes(in), pst_buf_length(in));
+
+	if (client->state == PST_CLIENT_CLOSED)
+		return;
+	pst_buf_consume(in, used);
+	if (pst_buf_length(in) > 0)
+		return;
+	pst_buf_free(in);
+	if (client->ended && pst_tunnel_is_open(client->exchange))
+		end_tunnel(client);
+}
+
+static size_t
+wanted_of_tunnel(const struct pst_client *client)
+{
+	bool waits = client->ended || pst_buf_length(&client->in) > 0;
+
+	return !waits && pst_tunnel_wants(client->exchange) ? PST_LOOP_SCRATCH : 0;
+}
+
+/* --- bytes in --- */
+
 /* Take N bytes, which stand in no buffer of the client. */
 static void
 take(struct pst_client *client, const unsigned char *bytes, size_t n)
@@ -127,6 +171,8 @@ take(struct pst_client *client, const unsigned char *bytes, size_t n)
 	if (client->state == PST_CLIENT_WAITING || client->state == PST_CLIENT_WRITING) {
 		if (pst_exchange_is_receiving(client->exchange))
 			take_body(client, bytes, n);
+		else if (pst_tunnel_is_open(client->exchange))
+			pass_on(client, bytes, n);
 		else
 			keep_ahead(client, bytes, n);
 		return;
@@ -158,6 +204,10 @@ on_end(struct pst_client *client)
 {
 	client->ended = true;
 	client->readable = false;
+	if (client->exchange != NULL && pst_tunnel_is_open(client->exchange)) {
+		end_tunnel(client);
+		return;
+	}
 	if ((client->state != PST_CLIENT_WAITING && client->state != PST_CLIENT_WRITING) ||
 	    pst_exchange_is_receiving(client->exchange) || is_gone(client))
 		pst_client_close(client, false);
@@ -184,6 +234,8 @@ wanted(const struct pst_client *client)
 	case PST_CLIENT_WRITING:
 		if (pst_exchange_is_receiving(client->exchange))
 			return wanted_of_body(client);
+		if (pst_tunnel_is_open(client->exchange))
+			return wanted_of_tunnel(client);
 		return client->ended || ahead >= AHEAD ? 0 : AHEAD - ahead;
 	case PST_CLIENT_CLOSED: return 0;
 	default: return PST_LOOP_SCRATCH;
@@ -237,6 +289,8 @@ pst_client_intake(void *arg)
 	if (client->state == PST_CLIENT_CLOSED || client->exchange == NULL)
 		return;
 	pst_client_watch_body(client);
+	if (pst_tunnel_is_open(client->exchange))
+		pass_on_kept(client);
 	pst_client_read(client);
 }
 
@@ -254,6 +308,9 @@ is_cut_short(const struct pst_client *client)
 static bool
 has_left(const struct pst_client *client)
 {
+	/* What came before the end of a tunnel is heard. */
+	if (client->exchange != NULL && pst_tunnel_is_open(client->exchange))
+		return false;
 	if (!client->hung_up && wanted(client) > 0)
 		return false;
 	return is_gone(client) || (client->hung_up && is_cut_short(client));

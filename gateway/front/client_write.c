@@ -131,6 +131,8 @@ pst_client_write(void *arg)
 			event_active(&client->write_event, EV_WRITE, 0);
 		else if (n == 0 && pst_exchange_is_whole(client->exchange))
 			finish(client);
+		else if (n == 0 && pst_tunnel_is_open(client->exchange))
+			pst_buf_free(&client->out);
 		else if (n == -1 && errno == EAGAIN)
 			wait_until_writable(client);
 		else if (n == -1 && errno != EINTR)

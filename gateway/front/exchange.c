@@ -12,7 +12,8 @@ static const unsigned allowed[] = {
     [PST_EXCHANGE_HEAD] = TO(BODY) | TO(QUEUED) | TO(FLUSHING) | TO(ENDED),
     [PST_EXCHANGE_BODY] = TO(QUEUED) | TO(FLUSHING) | TO(ENDED),
     [PST_EXCHANGE_QUEUED] = TO(RUNNING) | TO(FLUSHING) | TO(ENDED),
-    [PST_EXCHANGE_RUNNING] = TO(RUNNING) | TO(ANSWERING) | TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_RUNNING] = TO(RUNNING) | TO(ANSWERING) | TO(OPEN) | TO(FLUSHING) | TO(ENDED),
+    [PST_EXCHANGE_OPEN] = TO(FLUSHING) | TO(ENDED),
     [PST_EXCHANGE_ANSWERING] = TO(FLUSHING) | TO(ENDED),
     [PST_EXCHANGE_FLUSHING] = TO(FLUSHING) | TO(ENDED),
     [PST_EXCHANGE_ENDED] = 0,
@@ -22,6 +23,8 @@ void
 pst_exchange_set_state(struct pst_exchange *x, enum pst_exchange_state state)
 {
 	assert(allowed[x->state] & 1u << state);
+	if (x->state == PST_EXCHANGE_OPEN)
+		pst_tunnel_shut(x);
 	x->state = state;
 	if (state == PST_EXCHANGE_QUEUED)
 		x->queued_us = pst_exchange_clock_us();
@@ -58,6 +61,8 @@ bury(void *arg)
 	free(x->normal_path);
 	free(x->full_script_name);
 	pst_script_free(&x->script);
+	free(x->handshake);
+	free(x->tunnel);
 	free(x);
 }
 
@@ -92,6 +97,7 @@ pst_exchange_end(struct pst_exchange **exchange)
 	bool answered = x->state == PST_EXCHANGE_FLUSHING && !x->job.body_open;
 
 	*exchange = NULL;
+	answered |= pst_tunnel_end(x);
 	if (x->request.stage != PST_HTTP_STAGE_IDLE) {
 		pst_exchange_log(x);
 		pst_exchange_count_end(x);
@@ -129,6 +135,7 @@ pst_exchange_refuse(
 	    .head = method->len == 4 && memcmp(method->data, "HEAD", 4) == 0,
 	    .keep_alive = read_whole && x->request.keep_alive && pst_exchange_keeps_alive(x),
 	    .minor = x->request.minor,
+	    .websocket = status == 426,
 	};
 
 	x->refused = status;
@@ -152,6 +159,30 @@ pst_exchange_late_input(struct pst_exchange *x, const char *what)
 
 /* --- the request --- */
 
+/* The worker that gets it says whether there is a WebSocket; until then it is sent no body, which
+ * does not end either. */
+static void
+begin_upgrade(struct pst_exchange *x)
+{
+	struct pst_http_refusal refusal;
+
+	if (pst_pool_kind(x->pool) != PST_POOL_APP) {
+		pst_exchange_refuse(x, 501, "there are no WebSockets here", 0);
+		return;
+	}
+	x->handshake = malloc(sizeof(*x->handshake));
+	if (x->handshake == NULL) {
+		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
+	} else if (!pst_websocket_handshake(
+		       x->handshake, &x->request, x->context->tunnels.deflate, &refusal)) {
+		pst_exchange_refuse(x, refusal.status, refusal.reason, 0);
+	} else {
+		x->answer.handshake = x->handshake;
+		x->job.body_open = true;
+		pst_exchange_submit(x);
+	}
+}
+
 /* Who asks, and what for, is settled. */
 static void
 go(struct pst_exchange *x, bool more)
@@ -163,6 +194,8 @@ go(struct pst_exchange *x, bool more)
 	} else if (routed == 0) {
 		pst_exchange_log_no_route(x);
 		pst_exchange_refuse(x, 404, NULL, 0);
+	} else if (pst_websocket_wanted(&x->request)) {
+		begin_upgrade(x);
 	} else if (x->request.body == PST_HTTP_BODY_NONE) {
 		pst_exchange_submit(x);
 	} else {
@@ -219,7 +252,11 @@ pst_exchange_input(struct pst_exchange *x, const void *bytes, size_t n)
 			used = input_head(x, at, left);
 		else if (pst_exchange_takes_body(x))
 			used = pst_exchange_input_body(x, at, left);
+		else if (pst_tunnel_is_open(x))
+			used = pst_tunnel_input(x, at, left);
 		else
+			break;
+		if (used == 0)
 			break;
 		at += used;
 		left -= used;
@@ -253,6 +290,10 @@ pst_exchange_refill(struct pst_exchange *x)
 
 	if (x->refused != 0 || x->state < PST_EXCHANGE_RUNNING)
 		return 0;
+	if (x->state == PST_EXCHANGE_OPEN && x->answer.switches == PST_ANSWER_TO_MESSAGES) {
+		pst_tunnel_refill(x);
+		return 0;
+	}
 	if (x->context->draining)
 		pst_answer_close(&x->answer);
 	err = pst_answer_refill(&x->answer, pst_client_out(x->client), pst_exchange_date(x));

@@ -5,7 +5,8 @@
  *	  of the    to the    no slot     a worker     the head       nothing       the client's
  *	  request   spool     is free     has it       was sent       more comes    side is over
  *
- * Steps may be skipped: a refused request goes straight to FLUSHING, a lost client to ENDED. An
+ * Steps may be skipped: a refused request goes straight to FLUSHING, a lost client to ENDED. One
+ * whose upgrade the worker accepts is OPEN (tunnel.h) in the place of ANSWERING. An
  * ENDED exchange lives on while a worker still has its job; then it frees itself.
  *
  * The client (client.h) owns the connection and feeds it; the exchange writes to the client's
@@ -21,6 +22,7 @@
 #include "gateway/front/loop.h"
 #include "gateway/front/route.h"
 #include "gateway/front/spool.h"
+#include "gateway/front/tunnel.h"
 #include "gateway/log_writer.h"
 
 struct pst_client;
@@ -37,6 +39,7 @@ struct pst_exchange_context {
 	struct pst_buf access_line; /* memory for the line that is being made */
 	struct pst_buf params; /* memory for those of one request */
 	struct pst_http_date date;
+	struct pst_tunnels tunnels;
 	uint64_t requests; /* that are over, or were refused */
 	bool keep_alive; /* --keep-alive is not 0 */
 	bool draining; /* every answer is the last of its connection */
@@ -48,6 +51,7 @@ enum pst_exchange_state {
 	PST_EXCHANGE_QUEUED,
 	PST_EXCHANGE_RUNNING,
 	PST_EXCHANGE_ANSWERING,
+	PST_EXCHANGE_OPEN, /* it is a tunnel: see tunnel.h */
 	PST_EXCHANGE_FLUSHING,
 	PST_EXCHANGE_ENDED,
 };

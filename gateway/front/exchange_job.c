@@ -53,6 +53,20 @@ pst_exchange_reject(struct pst_exchange *x, int err)
 /* --- the job's callbacks --- */
 
 static int
+submit_upgrade(struct pst_exchange *x, struct pst_session *session, uint16_t id)
+{
+	static const char name[] = "PENSTOCK_UPGRADE", value[] = "websocket";
+
+	if (!pst_session_extends(session)) {
+		pst_exchange_refuse(x, 501, "there are no WebSockets here", 0);
+		return PST_ERR_STATE;
+	}
+	x->answer.handshake = x->handshake;
+	return pst_session_submit_param(
+	    session, id, name, sizeof(name) - 1, value, sizeof(value) - 1);
+}
+
+static int
 on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const char *worker)
 {
 	struct pst_exchange *x = exchange_of(job);
@@ -67,10 +81,12 @@ on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const ch
 	if (job->body_open)
 		pst_exchange_expect_body(x);
 	err = pst_exchange_params(x, &params);
+	if (err == 0 && x->handshake != NULL)
+		err = submit_upgrade(x, session, id);
 	if (err == 0)
 		err = pst_session_submit_params(
 		    session, id, pst_buf_bytes(params), pst_buf_length(params));
-	if (err != 0)
+	if (err != 0 && x->state == PST_EXCHANGE_RUNNING)
 		pst_exchange_fail(x, 503, pst_error_string(err));
 	return err;
 }
@@ -78,7 +94,8 @@ on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const ch
 static bool
 wants_output(const struct pst_exchange *x)
 {
-	return x->state == PST_EXCHANGE_RUNNING || x->state == PST_EXCHANGE_ANSWERING;
+	return x->state == PST_EXCHANGE_RUNNING || x->state == PST_EXCHANGE_ANSWERING ||
+	       (x->state == PST_EXCHANGE_OPEN && x->answer.switches == PST_ANSWER_TO_STREAM);
 }
 
 /* The worker has written its whole answer. */
@@ -124,6 +141,21 @@ warn_of_cut(struct pst_exchange *x)
 	    x->worker, name);
 }
 
+/* The worker's head was taken. Of a request for a WebSocket it says what becomes of that. */
+static void
+begin_answer(struct pst_exchange *x)
+{
+	if (x->answer.switches != PST_ANSWER_STAYS) {
+		pst_tunnel_open(x);
+		return;
+	}
+	pst_exchange_set_state(x, PST_EXCHANGE_ANSWERING);
+	if (x->handshake == NULL)
+		return;
+	x->job.body_open = false;
+	pst_upstream_supply(&x->job);
+}
+
 static void
 take_output(struct pst_exchange *x, const void *bytes, size_t n)
 {
@@ -141,10 +173,12 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 	if (x->answer.cut && !was_cut)
 		warn_of_cut(x);
 	if (x->state == PST_EXCHANGE_RUNNING && x->answer.state != PST_ANSWER_HEAD)
-		pst_exchange_set_state(x, PST_EXCHANGE_ANSWERING);
+		begin_answer(x);
+	if (x->state == PST_EXCHANGE_ENDED)
+		return;
 	x->job.roomy = pst_answer_roomy(&x->answer);
 	/* A stream of events is silent for as long as there are none. */
-	x->job.untimed = x->job.streams && x->answer.state != PST_ANSWER_HEAD;
+	x->job.untimed |= x->job.streams && x->answer.state != PST_ANSWER_HEAD;
 	if (pst_answer_full(&x->answer))
 		pst_upstream_pause(&x->job);
 	pst_client_flush(x->client);
@@ -227,6 +261,24 @@ on_usage(struct pst_job *job, const struct pst_session_usage *usage)
 	x->usage = *usage;
 	x->has_usage = true;
 	pst_figures_usage(pst_pool_figures(x->pool), usage->cpu, usage->waited, usage->lag);
+}
+
+static void
+on_message(struct pst_job *job, unsigned flags, const void *bytes, size_t n)
+{
+	pst_tunnel_on_message(exchange_of(job), flags, bytes, n);
+}
+
+static void
+on_closed(struct pst_job *job, unsigned code, const char *reason, size_t n)
+{
+	pst_tunnel_on_closed(exchange_of(job), code, reason, n);
+}
+
+static void
+on_retire(struct pst_job *job)
+{
+	pst_tunnel_leave(exchange_of(job));
 }
 
 static void
@@ -366,6 +418,7 @@ on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const ch
 		pst_exchange_name(x, name, sizeof(name));
 		pst_worker_lines_end(&x->lines, x->worker, name);
 	}
+	pst_tunnel_on_over(x, end, app_status, reason);
 	if (end == PST_JOB_REFUSED && is_given_again(x, reason))
 		return;
 	if (end == PST_JOB_LOST && is_run_again(x, reason))
@@ -378,7 +431,7 @@ on_over(struct pst_job *job, enum pst_job_end end, uint32_t app_status, const ch
 		turn_away(x, reason);
 	else if (wants_output(x))
 		give_up_answer(x, 502, reason);
-	if (x->client != NULL && x->receiving)
+	if (x->client != NULL && (x->receiving || pst_tunnel_is_open(x)))
 		pst_client_want_body(x->client);
 	if (x->state == PST_EXCHANGE_ENDED && x->burial.list == NULL)
 		pst_loop_bury(x->context->loop, &x->burial);
@@ -405,6 +458,9 @@ const struct pst_job_callbacks pst_exchange_job_callbacks = {
     .file = on_file,
     .trailer = on_trailer,
     .usage = on_usage,
+    .message = on_message,
+    .closed = on_closed,
+    .retire = on_retire,
     .error = on_error,
     .late = on_late,
     .expired = on_expired,

@@ -110,6 +110,7 @@ pst_exchange_params(struct pst_exchange *x, const struct pst_buf **params)
 	    .scheme = x->from.scheme != NULL ? x->from.scheme : "http",
 	    .client = x->from.client,
 	    .client_port = x->from.client_port,
+	    .upgrade = x->handshake != NULL,
 	    .local = pst_client_local(x->client),
 	    .separate = x->job.streams, /* an async adapter of ours: it may host ASGI */
 	};

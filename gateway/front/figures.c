@@ -43,6 +43,7 @@ pst_figures_put(const struct pst_figures *figures, struct pst_status_line *line)
 	};
 
 	pst_status_number(line, "requests", figures->requests);
+	pst_status_number(line, "websockets", figures->open);
 	pst_status_number(line, "wait.count", figures->waits);
 	pst_status_number(line, "wait.sum_us", figures->wait_us);
 	pst_status_number(line, "wait.max_us", figures->wait_us_most);

@@ -30,6 +30,7 @@ struct pst_figures {
 	uint64_t lag_us_most;
 	uint64_t run_again; /* after their worker was lost: --retry */
 	uint64_t failed[PST_FAILURES];
+	uint64_t open; /* connections that were upgraded, now */
 };
 
 /* A request waited US microseconds in the queue until a worker got it. */

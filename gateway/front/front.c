@@ -258,6 +258,10 @@ start_clients(struct pst_front *front)
 	    .min_rate = settings->min_rate,
 	};
 
+	if (pst_tunnels_init(&front->context.tunnels, front->loop,
+		settings->websocket_max_message_size, settings->websocket_ping_interval,
+		settings->websocket_deflate) == -1)
+		return -1;
 	return pst_clients_init(&front->clients, &front->context, &limits, on_client_left, front);
 }
 
@@ -369,6 +373,7 @@ tear_down(struct pst_front *front)
 	pst_front_pools_free(&front->pools);
 	pst_routes_free(&front->routes);
 	pst_clients_free(&front->clients);
+	pst_tunnels_free(&front->context.tunnels);
 	if (front->listening != NULL)
 		event_free(front->listening);
 	if (front->graceful != NULL)

@@ -145,6 +145,7 @@ on_status(struct pst_front *front)
 
 	pst_status_begin(&line, &out, "gateway", "-");
 	pst_status_number(&line, "clients", front->clients.count);
+	pst_status_number(&line, "websockets", front->context.tunnels.count);
 	pst_status_number(&line, "requests", front->context.requests);
 	pst_status_number(&line, "log_lines_dropped", pst_log_dropped());
 	(void)pst_status_end(&line);

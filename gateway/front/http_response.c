@@ -479,6 +479,15 @@ put_own_fields(struct pst_http_response *response, struct pst_buf *out, unsigned
 	return err;
 }
 
+/* RFC 9110, 15.5.22, and RFC 6455, 4.4. */
+static int
+put_websocket_fields(struct pst_http_response *response, struct pst_buf *out)
+{
+	int err = put_field(response, out, TEXT("Upgrade"), TEXT("websocket"));
+
+	return err != 0 ? err : put_field(response, out, TEXT("Sec-WebSocket-Version"), TEXT("13"));
+}
+
 int
 pst_http_response_error(struct pst_buf *out, const struct pst_http_error *error, const char *date)
 {
@@ -496,6 +505,8 @@ pst_http_response_error(struct pst_buf *out, const struct pst_http_error *error,
 	err = pst_http_response_start(&response, out, error->status, TEXT(""));
 	if (err == 0)
 		err = put_own_fields(&response, out, error->retry_after);
+	if (err == 0 && error->websocket)
+		err = put_websocket_fields(&response, out);
 	if (err == 0)
 		err = pst_http_response_length(&response, out, (uint64_t)len);
 	if (err == 0)

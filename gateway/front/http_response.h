@@ -118,6 +118,7 @@ struct pst_http_error {
 	bool head; /* the request was HEAD: no body */
 	bool keep_alive; /* false: Connection: close (always so for 400 and the like) */
 	unsigned minor; /* of the client's version; it decides how keep-alive is said */
+	bool websocket; /* 426: say which WebSocket it may be */
 };
 
 /* A whole error answer, text/plain: "503 Service Unavailable: the queue is full". */

@@ -65,6 +65,11 @@ struct pst_job_callbacks {
 	    struct pst_job *job, struct pst_http_text name, struct pst_http_text value);
 	/* What it cost the worker. */
 	void (*usage)(struct pst_job *job, const struct pst_session_usage *usage);
+	/* A piece of a message, FLAGS of enum pst_session_message; and the end of messages. */
+	void (*message)(struct pst_job *job, unsigned flags, const void *bytes, size_t n);
+	void (*closed)(struct pst_job *job, unsigned code, const char *reason, size_t n);
+	/* The worker that has it is to leave: what could go on for ever should end soon. */
+	void (*retire)(struct pst_job *job);
 	/* Bytes of STDERR. */
 	void (*error)(struct pst_job *job, const void *bytes, size_t n);
 	/* A deadline passed, REASON is a phrase for the log: the job was aborted. over() is still
@@ -77,7 +82,8 @@ struct pst_job_callbacks {
 	 * the turn, or given to the pool again. */
 	void (*over)(
 	    struct pst_job *job, enum pst_job_end end, uint32_t app_status, const char *reason);
-	/* Something of a body that is still open was taken: there is room for more of it. */
+	/* Something of a body that is still open was taken: there is room for more of it; or for
+	 * more of messages. */
 	void (*taken)(struct pst_job *job);
 	/* "GET /path" into TEXT, for the arbiter and the log. */
 	void (*name)(struct pst_job *job, char *text, size_t size);
@@ -115,6 +121,7 @@ struct pst_job {
 	bool output_ended; /* the end of STDOUT has come */
 	bool late; /* a deadline passed */
 	bool stuck; /* ... and the grace after it */
+	bool messages; /* they have taken the place of body and output */
 	bool paused;
 	uint32_t window; /* what the worker may send ahead */
 	uint32_t taken; /* bytes of STDOUT that were not granted again */

@@ -120,6 +120,8 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/settings.h \
 	%D%/tally.c \
 	%D%/tally.h \
+	%D%/tunnel.c \
+	%D%/tunnel.h \
 	%D%/upstream.c \
 	%D%/upstream.h \
 	%D%/upstream_internal.h \

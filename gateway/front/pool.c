@@ -158,6 +158,12 @@ pst_pool_queued(const struct pst_pool *pool)
 	return pool->queue.count;
 }
 
+enum pst_pool_kind
+pst_pool_kind(const struct pst_pool *pool)
+{
+	return pool->kind;
+}
+
 const char *
 pst_pool_name(const struct pst_pool *pool)
 {

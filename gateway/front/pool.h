@@ -74,6 +74,7 @@ size_t pst_pool_queued(const struct pst_pool *pool);
 struct pst_figures *pst_pool_figures(struct pst_pool *pool);
 /* Append the STATUS lines of the pool and its workers to OUT: 0, or -1 when memory is short. */
 int pst_pool_status(const struct pst_pool *pool, struct pst_buf *out);
+enum pst_pool_kind pst_pool_kind(const struct pst_pool *pool);
 const char *pst_pool_name(const struct pst_pool *pool);
 const struct pst_pool_settings *pst_pool_settings(const struct pst_pool *pool);
 

@@ -458,7 +458,10 @@ pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
 	case PST_POOL_SLOT_STARTING:
 	case PST_POOL_SLOT_IDLE:
 	case PST_POOL_SLOT_BUSY:
-	case PST_POOL_SLOT_DRAINING: retire(slot, slot->load); break;
+	case PST_POOL_SLOT_DRAINING:
+		retire(slot, slot->load);
+		pst_upstream_retire(slot->upstream);
+		break;
 	case PST_POOL_SLOT_RETIRING:
 	case PST_POOL_SLOT_RETIRED:
 	case PST_POOL_SLOT_CONDEMNED:

@@ -330,6 +330,8 @@ set_up(struct pst_upstream *up)
 	    .trailer = pst_upstream_on_trailer,
 	    .usage = pst_upstream_on_usage,
 	    .drain = on_drain,
+	    .message = pst_upstream_on_message,
+	    .closed = pst_upstream_on_closed,
 	    .value = on_value,
 	};
 	struct event_base *base = pst_loop_base(up->loop);

@@ -82,6 +82,24 @@ void pst_upstream_give(struct pst_upstream *upstream, struct pst_job *job);
 /* There is more of JOB's open body, or it is open no more. It need not be with a worker. */
 void pst_upstream_supply(struct pst_job *job);
 
+/*
+ * JOB's worker has accepted an upgrade: deadlines do not hold for it any more. MESSAGES: they take
+ * the place of its body.
+ */
+void pst_upstream_switch(struct pst_job *job, bool messages);
+/* How many bytes of messages the worker takes of JOB now; taken() is called when they may have
+ * become more. */
+size_t pst_upstream_message_room(struct pst_job *job);
+/* Send it a piece, at most so many bytes, FLAGS of enum pst_session_message: 0, or an error of
+ * memory. And the end. */
+int pst_upstream_send_message(struct pst_job *job, unsigned flags, const void *bytes, size_t n);
+void pst_upstream_send_close(struct pst_job *job, unsigned code, const char *reason, size_t n);
+
+/* The worker is to leave when its jobs are over: those are told. */
+void pst_upstream_retire(struct pst_upstream *upstream);
+/* The worker that has JOB is to leave. */
+bool pst_upstream_is_retiring(const struct pst_job *job);
+
 /* Nobody wants the answer to JOB, which an upstream has: ask the worker to end it. */
 void pst_upstream_abort(struct pst_job *job);
 

@@ -45,6 +45,7 @@ struct pst_upstream {
 	bool streams; /* PENSTOCK_STREAMS */
 	uint64_t written; /* of those that stream: when bytes went out first that its loop may not
 			   have seen, in µs of CLOCK_MONOTONIC; 0: it has seen all */
+	bool retiring;
 	unsigned paused; /* jobs that take no output, of a worker that knows no credit */
 	struct pst_page page; /* shared with the worker */
 	bool spoilt; /* somebody has written over the page, which was logged */
@@ -99,6 +100,8 @@ void pst_upstream_on_trailer(void *arg, uint16_t id, const char *name, size_t na
     const char *value, size_t value_len);
 void pst_upstream_on_usage(void *arg, uint16_t id, const struct pst_session_usage *usage);
 void pst_upstream_on_credit(void *arg, uint16_t id);
+void pst_upstream_on_message(void *arg, uint16_t id, unsigned flags, const void *bytes, size_t n);
+void pst_upstream_on_closed(void *arg, uint16_t id, unsigned code, const char *reason, size_t n);
 void pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status);
 void pst_upstream_timeout_passed(struct pst_deadline *deadline);
 void pst_upstream_request_passed(struct pst_deadline *deadline);

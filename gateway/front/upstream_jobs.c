@@ -19,7 +19,7 @@
 static void
 queue_supply(struct pst_upstream *up, struct pst_job *job)
 {
-	if (job->supplies || job->body_sent)
+	if (job->supplies || (job->body_sent && !job->messages))
 		return;
 	job->supplies = true;
 	TAILQ_INSERT_TAIL(&up->supplies, job, supply);
@@ -37,8 +37,8 @@ drop_supply(struct pst_upstream *up, struct pst_job *job)
 static bool
 waits_for_client(const struct pst_job *job)
 {
-	return job->paused || (job->body_open && !job->body_sent && !job->supplies &&
-				  pst_spool_length(job->body) == 0);
+	return job->paused || (job->body_open && job->body != NULL && !job->body_sent &&
+				  !job->supplies && pst_spool_length(job->body) == 0);
 }
 
 /* The clock for the next piece of its output runs while the worker is waited for. */
@@ -81,8 +81,13 @@ static bool
 feed_piece(struct pst_upstream *up, struct pst_job *job)
 {
 	unsigned char *piece = pst_loop_scratch(up->loop);
-	ssize_t n = piece_size(up, job);
+	ssize_t n;
 
+	if (job->messages) {
+		job->callbacks->taken(job);
+		return false;
+	}
+	n = piece_size(up, job);
 	if (n < 0)
 		return false;
 	if (n > 0)
@@ -125,7 +130,7 @@ pst_upstream_supply(struct pst_job *job)
 {
 	struct pst_upstream *up = job->upstream;
 
-	if (up == NULL || job->body_sent)
+	if (up == NULL || (job->body_sent && !job->messages))
 		return;
 	queue_supply(up, job);
 	if (!pst_deadline_armed(&job->deadline))
@@ -145,7 +150,7 @@ pst_upstream_on_credit(void *arg, uint16_t id)
 
 	if (job == NULL)
 		return;
-	if (job->body_open && pst_spool_keeps(job->body)) {
+	if (job->body_open && job->body != NULL && pst_spool_keeps(job->body)) {
 		pst_spool_let_go(job->body);
 		job->callbacks->taken(job);
 	}
@@ -229,8 +234,8 @@ pst_upstream_on_file(
 	}
 	if (job->state == PST_JOB_GIVEN)
 		pst_job_set_state(job, PST_JOB_STARTED);
-	if (job->state == PST_JOB_STARTED && !job->paused)
-		pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
+	if (job->state == PST_JOB_STARTED)
+		watch(up, job);
 	job->callbacks->file(job, file);
 }
 
@@ -264,6 +269,96 @@ pst_upstream_on_usage(void *arg, uint16_t id, const struct pst_session_usage *us
 	if (job != NULL)
 		job->callbacks->usage(job, usage);
 }
+
+/* --- messages --- */
+
+void
+pst_upstream_on_message(void *arg, uint16_t id, unsigned flags, const void *bytes, size_t n)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	if (job == NULL)
+		return;
+	job->callbacks->message(job, flags, bytes, n);
+	job->taken += (uint32_t)n;
+	grant(up, job);
+}
+
+void
+pst_upstream_on_closed(void *arg, uint16_t id, unsigned code, const char *reason, size_t n)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	if (job != NULL)
+		job->callbacks->closed(job, code, reason, n);
+}
+
+void
+pst_upstream_switch(struct pst_job *job, bool messages)
+{
+	job->untimed = true;
+	pst_deadline_cancel(&job->deadline);
+	pst_deadline_cancel(&job->limit);
+	job->messages = messages;
+	if (messages) {
+		job->body_open = false;
+		job->body_sent = true;
+	}
+}
+
+/* While much waits to be written to the worker, whichever job it is of, none adds to it. */
+size_t
+pst_upstream_message_room(struct pst_job *job)
+{
+	struct pst_upstream *up = job->upstream;
+
+	if (pst_session_pending(up->session) < BODY_AHEAD)
+		return pst_session_credit(up->session, job->id);
+	queue_supply(up, job);
+	return 0;
+}
+
+int
+pst_upstream_send_message(struct pst_job *job, unsigned flags, const void *bytes, size_t n)
+{
+	struct pst_upstream *up = job->upstream;
+
+	if (job->state == PST_JOB_ABORTED || up == NULL)
+		return 0;
+	pst_loop_defer(up->loop, &up->flush);
+	return pst_session_submit_message(up->session, job->id, flags, bytes, n);
+}
+
+void
+pst_upstream_send_close(struct pst_job *job, unsigned code, const char *reason, size_t n)
+{
+	struct pst_upstream *up = job->upstream;
+
+	if (pst_session_submit_close(up->session, job->id, code, reason, n) == PST_OK)
+		pst_loop_defer(up->loop, &up->flush);
+	else
+		pst_upstream_abort(job);
+}
+
+void
+pst_upstream_retire(struct pst_upstream *up)
+{
+	struct pst_job *job;
+
+	up->retiring = true;
+	TAILQ_FOREACH (job, &up->jobs, link)
+		job->callbacks->retire(job);
+}
+
+bool
+pst_upstream_is_retiring(const struct pst_job *job)
+{
+	return job->upstream != NULL && job->upstream->retiring;
+}
+
+/* --- what is waited for --- */
 
 /* Without credit the connection is all that can be stopped. */
 static void
@@ -443,6 +538,7 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 	pst_job_set_state(job, PST_JOB_GIVEN);
 	job->upstream = up;
 	job->body_sent = false;
+	job->messages = false;
 	job->taken = 0;
 	job->window = PST_SESSION_CREDIT;
 	job->streams = up->streams;

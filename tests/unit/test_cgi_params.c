@@ -18,7 +18,7 @@ static struct pst_peer_address unix_end = {.local = true};
 #define FACTS(length, script, scheme, host, port)                                                  \
 	{                                                                                          \
 		length, HOST(script), NO_HOST, scheme, host, NO_HOST, port, "192.0.2.7", 5555,     \
-		    &local, NULL, false                                                            \
+		    &local, NULL, false, false                                                     \
 	}
 #define NO_HOST                                                                                    \
 	{                                                                                          \
@@ -31,14 +31,19 @@ static struct pst_peer_address unix_end = {.local = true};
 #define SCRIPT(script)                                                                             \
 	{                                                                                          \
 		-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "192.0.2.7", 5555, &local,      \
-		    &script, false                                                                 \
+		    &script, false, false                                                          \
 	}
 #define SEPARATE(length, authority)                                                                \
 	{                                                                                          \
 		length, NO_HOST, NO_HOST, "http", NO_HOST, authority, 0, "192.0.2.7", 5555,        \
-		    &local, NULL, true                                                             \
+		    &local, NULL, true, false                                                      \
 	}
-#define PLAIN          FACTS(-1, "", "http", NO_HOST, 0)
+#define PLAIN FACTS(-1, "", "http", NO_HOST, 0)
+#define UPGRADE(separate)                                                                          \
+	{                                                                                          \
+		-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "", 0, &local, NULL, separate,  \
+		    true                                                                           \
+	}
 #define LENGTH(length) FACTS(length, "", "http", NO_HOST, 0)
 #define BELOW(script)  FACTS(-1, script, "http", NO_HOST, 0)
 
@@ -102,6 +107,14 @@ static const struct params_case cases[] = {
 	PLAIN,
 	"HTTP_X_STAY=1\n!HTTP_CONNECTION\n!HTTP_X_HOP\n!HTTP_KEEP_ALIVE\n!HTTP_TE\n"
 	"!HTTP_UPGRADE\n"},
+    {"a request for an upgrade",
+	"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: "
+	"websocket\r\n\r\n",
+	UPGRADE(false), "HTTP_CONNECTION=Upgrade, X-Hop\nHTTP_UPGRADE=websocket\n!HTTP_X_HOP\n"},
+    {"separate fields of a request for an upgrade",
+	"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\nUpgrade: "
+	"websocket\r\n\r\n",
+	UPGRADE(true), "HTTP_HOST=h\nHTTP_CONNECTION=Upgrade, X-Hop\nHTTP_UPGRADE=websocket\n"},
     {"a root path that the proxy passed on", "GET /app/x HTTP/1.1\r\nHost: h\r\n\r\n",
 	BELOW("/app"), "SCRIPT_NAME=/app\nPATH_INFO=/x\nREQUEST_URI=/app/x\n"},
     {"a root path that the proxy took off", "GET /x HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
@@ -110,23 +123,24 @@ static const struct params_case cases[] = {
 	"SCRIPT_NAME=/app\nPATH_INFO=\n"},
     {"a mounted application", "GET /app//x HTTP/1.1\r\nHost: h\r\n\r\n",
 	{-1, HOST("/site/app"), HOST("//x"), "http", NO_HOST, NO_HOST, 0, "192.0.2.7", 5555, &local,
-	    NULL, false},
+	    NULL, false, false},
 	"SCRIPT_NAME=/site/app\nPATH_INFO=//x\nREQUEST_URI=/app//x\n"},
     {"not below the root path", "GET /apple HTTP/1.1\r\nHost: h\r\n\r\n", BELOW("/app"),
 	"PATH_INFO=/apple\n"},
     {"a unix peer", "GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end, NULL, false},
+	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "", 0, &unix_end, NULL, false, false},
 	"REMOTE_ADDR=\nREMOTE_PORT=\nSERVER_ADDR=\nSERVER_NAME=localhost\nSERVER_PORT=80\n"},
     {"no host on IPv6", "GET / HTTP/1.0\r\n\r\n",
-	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6, NULL, false},
+	{-1, NO_HOST, NO_HOST, "http", NO_HOST, NO_HOST, 0, "::1", 7, &local_ipv6, NULL, false,
+	    false},
 	"SERVER_NAME=[::1]\nSERVER_PORT=8000\nSERVER_ADDR=::1\n!HTTP_HOST\n"},
     {"a proxy's host for Host's", "GET / HTTP/1.1\r\nhOST: inside\r\nX-Host: h\r\n\r\n",
 	{-1, NO_HOST, NO_HOST, "https", HOST("shop.example"), HOST("shop.example:8443"), 8443,
-	    "::1", 7, &local, NULL, false},
+	    "::1", 7, &local, NULL, false, false},
 	"SERVER_NAME=shop.example\nSERVER_PORT=8443\nHTTP_HOST=shop.example:8443\nHTTP_X_HOST=h\n"},
     {"a proxy's host without a Host", "GET / HTTP/1.0\r\n\r\n",
 	{-1, NO_HOST, NO_HOST, "http", HOST("shop.example"), HOST("shop.example"), 0, "::1", 7,
-	    &local, NULL, false},
+	    &local, NULL, false, false},
 	"SERVER_NAME=shop.example\nSERVER_PORT=80\nHTTP_HOST=shop.example\n"},
     {"OPTIONS *", "OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN, "REQUEST_URI=*\nPATH_INFO=*\n"},
     {"absolute form", "GET http://example.com/x?y HTTP/1.1\r\nHost: h\r\n\r\n", PLAIN,
