@@ -110,6 +110,8 @@ show_gateway(const struct pst_report *report, FILE *out)
 		    number_of(gateway, "requests"));
 	else
 		fprintf(out, ", does not say how it is");
+	if (pst_thing_number(gateway, "websockets"))
+		fprintf(out, ", %s WebSockets", number_of(gateway, "websockets"));
 	if (pst_thing_number(gateway, "leaving"))
 		fprintf(
 		    out, "; older ones that finish requests: %s", number_of(gateway, "leaving"));

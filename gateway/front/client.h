@@ -83,6 +83,9 @@ struct pst_buf *pst_client_out(struct pst_client *client);
 void pst_client_flush(struct pst_client *client);
 /* There is room for more of the request's body, or nobody wants it any more. */
 void pst_client_want_body(struct pst_client *client);
+/* Bytes that the socket still holds: what the client has not acknowledged, on a unix socket not
+ * read. */
+int pst_client_unsent(const struct pst_client *client);
 /* The answer cannot be completed: close so that the client notices. Ends the exchange. */
 void pst_client_break(struct pst_client *client);
 

@@ -74,8 +74,6 @@ void pst_client_on_readable(evutil_socket_t fd, short what, void *arg);
 /* Write while there is something, and the socket takes it; a task. */
 void pst_client_write(void *arg);
 void pst_client_on_writable(evutil_socket_t fd, short what, void *arg);
-/* Bytes that the socket still holds. */
-int pst_client_unsent(const struct pst_client *client);
 /* The client does not take its answer, WHAT says how: log it and break the connection. */
 void pst_client_stop_answer(struct pst_client *client, const char *what);
 

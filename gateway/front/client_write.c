@@ -38,7 +38,6 @@ finish(struct pst_client *client)
 	pst_client_read(client);
 }
 
-/* What the client has not acknowledged, on a unix socket not read. */
 int
 pst_client_unsent(const struct pst_client *client)
 {

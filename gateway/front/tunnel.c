@@ -7,6 +7,7 @@
 #include "gateway/log.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct pst_tunnel {
 	struct pst_exchange *exchange;
 	struct pst_websocket *websocket; /* NULL: a stream */
 	struct pst_deadline deadline;
+	int unsent; /* bytes that the client had not acknowledged at the last ping */
 	bool full; /* what has come waits for room */
 	bool told; /* the worker, how the client closed */
 	bool leaves;
@@ -409,9 +411,21 @@ quiet_passed(struct pst_deadline *deadline)
 	} else if (pst_websocket_ping(x->tunnel->websocket, out_of(x)) != 0) {
 		pst_client_break(x->client);
 	} else {
+		x->tunnel->unsent = INT_MAX;
 		pst_deadline_arm(deadline, &tunnels->pong);
 		pst_client_flush(x->client);
 	}
+}
+
+/* The client takes what stands before the ping. How slow that may be --send-timeout says. */
+static bool
+is_still_taking(struct pst_exchange *x)
+{
+	int unsent = pst_client_unsent(x->client);
+	bool fewer = unsent > 0 && unsent < x->tunnel->unsent;
+
+	x->tunnel->unsent = unsent;
+	return fewer || pst_buf_length(out_of(x)) > 0;
 }
 
 static void
@@ -420,8 +434,9 @@ pong_passed(struct pst_deadline *deadline)
 	struct pst_exchange *x = exchange_of(deadline);
 	char what[128];
 
-	if (x->tunnel->full) {
-		pst_deadline_arm(deadline, &tunnels_of(x)->quiet);
+	if (x->tunnel->full || is_still_taking(x)) {
+		pst_deadline_arm(
+		    deadline, x->tunnel->full ? &tunnels_of(x)->quiet : &tunnels_of(x)->pong);
 		return;
 	}
 	snprintf(what, sizeof(what),

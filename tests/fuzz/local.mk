@@ -19,7 +19,8 @@ fuzz_targets += \
 	%D%/fuzz_cgi_response \
 	%D%/fuzz_conf_file \
 	%D%/fuzz_forwarded \
-	%D%/fuzz_websocket
+	%D%/fuzz_websocket \
+	%D%/fuzz_websocket_terms
 
 EXTRA_DIST += $(fuzz_targets:tests/fuzz/fuzz_%=$(srcdir)/tests/fuzz/corpus/%) \
 	$(wildcard $(srcdir)/tests/fuzz/*.dict)
