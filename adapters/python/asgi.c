@@ -1,6 +1,7 @@
 #include "adapters/python/asgi.h"
 
 #include "adapters/python/asgi_internal.h"
+#include "adapters/python/loop.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,8 @@ find_task(struct pst_asgi *asgi)
 	if (asyncio != NULL)
 		asgi->create_task = PyObject_GetAttrString(asyncio, "Task");
 	Py_XDECREF(asyncio);
-	asgi->task_names = Py_BuildValue("(s)", "loop");
+	asgi->task_names = PST_LOOP_EAGER ? Py_BuildValue("(ss)", "loop", "eager_start")
+					  : Py_BuildValue("(s)", "loop");
 	return asgi->create_task != NULL && asgi->task_names != NULL ? 0 : -1;
 }
 
@@ -118,10 +120,11 @@ pst_asgi_on_abort(struct pst_asgi *asgi, struct pst_request *request, enum pst_a
 	pst_asgi_cycle_wake(cycle);
 }
 
-void
+bool
 pst_asgi_after(struct pst_asgi *asgi)
 {
 	struct pst_asgi_cycle *cycle;
+	bool any = asgi->queue != NULL;
 
 	while ((cycle = asgi->queue) != NULL) {
 		asgi->queue = cycle->next;
@@ -131,4 +134,5 @@ pst_asgi_after(struct pst_asgi *asgi)
 		pst_asgi_cycle_run(cycle);
 		Py_DECREF(cycle);
 	}
+	return any;
 }

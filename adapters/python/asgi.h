@@ -11,6 +11,8 @@
 
 #include <penstock/plugin.h>
 
+#include <stdbool.h>
+
 struct pst_asgi;
 
 /* What serves CALLABLE on LOOP, an asyncio loop; references are taken. STATE: see
@@ -29,7 +31,7 @@ void pst_asgi_on_request(struct pst_asgi *asgi, struct pst_request *request);
 void pst_asgi_on_ready(struct pst_asgi *asgi, struct pst_request *request);
 void pst_asgi_on_abort(struct pst_asgi *asgi, struct pst_request *request, enum pst_abort why);
 
-/* Start, or cancel, what was enqueued: after each frame of the host. */
-void pst_asgi_after(struct pst_asgi *asgi);
+/* Start, or cancel, what was enqueued: after each frame of the host. True: there was something. */
+bool pst_asgi_after(struct pst_asgi *asgi);
 
 #endif

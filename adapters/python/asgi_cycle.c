@@ -513,7 +513,7 @@ static void
 start(struct pst_asgi_cycle *cycle)
 {
 	const struct pst_asgi *asgi = cycle->asgi;
-	PyObject *args[3] = {NULL, (PyObject *)cycle, asgi->loop};
+	PyObject *args[4] = {NULL, (PyObject *)cycle, asgi->loop, Py_True};
 
 	cycle->task = PyObject_Vectorcall(
 	    asgi->create_task, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, asgi->task_names);

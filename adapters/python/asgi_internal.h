@@ -20,7 +20,7 @@ struct pst_asgi {
 	PyObject *loop;
 	PyObject *create_future; /* of the loop */
 	PyObject *create_task; /* asyncio.Task, or what the loop has for it */
-	PyObject *task_names; /* ("loop",) */
+	PyObject *task_names; /* of its arguments: ("loop",), and "eager_start" */
 	PyTypeObject *cycle_type, *step_type;
 	struct pst_asgi_names names;
 	struct pst_asgi_scope *scope;

@@ -15,13 +15,12 @@ struct pst_async {
 };
 
 /* A frame of the host's has ended: application code may start. */
-static void
+static bool
 after(void *arg)
 {
 	struct pst_async *async = arg;
 
-	if (async->asgi != NULL)
-		pst_asgi_after(async->asgi);
+	return async->asgi != NULL && pst_asgi_after(async->asgi);
 }
 
 struct pst_async *

@@ -11,8 +11,11 @@
 
 struct pst_loop {
 	const struct pst_host *host;
-	void (*after)(void *arg);
+	bool (*after)(void *arg);
 	void *arg;
+	bool inside; /* a callback of ours runs: what is deferred waits for its end */
+	bool wanted; /* ... and something was */
+	bool queued; /* turn() is among what the loop has to do */
 	PyObject *module; /* _penstock */
 	PyObject *glue;
 	PyObject *watch, *timer, *defer; /* methods of the glue */
@@ -26,6 +29,29 @@ loop_of(PyObject *module)
 	struct pst_loop **state = PyModule_GetState(module);
 
 	return *state;
+}
+
+static void queue_turn(struct pst_loop *loop);
+
+/*
+ * A frame of the host's has ended. The turn comes behind the tasks that are started now, so that
+ * what they write leaves with it, and the loop need not come round once more. Where they took their
+ * first step already it is due at once.
+ */
+static void
+end_frame(struct pst_loop *loop)
+{
+	bool started = loop->after(loop->arg);
+
+	if (PST_LOOP_EAGER && started && loop->wanted) {
+		loop->wanted = false;
+		loop->host->turn();
+		started = loop->after(loop->arg);
+	}
+	loop->inside = false;
+	if (started || loop->wanted)
+		queue_turn(loop);
+	loop->wanted = false;
 }
 
 static PyObject *
@@ -43,8 +69,9 @@ module_fd_ready(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	if (PyErr_Occurred())
 		return NULL;
 	if (loop != NULL) {
+		loop->inside = true;
 		loop->host->fd_ready((int)fd, (unsigned)events);
-		loop->after(loop->arg);
+		end_frame(loop);
 	}
 	Py_RETURN_NONE;
 }
@@ -56,8 +83,9 @@ module_timer_due(PyObject *module, PyObject *unused)
 
 	(void)unused;
 	if (loop != NULL) {
+		loop->inside = true;
 		loop->host->timer_due();
-		loop->after(loop->arg);
+		end_frame(loop);
 	}
 	Py_RETURN_NONE;
 }
@@ -69,8 +97,10 @@ module_turn(PyObject *module, PyObject *unused)
 
 	(void)unused;
 	if (loop != NULL) {
+		loop->queued = false;
+		loop->inside = true;
 		loop->host->turn();
-		loop->after(loop->arg);
+		end_frame(loop);
 	}
 	Py_RETURN_NONE;
 }
@@ -193,7 +223,7 @@ release(struct pst_loop *loop)
 
 struct pst_loop *
 pst_loop_new(const struct pst_host *host, const struct pst_app_config *config,
-    void (*after)(void *arg), void *arg)
+    bool (*after)(void *arg), void *arg)
 {
 	const char *name = pst_option_value(config, "loop", 0);
 	struct pst_loop *loop = calloc(1, sizeof *loop);
@@ -284,8 +314,18 @@ pst_loop_timer(struct pst_loop *loop, uint64_t microseconds)
 		check(PyObject_CallFunction(loop->timer, "d", (double)microseconds / 1e6));
 }
 
+static void
+queue_turn(struct pst_loop *loop)
+{
+	if (!loop->queued)
+		loop->queued = check(PyObject_CallNoArgs(loop->defer)) == 0;
+}
+
 void
 pst_loop_defer(struct pst_loop *loop)
 {
-	check(PyObject_CallNoArgs(loop->defer));
+	if (loop->inside)
+		loop->wanted = true;
+	else
+		queue_turn(loop);
 }

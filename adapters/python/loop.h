@@ -13,14 +13,19 @@
 
 #include <stdbool.h>
 
+/* Tasks may take their first step when they are made, within the callback that made them: a turn
+ * of the loop less for each. */
+#define PST_LOOP_EAGER (PY_VERSION_HEX >= 0x030c0000)
+
 struct pst_loop;
 
 /*
  * Import the glue and make the loop that --option loop= names: NULL after a line that says why not.
- * AFTER(ARG) is called whenever a frame of the host has ended, where application code may start.
+ * AFTER(ARG) is called whenever a frame of the host has ended, where application code may start;
+ * true: some did.
  */
 struct pst_loop *pst_loop_new(const struct pst_host *host, const struct pst_app_config *config,
-    void (*after)(void *arg), void *arg);
+    bool (*after)(void *arg), void *arg);
 /* Close the loop, and let go of it; the host is not called any more. */
 void pst_loop_free(struct pst_loop *loop);
 
