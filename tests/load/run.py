@@ -90,7 +90,8 @@ def main() -> int:
         cases = chosen(args.case or ["*"])
     version = subprocess.run([setup.binary, "--version"], capture_output=True, text=True).stdout
     print(
-        f"{version.splitlines()[0]}, {setup.workers} {setup.worker_class} workers, {setup.clients} clients; "
+        f"{version.splitlines()[0]}, {setup.workers} {setup.worker_class} workers, "
+        f"{setup.clients} clients; "
         f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}\n"
     )
     print(line(list(COLUMNS)), line(["---"] * len(COLUMNS)), sep="\n", flush=True)

@@ -50,7 +50,8 @@ class Setup:
     @property
     def in_flight(self) -> int:
         """What one worker may have begun with."""
-        return {"sync": 1, "threaded": min(THREADS, self.clients)}.get(self.worker_class, self.clients)
+        most = {"sync": 1, "threaded": THREADS, "async": self.clients}[self.worker_class]
+        return min(most, self.clients)
 
     @property
     def app(self) -> str:

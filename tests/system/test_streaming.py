@@ -3,15 +3,12 @@ the installed gateway with the test as its arbiter and its workers."""
 from __future__ import annotations
 
 import contextlib
-import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-import fcgi
 from gateway import Gateway
 from multiplexing import WINDOW, Streamed, Streaming
 from penstock import eventually
@@ -144,8 +141,7 @@ def test_who_expects_100_is_asked_when_a_worker_has_it(tmp_path: Path) -> None:
             capacity = 1
 
         site = Site(gateway, One)
-        with gateway.client() as first, site.post("/100", None, "Expect: 100-continue") as client:
-            del first
+        with site.post("/100", None, "Expect: 100-continue") as client:
             assert client.head().startswith("HTTP/1.1 100")
             site.next()
             with site.post("/waits", None, "Expect: 100-continue") as second:
@@ -213,7 +209,7 @@ def test_a_client_that_stops_in_its_body_is_late(tmp_path: Path) -> None:
 def test_a_worker_that_does_not_ask_makes_no_client_late(tmp_path: Path) -> None:
     with Gateway(tmp_path, client_body_timeout="1", timeout="0") as gateway:
         site = Site(gateway)
-        with site.post("/", 8 * WINDOW) as client, gateway.client() as other:
+        with site.post("/", 8 * WINDOW) as client:
             client.send(bytes(8 * WINDOW))
             exchange = site.next()
             eventually(lambda: len(exchange.body) == WINDOW, "what may be sent without asking")
@@ -225,7 +221,6 @@ def test_a_worker_that_does_not_ask_makes_no_client_late(tmp_path: Path) -> None
             eventually(lambda: exchange.ended, "the rest of the body")
             exchange.answer()
             assert client.response().status == 200
-            del other
 
 
 def test_who_leaves_in_the_body_is_told_to_the_worker(site: Site) -> None:

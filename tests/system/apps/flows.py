@@ -1,5 +1,5 @@
-"""An ASGI application whose requests wait, flow and end as a test wants. FLOWS_HELD is a file: while
-it is there, /held waits. What was told to it is in FLOWS_SEEN, a line each."""
+"""An ASGI application whose requests wait, flow and end as a test wants. FLOWS_HELD is a file:
+while it is there, /held waits. What was told to it is in FLOWS_SEEN, a line each."""
 from __future__ import annotations
 
 import asyncio
