@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from websocket import Socket, closing
 from worker import Server, serving
 
 
@@ -40,6 +41,14 @@ def test_quart(quart: Server) -> None:
     assert quart.get("/absent")[0] == 404
     assert quart.get("/fails")[0] == 500
     quart.wait_logged("RuntimeError: this view fails")
+
+
+def test_quart_websocket(quart: Server) -> None:
+    connection = quart.connect()
+    with Socket((connection.host, connection.port), "/socket") as socket:
+        assert socket.ask("\xfc") == "you said \xfc"
+        socket.send(closing(1000))
+        assert socket.closed()[0] == 1000
 
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])

@@ -11,6 +11,7 @@ import installed
 import pytest
 from penstock import Penstock
 
+from websocket import Socket, closing
 from worker import APPS, Server, serving, wait_for
 
 JSON = {"Content-Type": "application/json"}
@@ -79,6 +80,21 @@ def test_dependencies_are_torn_down_after_a_disconnect(server: Server, path: str
     wait_for(lambda: noted(server)[before:] == ["opened"], "the request's start")
     connection.close()
     wait_for(lambda: noted(server)[before:] == ["opened", "closed"], "the dependency's end")
+
+
+def test_websocket(server: Server) -> None:
+    """Its dependencies live as long as it does."""
+    if "nginx" in type(server).__name__.lower():
+        pytest.skip("fastcgi_pass has no WebSockets")
+    before = len(noted(server))
+    connection = server.connect()
+    with Socket((connection.host, connection.port), "/socket/me") as socket:
+        assert json.loads(socket.ask("hello")) == {"name": "me", "said": "hello"}
+        assert noted(server)[before:] == ["opened"]
+        socket.send(closing(3001))
+        assert socket.closed()[0] == 3001
+    expected = ["opened", "disconnected 3001", "closed"]
+    wait_for(lambda: noted(server)[before:] == expected, "the dependency's end")
 
 
 def test_a_deadline_cancels(penstock: Callable[..., Penstock], tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Form, Header, HTTPException, UploadFile
+from fastapi import (
+    Depends, FastAPI, Form, Header, HTTPException, UploadFile, WebSocket, WebSocketDisconnect,
+)  # fmt: skip
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
@@ -86,6 +88,16 @@ async def slow(resource: Resource):
     except asyncio.CancelledError:
         note("cancelled")
         raise
+
+
+@app.websocket("/socket/{name}")
+async def socket(socket: WebSocket, name: str, resource: Resource):
+    await socket.accept()
+    try:
+        while True:
+            await socket.send_json({"name": name, "said": await socket.receive_text()})
+    except WebSocketDisconnect as gone:
+        note(f"disconnected {gone.code}")
 
 
 @app.get("/stuck")
