@@ -18,7 +18,7 @@ from fcgi import (
     BEGIN_REQUEST, GET_VALUES, GET_VALUES_RESULT, PARAMS, STDIN, Connection, pairs, record,
 )  # fmt: skip
 from gateway import Exchange, Gateway, Worker
-from penstock import Penstock, eventually
+from penstock import Penstock, eventually, is_alive
 from servers import Server, find
 from websocket import BINARY, CLOSE, CONT, FIN, PING, PONG, TEXT, Socket, closing, frame
 
@@ -201,6 +201,22 @@ def test_a_reload(penstock: Start) -> None:
         server.signal(signal.SIGHUP)
         assert socket.closed() == (1012, "")
     eventually(lambda: old not in server.worker_pids, "the old worker to leave")
+    with socket_at(server) as socket:
+        assert socket.ask("new") == "new"
+
+
+def test_a_reload_that_replaces_the_gateway(penstock: Start, tmp_path: Path) -> None:
+    file = tmp_path / "penstock.yaml"
+    file.write_text("keep_alive: 75\n")
+    server = start(penstock, "-c", str(file))
+    old = server.gateway_pid
+    with socket_at(server) as socket:
+        assert socket.ask("hello") == "hello"
+        file.write_text("keep_alive: 76\n")
+        server.signal(signal.SIGHUP)
+        assert socket.closed() == (1012, "")
+    server.wait_for("told 1012 ")
+    eventually(lambda: not is_alive(old), "the old gateway to leave")
     with socket_at(server) as socket:
         assert socket.ask("new") == "new"
 
