@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,17 +26,23 @@ enum link_state {
 	LINK_OVER,
 };
 
+/* An open request: one is handled, those that a gateway of ours sent ahead wait for their turn. */
+struct turn {
+	TAILQ_ENTRY(turn) next;
+	struct pst_request *request;
+	bool ready; /* its params are complete */
+	bool ticketed; /* it may run only if it can be claimed */
+	pst_page_ticket ticket; /* 0: no valid one */
+};
+
 struct pst_link {
 	int fd;
 	enum link_state state;
 	struct pst_session *session;
 	struct pst_link_common *common;
-	struct pst_request *request; /* the open one, or NULL */
+	TAILQ_HEAD(, turn) turns; /* in order of arrival */
+	struct turn *running; /* the one that is being handled, or NULL */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
-	bool ready; /* its params are complete */
-	bool ticketed; /* it may run only if it can be claimed */
-	pst_page_ticket ticket; /* 0: no valid one */
-	bool running; /* it is being handled */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool is_unix; /* its socket is one that carries descriptors */
 	struct pst_usage usage; /* of the request that is being handled */
@@ -56,22 +63,40 @@ take_request(struct pst_link_common *common)
 	return request ? request : pst_request_new();
 }
 
+/* Keep its memory for the next one. */
 static void
-release_request(struct pst_link *link)
+release_request(struct pst_link_common *common, struct pst_request *request)
 {
-	struct pst_request *request = link->request;
-
-	link->request = NULL;
-	link->ready = false;
-	link->ticketed = false;
-	if (!request)
-		return;
-	if (link->common->spare) {
+	if (common->spare) {
 		pst_request_free(request);
 		return;
 	}
 	pst_request_reset(request);
-	link->common->spare = request;
+	common->spare = request;
+}
+
+static void
+release_turn(struct pst_link *link, struct turn *turn)
+{
+	TAILQ_REMOVE(&link->turns, turn, next);
+	release_request(link->common, turn->request);
+	free(turn);
+}
+
+/* A place at the end of the line; NULL when memory is short. */
+static struct turn *
+take_turn(struct pst_link *link)
+{
+	struct turn *turn = calloc(1, sizeof(*turn));
+
+	if (turn)
+		turn->request = take_request(link->common);
+	if (!turn || !turn->request) {
+		free(turn);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&link->turns, turn, next);
+	return turn;
 }
 
 /* --- what the session tells --- */
@@ -87,33 +112,29 @@ static void
 on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 {
 	struct pst_link *link = arg;
-	struct pst_request *request;
+	struct turn *turn;
 
 	(void)keep;
 	if (role != PST_ROLE_RESPONDER) {
 		refuse(link, id, PST_END_UNKNOWN_ROLE);
 		return;
 	}
-	assert(!link->request);
-	request = take_request(link->common);
-	if (!request) {
+	if (!link->penstock && !TAILQ_EMPTY(&link->turns)) {
+		refuse(link, id, PST_END_CANT_MPX);
+		return;
+	}
+	turn = take_turn(link);
+	if (!turn) {
 		refuse(link, id, PST_END_OVERLOADED);
 		return;
 	}
-	request->carrier = &carrier;
-	request->link = link;
-	request->id = id;
-	request->penstock = link->penstock;
-	request->files =
+	turn->request->carrier = &carrier;
+	turn->request->link = link;
+	turn->request->id = id;
+	turn->request->penstock = link->penstock;
+	turn->request->files =
 	    pst_session_files(link->session) && pst_session_credit(link->session, id) != SIZE_MAX;
-	link->request = request;
-}
-
-/* True when ID is the request that this link has open. */
-static bool
-is_open(const struct pst_link *link, uint16_t id)
-{
-	return link->request && link->request->id == id;
+	pst_session_set_user(link->session, id, turn);
 }
 
 /* Between Penstock's own ends a request may carry the ticket by which it is claimed. */
@@ -129,36 +150,39 @@ on_param(
     void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
 {
 	struct pst_link *link = arg;
+	struct turn *turn = pst_session_user(link->session, id);
 
-	if (!is_open(link, id))
+	if (!turn)
 		return PST_ERR_STATE;
 	if (is_ticket(link, name, name_len)) {
-		link->ticketed = true;
-		link->ticket = pst_page_parse_ticket(value, value_len);
+		turn->ticketed = true;
+		turn->ticket = pst_page_parse_ticket(value, value_len);
 		return 0;
 	}
-	return pst_request_on_param(link->request, name, name_len, value, value_len);
+	return pst_request_on_param(turn->request, name, name_len, value, value_len);
 }
 
 static void
 on_ready(void *arg, uint16_t id)
 {
 	struct pst_link *link = arg;
+	struct turn *turn = pst_session_user(link->session, id);
 
-	if (!is_open(link, id))
+	if (!turn)
 		return;
-	pst_request_on_ready(link->request);
-	link->ready = true;
+	pst_request_on_ready(turn->request);
+	turn->ready = true;
 }
 
 static void
 on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
 {
 	struct pst_link *link = arg;
+	struct turn *turn = pst_session_user(link->session, id);
 
-	if (!is_open(link, id) || stream != PST_STREAM_STDIN)
+	if (!turn || stream != PST_STREAM_STDIN)
 		return;
-	if (pst_request_on_body(link->request, bytes, n) < 0)
+	if (pst_request_on_body(turn->request, bytes, n) < 0)
 		pst_log(PST_LOG_ERROR, "memory is short for a request's body: it is answered "
 				       "as if the client had aborted it");
 }
@@ -167,12 +191,14 @@ static void
 on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
 	struct pst_link *link = arg;
+	struct turn *turn = pst_session_user(link->session, id);
 
 	(void)why; /* sync: the application cannot be told */
-	if (!is_open(link, id))
+	if (!turn)
 		return;
-	pst_request_on_abort(link->request);
-	if (!link->running && pst_session_submit_end(link->session, id, PST_END_COMPLETE, 1) < 0)
+	pst_request_on_abort(turn->request);
+	if (turn != link->running &&
+	    pst_session_submit_end(link->session, id, PST_END_COMPLETE, 1) < 0)
 		link->failed = true;
 }
 
@@ -180,21 +206,22 @@ static void
 on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
 {
 	struct pst_link *link = arg;
+	struct turn *turn = pst_session_user(link->session, id);
 
 	(void)end;
 	(void)app_status;
-	if (!is_open(link, id))
+	if (!turn)
 		return;
-	pst_request_on_abort(link->request); /* nothing can be sent for it any more */
-	if (!link->running)
-		release_request(link);
+	pst_request_on_abort(turn->request); /* nothing can be sent for it any more */
+	if (turn != link->running)
+		release_turn(link, turn);
 }
 
 static void
 on_get_value(void *arg, const char *name, size_t name_len)
 {
 	struct pst_link *link = arg;
-	char connections[16];
+	char connections[16], ahead[16];
 	const struct {
 		const char *name;
 		const char *value;
@@ -206,9 +233,11 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	    {"FCGI_MPXS_CONNS", "0", true, false},
 	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true, true},
 	    {PST_SESSION_FILES_NAME, PST_SESSION_FILES_VALUE, link->is_unix, false},
+	    {PST_SESSION_AHEAD_NAME, ahead, true, false},
 	};
 
 	snprintf(connections, sizeof(connections), "%u", link->common->connections);
+	snprintf(ahead, sizeof(ahead), "%d", PST_LINK_AHEAD);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		if (!values[i].known || name_len != strlen(values[i].name) ||
 		    memcmp(name, values[i].name, name_len) != 0)
@@ -243,11 +272,14 @@ is_unix(int fd)
 struct pst_link *
 pst_link_new(int *fd, struct pst_link_common *common)
 {
+	struct pst_session_limits limits = PST_SESSION_DEFAULT_LIMITS;
 	struct pst_link *link = calloc(1, sizeof(*link));
 
+	limits.requests = 1 + PST_LINK_AHEAD;
 	if (link) {
 		link->common = common;
-		link->session = pst_session_new_server(&callbacks, NULL, link);
+		TAILQ_INIT(&link->turns);
+		link->session = pst_session_new_server(&callbacks, &limits, link);
 	}
 	if (!link || !link->session) {
 		free(link);
@@ -268,7 +300,7 @@ pst_link_free(struct pst_link *link)
 		return;
 	assert(!link->running);
 	pst_session_free(link->session);
-	release_request(link);
+	assert(TAILQ_EMPTY(&link->turns)); /* each has had its end */
 	close(link->fd);
 	free(link);
 }
@@ -301,13 +333,34 @@ lose(struct pst_link *link)
 	set_state(link, LINK_OVER);
 }
 
+/* The request that is to be handled next. */
+static struct turn *
+next_turn(const struct pst_link *link)
+{
+	struct turn *turn;
+
+	TAILQ_FOREACH (turn, &link->turns, next)
+		if (turn->ready)
+			break;
+	return turn;
+}
+
 /* Once nothing is left to be said in either direction, part with the client. */
 static void
 settle(struct pst_link *link)
 {
-	if (link->state == LINK_OPEN && !link->running && !pst_session_want_read(link->session) &&
-	    !pst_session_want_write(link->session))
+	if (link->state == LINK_OPEN && !link->running && !next_turn(link) &&
+	    !pst_session_want_read(link->session) && !pst_session_want_write(link->session))
 		set_state(link, link->heard_all ? LINK_OVER : LINK_LINGER);
+}
+
+/* A client that knows no credit has one request at a time, whose body it is made to wait with. */
+static bool
+has_room(const struct pst_link *link)
+{
+	const struct turn *first = TAILQ_FIRST(&link->turns);
+
+	return !first || !first->ready || pst_request_wants_body(first->request);
 }
 
 static bool
@@ -316,8 +369,7 @@ wants_read(const struct pst_link *link)
 	if (link->state == LINK_LINGER)
 		return true;
 	return link->state == LINK_OPEN && pst_session_want_read(link->session) &&
-	       pst_session_pending(link->session) < PST_LINK_OUT_HIGH &&
-	       (!link->ready || pst_request_wants_body(link->request));
+	       pst_session_pending(link->session) < PST_LINK_OUT_HIGH && has_room(link);
 }
 
 short
@@ -335,7 +387,7 @@ pst_link_events(const struct pst_link *link)
 bool
 pst_link_idle(const struct pst_link *link)
 {
-	return !link->request && !pst_session_want_write(link->session);
+	return TAILQ_EMPTY(&link->turns) && !pst_session_want_write(link->session);
 }
 
 bool
@@ -426,8 +478,7 @@ pst_link_step(struct pst_link *link, short revents)
 	if (link->failed)
 		lose(link);
 	write_some(link);
-	if (!link->ready)
-		settle(link);
+	settle(link);
 }
 
 /* --- the carrier: while a request is handled --- */
@@ -451,21 +502,23 @@ wait_socket(struct pst_link *link)
 static int
 write_down_to(struct pst_link *link, size_t keep)
 {
+	const struct pst_request *request = link->running->request;
+
 	write_some(link);
 	if (wants_read(link))
 		read_some(link);
-	while (!link->request->gone && pst_session_pending(link->session) > keep) {
+	while (!request->gone && pst_session_pending(link->session) > keep) {
 		wait_socket(link);
 		write_some(link);
 	}
-	return link->request->gone ? PST_RESULT_GONE : 0;
+	return request->gone ? PST_RESULT_GONE : 0;
 }
 
 /* Wait until LEAST bytes of STREAM may be sent: how many may. */
 static size_t
 await_credit(struct pst_link *link, enum pst_stream stream, size_t least)
 {
-	const struct pst_request *request = link->request;
+	const struct pst_request *request = link->running->request;
 	size_t credit = SIZE_MAX;
 
 	if (stream == PST_STREAM_STDERR)
@@ -510,7 +563,7 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 static int
 send_record(struct pst_link *link, struct pst_piece *piece, size_t n)
 {
-	struct pst_request *request = link->request;
+	struct pst_request *request = link->running->request;
 
 	if (pst_session_submit_external(link->session, request->id, PST_STREAM_STDOUT, n) < 0)
 		return PST_RESULT_ERROR;
@@ -604,35 +657,39 @@ static const struct pst_carrier carrier = {
 
 /* False: the gateway has withdrawn it, or is gone and another has come. */
 static bool
-claim(struct pst_link *link)
+claim(struct pst_link *link, const struct turn *turn)
 {
 	struct pst_page *page = link->common->page;
 
-	return !link->ticketed || (page && pst_page_claim(page, link->request->id, link->ticket));
+	return !turn->ticketed || (page && pst_page_claim(page, turn->request->id, turn->ticket));
 }
 
 /* The application has returned. */
 static void
 tell_done(struct pst_link *link)
 {
-	if (link->ticketed)
-		pst_page_done(link->common->page, link->request->id, link->ticket);
+	const struct turn *turn = link->running;
+
+	if (turn->ticketed)
+		pst_page_done(link->common->page, turn->request->id, turn->ticket);
 }
 
 struct pst_request *
 pst_link_ready(struct pst_link *link)
 {
-	if (!link->ready)
-		return NULL;
-	if (!claim(link)) {
-		refuse(link, link->request->id, PST_END_OVERLOADED);
+	struct turn *turn;
+
+	while (link->state == LINK_OPEN && (turn = next_turn(link)) != NULL) {
+		if (claim(link, turn)) {
+			link->running = turn;
+			if (link->penstock)
+				pst_usage_begin(&link->usage);
+			return turn->request;
+		}
+		refuse(link, turn->request->id, PST_END_OVERLOADED);
 		pst_link_step(link, 0);
-		return NULL;
 	}
-	link->running = true;
-	if (link->penstock)
-		pst_usage_begin(&link->usage);
-	return link->request;
+	return NULL;
 }
 
 /* Wait until all is written, or the client is lost. */
@@ -673,7 +730,7 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 		pst_session_submit_usage(link->session, id, &usage); /* else it is not told */
 	}
 	if (outcome == PST_OUTCOME_WHOLE &&
-	    pst_request_submit_trailers(link->request, link->session) < 0)
+	    pst_request_submit_trailers(link->running->request, link->session) < 0)
 		return -1;
 	return pst_session_submit_end(
 	    link->session, id, PST_END_COMPLETE, outcome == PST_OUTCOME_WHOLE ? 0 : 1);
@@ -682,7 +739,7 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 void
 pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 {
-	struct pst_request *request = link->request;
+	struct pst_request *request = link->running->request;
 	bool cut = outcome == PST_OUTCOME_BROKEN && !link->penstock;
 
 	tell_done(link);
@@ -690,9 +747,9 @@ pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 		link->failed = submit_end(link, request->id, outcome) < 0;
 	write_rest(link);
 	link->heard_all = request->body_ended;
-	link->running = false;
-	release_request(link);
 	if (cut || link->failed)
 		cut_off(link);
+	release_turn(link, link->running);
+	link->running = NULL;
 	settle(link);
 }

@@ -1,9 +1,12 @@
 /*
  * One connection of a client (a gateway, a web server) to a sync adapter: a socket and its
- * FastCGI session, which carries one request at a time. The socket never blocks; while a request
- * is handled, the functions of its carrier poll that one socket.
+ * FastCGI session. One request is handled at a time; a gateway of ours may send a few ahead, which
+ * wait for their turn, so that this process need not sleep between them. The socket never blocks;
+ * while a request is handled, the functions of its carrier poll that one socket.
  *
  *	pst_link_step() ──► pst_link_ready() ──► the application ──► pst_link_end()
+ *	                        ▲                                          │ while there are more
+ *	                        └──────────────────────────────────────────┘
  */
 #ifndef PST_ADAPTERS_LINK_H
 #define PST_ADAPTERS_LINK_H
@@ -15,6 +18,9 @@
 
 /* Output that waits to be written: above it submit() waits, and the link is not read. */
 #define PST_LINK_OUT_HIGH 131072
+
+/* So many requests may wait behind the one that is handled. */
+#define PST_LINK_AHEAD 16
 
 struct pst_link;
 
@@ -41,7 +47,7 @@ bool pst_link_idle(const struct pst_link *link);
 /* True once all is answered, and only what the client still sends is awaited and discarded. */
 bool pst_link_lingers(const struct pst_link *link);
 
-/* The request that is to be handled now, or NULL. pst_link_end() must follow. */
+/* The request that is to be handled next, or NULL. pst_link_end() must follow. */
 struct pst_request *pst_link_ready(struct pst_link *link);
 /* It has been handled: END_REQUEST is sent; waits until all is written. */
 void pst_link_end(struct pst_link *link, enum pst_outcome outcome);

@@ -205,7 +205,8 @@ make_room(struct pst_server *server)
 
 /* --- a round --- */
 
-/* Advance a connection, and handle the request that it has then. */
+/* Advance a connection, and handle the requests that it has then; those that were sent ahead are
+ * few. */
 static void
 step(struct pst_server *server, struct member *member, short revents)
 {
@@ -213,9 +214,10 @@ step(struct pst_server *server, struct member *member, short revents)
 	struct pst_request *request;
 
 	pst_link_step(member->link, revents);
-	request = pst_link_ready(member->link);
-	if (request)
+	while ((request = pst_link_ready(member->link)) != NULL) {
 		pst_link_end(member->link, server->handle(server->arg, request));
+		pst_vitals_tell(&server->vitals, server->common.page);
+	}
 	if (!lingers)
 		member->active = now();
 }

@@ -185,9 +185,15 @@ void pst_session_close(struct pst_session *session);
  * pst_session_submit_value(), by who wants extensions. */
 #define PST_SESSION_VERSION_NAME  "PENSTOCK_VERSION"
 #define PST_SESSION_VERSION_VALUE "1"
+/* And this by who asks how many requests may be sent ahead, behind those that a worker can handle
+ * at once; the answer is a decimal number. */
+#define PST_SESSION_AHEAD_NAME "PENSTOCK_AHEAD"
 /* And so by who can send and take descriptors beside the bytes of the connection. */
 #define PST_SESSION_FILES_NAME  "PENSTOCK_FILES"
 #define PST_SESSION_FILES_VALUE "1"
+/* And this by who asks how many requests may be sent ahead, behind those that a worker can handle
+ * at once; the answer is a decimal number. */
+#define PST_SESSION_AHEAD_NAME "PENSTOCK_AHEAD"
 
 /* What both sides of a request may send to begin with; the most that may ever be granted and not
  * yet used. */

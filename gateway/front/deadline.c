@@ -66,6 +66,28 @@ pst_deadline_arm(struct pst_deadline *deadline, struct pst_deadline_list *list)
 }
 
 void
+pst_deadline_arm_at(struct pst_deadline *deadline, struct pst_deadline_list *list, uint64_t at)
+{
+	struct pst_deadline *later;
+	uint64_t now = pst_loop_now();
+
+	pst_deadline_cancel(deadline);
+	if (list->after == 0)
+		return;
+	deadline->list = list;
+	deadline->at = at;
+	TAILQ_FOREACH (later, &list->armed, link)
+		if (later->at > at)
+			break;
+	if (later == NULL)
+		TAILQ_INSERT_TAIL(&list->armed, deadline, link);
+	else
+		TAILQ_INSERT_BEFORE(later, deadline, link);
+	if (TAILQ_FIRST(&list->armed) == deadline)
+		set_timer(list, at > now ? at - now : 0);
+}
+
+void
 pst_deadline_cancel(struct pst_deadline *deadline)
 {
 	if (deadline->list == NULL)

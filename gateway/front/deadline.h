@@ -35,6 +35,10 @@ void pst_deadline_list_free(struct pst_deadline_list *list);
 
 /* Start the time anew, whatever DEADLINE was armed for. */
 void pst_deadline_arm(struct pst_deadline *deadline, struct pst_deadline_list *list);
+/* Let it pass at AT (pst_loop_now()) instead, which is sooner than that of most: O(those before).
+ */
+void pst_deadline_arm_at(
+    struct pst_deadline *deadline, struct pst_deadline_list *list, uint64_t at);
 void pst_deadline_cancel(struct pst_deadline *deadline);
 
 /* How long ago DEADLINE was armed, in milliseconds; 0 when it is not. */

@@ -3,7 +3,9 @@
 void
 pst_exchange_count_wait(struct pst_exchange *x)
 {
-	pst_figures_wait(pst_pool_figures(x->pool), x->given_us - x->queued_us);
+	if (!x->waited)
+		pst_figures_wait(pst_pool_figures(x->pool), x->given_us - x->queued_us);
+	x->waited = true;
 }
 
 void

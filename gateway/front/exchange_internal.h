@@ -58,6 +58,7 @@ struct pst_exchange {
 	uint64_t began_us; /* of the monotonic clock, as the next two */
 	uint64_t queued_us; /* 0: not yet */
 	uint64_t given_us;
+	bool waited; /* that was counted */
 };
 
 extern const struct pst_job_callbacks pst_exchange_job_callbacks;
@@ -117,7 +118,7 @@ void pst_exchange_name(const struct pst_exchange *exchange, char *text, size_t s
 /* Write the line of the access log. */
 void pst_exchange_log(struct pst_exchange *exchange);
 
-/* Count: a worker got it, for the first time; it is over. */
+/* Count: a worker comes to it, of which the first time counts; it is over. */
 void pst_exchange_count_wait(struct pst_exchange *exchange);
 void pst_exchange_count_end(struct pst_exchange *exchange);
 

@@ -74,7 +74,7 @@ on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const ch
 	int err;
 
 	pst_exchange_set_state(x, PST_EXCHANGE_RUNNING);
-	if (x->worker[0] == '\0')
+	if (!job->ahead)
 		pst_exchange_count_wait(x);
 	memcpy(x->worker, worker, strnlen(worker, sizeof(x->worker) - 1) + 1);
 	x->answer.streams = job->streams;
@@ -89,6 +89,15 @@ on_start(struct pst_job *job, struct pst_session *session, uint16_t id, const ch
 	if (err != 0 && x->state == PST_EXCHANGE_RUNNING)
 		pst_exchange_fail(x, 503, pst_error_string(err));
 	return err;
+}
+
+static void
+on_turn(struct pst_job *job)
+{
+	struct pst_exchange *x = exchange_of(job);
+
+	x->given_us = pst_exchange_clock_us();
+	pst_exchange_count_wait(x);
 }
 
 static bool
@@ -454,6 +463,7 @@ on_name(struct pst_job *job, char *text, size_t size)
 
 const struct pst_job_callbacks pst_exchange_job_callbacks = {
     .start = on_start,
+    .turn = on_turn,
     .output = on_output,
     .file = on_file,
     .trailer = on_trailer,

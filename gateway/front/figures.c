@@ -52,6 +52,8 @@ pst_figures_put(const struct pst_figures *figures, struct pst_status_line *line)
 	pst_status_number(line, "usage.waited_us", figures->waited_us);
 	pst_status_number(line, "usage.lag_max_us", figures->lag_us_most);
 	pst_status_number(line, "run_again", figures->run_again);
+	pst_status_number(line, "sent_ahead", figures->sent_ahead);
+	pst_status_number(line, "called_back", figures->called_back);
 	for (int i = 0; i < PST_FAILURES; i++)
 		pst_status_number(line, names[i], figures->failed[i]);
 }

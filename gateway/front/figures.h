@@ -29,6 +29,8 @@ struct pst_figures {
 	uint64_t waited_us;
 	uint64_t lag_us_most;
 	uint64_t run_again; /* after their worker was lost: --retry */
+	uint64_t sent_ahead; /* to a worker that was busy yet */
+	uint64_t called_back; /* of them, before it had come to them */
 	uint64_t failed[PST_FAILURES];
 	uint64_t open; /* connections that were upgraded, now */
 };

@@ -85,6 +85,9 @@ struct pst_job_callbacks {
 	/* Something of a body that is still open was taken: there is room for more of it; or for
 	 * more of messages. */
 	void (*taken)(struct pst_job *job);
+	/* Of one that is ahead when start() is called: the worker comes to it now, until here it
+	 * has waited. Others do not wait any more when they start. */
+	void (*turn)(struct pst_job *job);
 	/* "GET /path" into TEXT, for the arbiter and the log. */
 	void (*name)(struct pst_job *job, char *text, size_t size);
 };
@@ -111,6 +114,7 @@ struct pst_job {
 	bool supplies; /* it has something of a body to send */
 	struct pst_queue *queue; /* where it waits */
 	uint64_t queued_at; /* pst_loop_now() */
+	bool ahead; /* the worker has it, and others before it */
 	struct pst_upstream *upstream; /* who carries it */
 	struct pst_deadline deadline;
 	struct pst_deadline limit; /* --request-timeout */

@@ -108,6 +108,7 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/loop.h \
 	%D%/main.c \
 	%D%/pool.c \
+	%D%/pool_ahead.c \
 	%D%/pool.h \
 	%D%/pool_internal.h \
 	%D%/pool_slot.c \
@@ -123,6 +124,7 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/tunnel.c \
 	%D%/tunnel.h \
 	%D%/upstream.c \
+	%D%/upstream_ahead.c \
 	%D%/upstream.h \
 	%D%/upstream_internal.h \
 	%D%/upstream_jobs.c \

@@ -102,11 +102,14 @@ on_dispatch(void *arg)
 	struct pst_pool *pool = arg;
 	struct pst_pool_slot *slot;
 
+	if (pst_queue_is_empty(&pool->queue) && pool->room > 0)
+		pst_pool_ahead_share(pool);
 	while (!pst_queue_is_empty(&pool->queue) && (slot = choose_reachable(pool)) != NULL) {
 		struct pst_job *job = pst_queue_take(&pool->queue);
 
 		pst_pool_slot_give(slot, job);
 	}
+	pst_pool_ahead_fill(pool);
 }
 
 /* --- the queue --- */
@@ -125,7 +128,7 @@ pst_pool_submit(struct pst_pool *pool, struct pst_job *job)
 {
 	if (pst_queue_put(&pool->queue, job, room(pool)) == -1)
 		return -1;
-	if (pool->room > 0 || pool->remote != NULL)
+	if (pool->room > 0 || pool->remote != NULL || pst_heap_first(&pool->deep) != NULL)
 		pst_loop_defer(pool->loop, &pool->dispatch);
 	return 0;
 }
@@ -207,6 +210,10 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 	pool->arg = arg;
 	TAILQ_INIT(&pool->slots);
 	pst_task_init(&pool->dispatch, on_dispatch, pool);
+	if (pst_pool_ahead_init(pool) == -1) {
+		pst_pool_free(pool);
+		return NULL;
+	}
 	return pool;
 }
 
@@ -232,6 +239,7 @@ pst_pool_free(struct pst_pool *pool)
 	assert(pst_queue_is_empty(&pool->queue));
 	pst_pool_slots_free(pool);
 	event_free(pool->look);
+	pst_pool_ahead_free(pool);
 	if (pool->again != NULL)
 		event_free(pool->again);
 	pst_task_cancel(&pool->dispatch);

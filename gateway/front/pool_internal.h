@@ -1,6 +1,7 @@
 /*
  * What the files of a pool share: pool.c (the queue and who gets what of it), pool_slot.c (slots
- * and what their upstreams say), pool_status.c (what is told of both).
+ * and what their upstreams say), pool_ahead.c (what is sent to workers that are busy yet),
+ * pool_status.c (what is told of all).
  */
 #ifndef PST_FRONT_POOL_INTERNAL_H
 #define PST_FRONT_POOL_INTERNAL_H
@@ -47,12 +48,16 @@ struct pst_pool_slot {
 	struct pst_pool *pool;
 	struct pst_upstream *upstream;
 	struct pst_task burial;
+	struct pst_heap_item depth; /* among those that may be sent one ahead */
 	unsigned load; /* jobs that its worker has */
-	unsigned capacity; /* ... at most */
+	unsigned capacity; /* ... at once; what it has beyond that is ahead */
 	unsigned room; /* how many more it may be given now */
 	unsigned stuck; /* jobs that do not end though they were to */
 	bool stalled; /* its loop was seen not to come round */
-	unsigned ahead; /* jobs that it was given since */
+	unsigned risked; /* jobs that it was given since */
+	bool overfull; /* it has jobs ahead */
+	bool slow; /* a job has run for long: none is sent ahead before one is over quickly */
+	uint64_t turn_at; /* pst_loop_now(), when its worker last came to a job */
 	uint64_t served;
 	uint64_t wears_at; /* so many served; 0: never */
 };
@@ -70,6 +75,9 @@ struct pst_pool {
 	size_t room; /* how many jobs the usable ones can be given */
 	size_t stalled; /* slots */
 	struct event *look; /* pending while there are some: have they come round? */
+	struct pst_heap deep; /* may be sent one ahead; those with the fewest jobs first */
+	size_t overfull; /* slots with jobs ahead */
+	struct event *tick; /* pending while there are such */
 	struct pst_task dispatch;
 	struct pst_upstream_deadlines deadlines;
 	const char *name;
@@ -96,5 +104,26 @@ bool pst_pool_slot_is_stalled(const struct pst_pool_slot *slot);
 int pst_pool_slot_add_remote(struct pst_pool *pool);
 
 void pst_pool_slots_free(struct pst_pool *pool);
+
+/* The one place where the state and the load of a slot change. */
+void pst_pool_slot_change(
+    struct pst_pool_slot *slot, enum pst_pool_slot_state state, unsigned load);
+
+/* --- pool_ahead.c --- */
+
+/* 0, or -1 when memory is short. */
+int pst_pool_ahead_init(struct pst_pool *pool);
+void pst_pool_ahead_free(struct pst_pool *pool);
+
+/* The state or the load of the slot has changed. */
+void pst_pool_ahead_follow(struct pst_pool_slot *slot);
+/* A job of its worker is over. */
+void pst_pool_ahead_count(struct pst_pool_slot *slot);
+/* Call back what is ahead of it: to the head of the queue, in order. */
+void pst_pool_ahead_recall(struct pst_pool_slot *slot, unsigned most);
+/* A slot is free, and nothing is queued: call back what waits behind a busy worker. */
+void pst_pool_ahead_share(struct pst_pool *pool);
+/* Nobody is free: send ahead what is queued, as far as that is good. */
+void pst_pool_ahead_fill(struct pst_pool *pool);
 
 #endif

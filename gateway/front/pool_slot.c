@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ room_of(const struct pst_pool_slot *slot)
 {
 	bool takes = slot->state == PST_POOL_SLOT_IDLE || slot->state == PST_POOL_SLOT_BUSY;
 	unsigned room = takes && slot->load < slot->capacity ? slot->capacity - slot->load : 0;
-	unsigned ahead = slot->ahead < STALLED_AHEAD ? STALLED_AHEAD - slot->ahead : 0;
+	unsigned ahead = slot->risked < STALLED_AHEAD ? STALLED_AHEAD - slot->risked : 0;
 
 	return slot->stalled && room > ahead ? ahead : room;
 }
@@ -59,13 +60,13 @@ rank(struct pst_pool_slot *slot)
 		    slot->load + (slot->stalled ? (uint64_t)1 << 32 : 0), ++pool->changes);
 	else
 		pst_heap_remove(&pool->usable, &slot->rank);
-	if (!pst_queue_is_empty(&pool->queue) && pool->room > 0)
+	pst_pool_ahead_follow(slot);
+	if ((!pst_queue_is_empty(&pool->queue) || pool->overfull > 0) && pool->room > 0)
 		pst_loop_defer(pool->loop, &pool->dispatch);
 }
 
-/* The one place where the state and the load change. */
-static void
-set_state(struct pst_pool_slot *slot, enum pst_pool_slot_state state, unsigned load)
+void
+pst_pool_slot_change(struct pst_pool_slot *slot, enum pst_pool_slot_state state, unsigned load)
 {
 	assert(allowed[slot->state] & 1u << state);
 	slot->state = state;
@@ -91,7 +92,7 @@ pst_pool_slot_set_stalled(struct pst_pool_slot *slot, bool stalled)
 	if (slot->stalled == stalled)
 		return;
 	slot->stalled = stalled;
-	slot->ahead = 0;
+	slot->risked = 0;
 	if (stalled)
 		pool->stalled++;
 	else
@@ -107,7 +108,8 @@ put_in(struct pst_pool_slot *slot)
 {
 	struct pst_pool *pool = slot->pool;
 
-	if (pst_heap_reserve(&pool->usable, pool->slot_count + 1) == -1)
+	if (pst_heap_reserve(&pool->usable, pool->slot_count + 1) == -1 ||
+	    pst_heap_reserve(&pool->deep, pool->slot_count + 1) == -1)
 		return -1;
 	TAILQ_INSERT_TAIL(&pool->slots, slot, link);
 	pool->slot_count++;
@@ -141,7 +143,7 @@ on_open(void *arg, unsigned capacity, bool streams)
 	slot->pool->streams = streams;
 	if (slot->state != PST_POOL_SLOT_STARTING)
 		return;
-	set_state(slot, PST_POOL_SLOT_IDLE, 0);
+	pst_pool_slot_change(slot, PST_POOL_SLOT_IDLE, 0);
 	slot->pool->events->usable(slot->pool->arg, pst_upstream_worker(slot->upstream));
 }
 
@@ -151,7 +153,7 @@ condemn(struct pst_pool_slot *slot, struct pst_job *job)
 {
 	char name[256];
 
-	set_state(slot, PST_POOL_SLOT_CONDEMNED, slot->load);
+	pst_pool_slot_change(slot, PST_POOL_SLOT_CONDEMNED, slot->load);
 	job->callbacks->name(job, name, sizeof(name));
 	slot->pool->events->late(slot->pool->arg, pst_upstream_worker(slot->upstream), name);
 }
@@ -160,7 +162,8 @@ condemn(struct pst_pool_slot *slot, struct pst_job *job)
 static void
 retire(struct pst_pool_slot *slot, unsigned load)
 {
-	set_state(slot, load == 0 ? PST_POOL_SLOT_RETIRED : PST_POOL_SLOT_RETIRING, load);
+	pst_pool_slot_change(
+	    slot, load == 0 ? PST_POOL_SLOT_RETIRED : PST_POOL_SLOT_RETIRING, load);
 	if (load == 0)
 		slot->pool->events->drained(slot->pool->arg, pst_upstream_worker(slot->upstream));
 	else if (slot->stuck == load)
@@ -189,7 +192,7 @@ unload(struct pst_pool_slot *slot)
 	unsigned load = slot->load - 1;
 
 	if (slot->state == PST_POOL_SLOT_BUSY || slot->state == PST_POOL_SLOT_DRAINING)
-		set_state(slot, load == 0 ? PST_POOL_SLOT_IDLE : slot->state, load);
+		pst_pool_slot_change(slot, load == 0 ? PST_POOL_SLOT_IDLE : slot->state, load);
 	else if (slot->state == PST_POOL_SLOT_RETIRING)
 		retire(slot, load);
 	else
@@ -203,6 +206,7 @@ on_over(void *arg, bool stuck)
 
 	if (stuck)
 		slot->stuck--;
+	pst_pool_ahead_count(slot);
 	wear(slot);
 	unload(slot);
 }
@@ -223,8 +227,10 @@ on_late(void *arg)
 {
 	struct pst_pool_slot *slot = arg;
 
-	if (slot->state == PST_POOL_SLOT_BUSY && slot->capacity == 1)
-		set_state(slot, PST_POOL_SLOT_DRAINING, slot->load);
+	if (slot->state != PST_POOL_SLOT_BUSY || slot->capacity != 1)
+		return;
+	pst_pool_ahead_recall(slot, UINT_MAX);
+	pst_pool_slot_change(slot, PST_POOL_SLOT_DRAINING, slot->load);
 }
 
 /* Others go on, but another worker is to take its place when they are done. */
@@ -259,7 +265,7 @@ on_lost(void *arg, const char *reason)
 	struct pst_pool_slot *slot = arg;
 
 	if (slot->state != PST_POOL_SLOT_DEAD) {
-		set_state(slot, PST_POOL_SLOT_DEAD, slot->load);
+		pst_pool_slot_change(slot, PST_POOL_SLOT_DEAD, slot->load);
 		slot->pool->events->broken(
 		    slot->pool->arg, pst_upstream_worker(slot->upstream), reason);
 	}
@@ -423,7 +429,7 @@ pst_pool_slot_add_remote(struct pst_pool *pool)
 	    pool->loop, &pool->deadlines, pool->name, &pool->remote->address, &callbacks, slot);
 	if (slot->upstream == NULL)
 		return -1;
-	set_state(slot, PST_POOL_SLOT_IDLE, 0);
+	pst_pool_slot_change(slot, PST_POOL_SLOT_IDLE, 0);
 	return 0;
 }
 
@@ -443,7 +449,7 @@ pst_pool_slot_down(struct pst_pool *pool, const char *worker)
 
 	if (slot == NULL || slot->state == PST_POOL_SLOT_DEAD)
 		return;
-	set_state(slot, PST_POOL_SLOT_DEAD, slot->load);
+	pst_pool_slot_change(slot, PST_POOL_SLOT_DEAD, slot->load);
 	pst_upstream_leave(slot->upstream);
 }
 
@@ -459,6 +465,7 @@ pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
 	case PST_POOL_SLOT_IDLE:
 	case PST_POOL_SLOT_BUSY:
 	case PST_POOL_SLOT_DRAINING:
+		pst_pool_ahead_recall(slot, UINT_MAX);
 		retire(slot, slot->load);
 		pst_upstream_retire(slot->upstream);
 		break;
@@ -475,8 +482,10 @@ void
 pst_pool_slot_give(struct pst_pool_slot *slot, struct pst_job *job)
 {
 	if (slot->stalled)
-		slot->ahead++;
-	set_state(slot, PST_POOL_SLOT_BUSY, slot->load + 1);
+		slot->risked++;
+	if (slot->load == 0)
+		slot->turn_at = pst_loop_now();
+	pst_pool_slot_change(slot, PST_POOL_SLOT_BUSY, slot->load + 1);
 	pst_upstream_give(slot->upstream, job);
 }
 

@@ -26,7 +26,10 @@ put_slot(const struct pst_pool_slot *slot, struct pst_buf *out)
 	pst_status_begin(&line, out, "worker", pst_upstream_worker(slot->upstream));
 	pst_status_text(&line, "activity", slot->stalled ? "stalled" : names[slot->state]);
 	pst_status_number(&line, "served", slot->served);
-	pst_status_number(&line, "running", slot->load);
+	pst_status_number(
+	    &line, "running", slot->load < slot->capacity ? slot->load : slot->capacity);
+	pst_status_number(
+	    &line, "ahead", slot->load < slot->capacity ? 0 : slot->load - slot->capacity);
 	pst_status_number(&line, "capacity", slot->capacity);
 	if (slot->stuck > 0)
 		pst_status_number(&line, "stuck", slot->stuck);

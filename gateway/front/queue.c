@@ -115,6 +115,22 @@ pst_queue_put_first(struct pst_queue *queue, struct pst_job *job)
 	came(queue, job);
 }
 
+void
+pst_queue_put_back(struct pst_queue *queue, struct pst_job *job)
+{
+	uint64_t since = job->queued_at;
+
+	pst_queue_put_first(queue, job);
+	job->queued_at = since;
+	pst_deadline_arm_at(&job->deadline, &queue->waits, since + queue->waits.after);
+}
+
+struct pst_job *
+pst_queue_first(const struct pst_queue *queue)
+{
+	return TAILQ_FIRST(&queue->jobs);
+}
+
 struct pst_job *
 pst_queue_take(struct pst_queue *queue)
 {

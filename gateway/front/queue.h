@@ -32,8 +32,13 @@ int pst_queue_put(struct pst_queue *queue, struct pst_job *job, size_t room);
  * waiting. */
 void pst_queue_put_first(struct pst_queue *queue, struct pst_job *job);
 
+/* Queue one at the head that was sent ahead and called back: it goes on waiting as it did. */
+void pst_queue_put_back(struct pst_queue *queue, struct pst_job *job);
+
 /* The first job, which stays QUEUED but is in no queue any more; NULL when there is none. */
 struct pst_job *pst_queue_take(struct pst_queue *queue);
+/* The one that pst_queue_take() would return. */
+struct pst_job *pst_queue_first(const struct pst_queue *queue);
 /* JOB, which is queued, is IDLE. */
 void pst_queue_remove(struct pst_queue *queue, struct pst_job *job);
 

@@ -16,6 +16,8 @@
 
 #define HANDSHAKE_MS 10000
 #define GRACE_MS     1000
+/* What is sent ahead of one worker at most, whatever it says that it bears. */
+#define AHEAD_MOST 64
 
 /* --- state --- */
 
@@ -227,6 +229,8 @@ on_value(void *arg, const char *name, size_t name_len, const char *value, size_t
 		up->capacity = parse_number(value, value_len, UINT16_MAX);
 	else if (is_name(name, name_len, "FCGI_MPXS_CONNS"))
 		up->multiplexes = parse_number(value, value_len, 1) == 1;
+	else if (is_name(name, name_len, PST_SESSION_AHEAD_NAME))
+		up->ahead = parse_number(value, value_len, AHEAD_MOST);
 	else if (is_name(name, name_len, "PENSTOCK_STREAMS"))
 		up->streams = parse_number(value, value_len, 1) == 1;
 }
@@ -235,7 +239,8 @@ static int
 ask_values(struct pst_upstream *up)
 {
 	static const char *const names[] = {"FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS",
-	    PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME, "PENSTOCK_STREAMS"};
+	    PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME, PST_SESSION_AHEAD_NAME,
+	    "PENSTOCK_STREAMS"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		int err = pst_session_submit_get_value(up->session, names[i], strlen(names[i]));
@@ -384,6 +389,7 @@ pst_upstream_init(struct pst_upstream *up, const struct pst_upstream_kind *kind,
 	up->arg = arg;
 	snprintf(up->worker, sizeof(up->worker), "%s", worker);
 	TAILQ_INIT(&up->jobs);
+	TAILQ_INIT(&up->recalled);
 	TAILQ_INIT(&up->supplies);
 	pst_task_init(&up->flush, on_flush, up);
 }

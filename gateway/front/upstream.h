@@ -100,6 +100,20 @@ void pst_upstream_retire(struct pst_upstream *upstream);
 /* The worker that has JOB is to leave. */
 bool pst_upstream_is_retiring(const struct pst_job *job);
 
+/*
+ * Send a QUEUED job that is in no list ahead: the worker has as many as it can run, and comes to
+ * this one by itself when it is done with those before. Until then pst_upstream_recall() can have
+ * it back. There may be pst_upstream_ahead() of them.
+ */
+void pst_upstream_give_ahead(struct pst_upstream *upstream, struct pst_job *job);
+/* How many may be ahead at once; 0 of a worker that takes none, or has no page to call back by. */
+unsigned pst_upstream_ahead(const struct pst_upstream *upstream);
+/* The last that is ahead; NULL: none is. */
+struct pst_job *pst_upstream_last_ahead(const struct pst_upstream *upstream);
+/* True: JOB, which is ahead, is QUEUED again and in no list, and the worker never runs it. False:
+ * it has begun with it just now, and keeps it. */
+bool pst_upstream_recall(struct pst_job *job);
+
 /* Nobody wants the answer to JOB, which an upstream has: ask the worker to end it. */
 void pst_upstream_abort(struct pst_job *job);
 

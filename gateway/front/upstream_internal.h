@@ -1,6 +1,6 @@
 /* What the files of an upstream share: upstream.c (the kept connection to a worker of ours),
  * foreign.c (a connection for each request to any other), upstream_jobs.c (what both carry),
- * upstream_page.c (what of that was started). */
+ * upstream_page.c (what of that was started), upstream_ahead.c (what it is not to come to yet). */
 #ifndef PST_FRONT_UPSTREAM_INTERNAL_H
 #define PST_FRONT_UPSTREAM_INTERNAL_H
 
@@ -26,6 +26,13 @@ struct pst_upstream_kind {
 	void (*free)(struct pst_upstream *upstream);
 };
 
+/* The id of a job that was called back: it is free when the worker has ended it. */
+struct pst_recalled {
+	TAILQ_ENTRY(pst_recalled) link;
+	uint16_t id;
+	pst_page_ticket ticket;
+};
+
 struct pst_upstream {
 	const struct pst_upstream_kind *kind;
 	enum pst_upstream_state state;
@@ -38,6 +45,9 @@ struct pst_upstream {
 	struct pst_upstream_deadlines *deadlines;
 	struct pst_deadline handshake; /* of a foreign one: until it is connected */
 	struct pst_job_list jobs; /* in the order in which they were given */
+	struct pst_job *first_ahead; /* it and all behind it are ahead; NULL: none is */
+	TAILQ_HEAD(, pst_recalled) recalled;
+	unsigned ahead; /* PENSTOCK_AHEAD */
 	struct pst_job *unwritten; /* the first of which no byte may have gone out; NULL: none */
 	struct pst_job_list supplies; /* that have something of a body to send, by turns */
 	unsigned capacity; /* of the answer to GET_VALUES */
@@ -109,6 +119,19 @@ void pst_upstream_grace_passed(struct pst_deadline *deadline);
 
 /* Bytes are about to go out: from now on its loop is expected to come round. */
 void pst_upstream_note_writing(struct pst_upstream *upstream);
+/* JOB is GIVEN, and put behind those that the upstream has. */
+void pst_upstream_take_in(struct pst_upstream *upstream, struct pst_job *job);
+/* The worker comes to JOB now: its clocks start. */
+void pst_upstream_begin_turn(struct pst_upstream *upstream, struct pst_job *job);
+/* JOB is not the upstream's any more. */
+void pst_upstream_detach(struct pst_upstream *upstream, struct pst_job *job);
+
+/* --- upstream_ahead.c --- */
+
+/* The worker is done with a job: the turn of the first that is ahead has come. */
+void pst_upstream_next_turn(struct pst_upstream *upstream);
+/* A request without a job has ended. */
+void pst_upstream_end_recalled(struct pst_upstream *upstream, uint16_t id);
 
 /* --- foreign.c --- */
 

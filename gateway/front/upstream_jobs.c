@@ -378,9 +378,9 @@ go_on_reading(struct pst_upstream *up)
 		event_active(up->readable, EV_READ, 0);
 }
 
-/* The job has left the upstream's list; what is to be told is told by the caller. */
-static void
-detach(struct pst_upstream *up, struct pst_job *job)
+/* What is to be told is told by the caller. */
+void
+pst_upstream_detach(struct pst_upstream *up, struct pst_job *job)
 {
 	pst_deadline_cancel(&job->deadline);
 	pst_deadline_cancel(&job->limit);
@@ -390,6 +390,8 @@ detach(struct pst_upstream *up, struct pst_job *job)
 	drop_supply(up, job);
 	if (up->unwritten == job)
 		up->unwritten = TAILQ_NEXT(job, link);
+	if (up->first_ahead == job)
+		up->first_ahead = TAILQ_NEXT(job, link);
 	TAILQ_REMOVE(&up->jobs, job, link);
 	job->upstream = NULL;
 }
@@ -413,12 +415,18 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 	struct pst_job *job = pst_session_user(up->session, id);
 	char text[sizeof(up->reason)];
 	const char *doubt = NULL;
+	bool had_turn;
 
-	if (job == NULL)
+	if (job == NULL) {
+		pst_upstream_end_recalled(up, id);
 		return;
-	detach(up, job);
+	}
+	had_turn = !job->ahead;
+	pst_upstream_detach(up, job);
 	if (end != PST_END_CONNECTION)
 		doubt = pst_upstream_settle(up, job, end);
+	if (end != PST_END_CONNECTION && had_turn)
+		pst_upstream_next_turn(up);
 	if (doubt != NULL) {
 		finish(up, job, PST_JOB_LOST, 0, doubt);
 	} else if (end == PST_END_CONNECTION && pst_upstream_withdraw(up, job) &&
@@ -513,7 +521,7 @@ pst_upstream_begin(struct pst_upstream *up, struct pst_job *job, bool keep)
 	if (up->session != NULL)
 		err = pst_session_submit_begin(up->session, PST_ROLE_RESPONDER, keep, &job->id);
 	if (err != PST_OK) {
-		detach(up, job);
+		pst_upstream_detach(up, job);
 		finish(up, job, PST_JOB_REFUSED, 0, pst_error_string(err));
 		return false;
 	}
@@ -532,11 +540,12 @@ pst_upstream_give_kept(struct pst_upstream *up, struct pst_job *job)
 }
 
 void
-pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
+pst_upstream_take_in(struct pst_upstream *up, struct pst_job *job)
 {
 	assert(up->state == PST_UPSTREAM_OPEN && job->state == PST_JOB_QUEUED);
 	pst_job_set_state(job, PST_JOB_GIVEN);
 	job->upstream = up;
+	job->ahead = false;
 	job->body_sent = false;
 	job->messages = false;
 	job->taken = 0;
@@ -552,8 +561,21 @@ pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
 	if (up->unwritten == NULL)
 		up->unwritten = job;
 	queue_supply(up, job);
+}
+
+void
+pst_upstream_begin_turn(struct pst_upstream *up, struct pst_job *job)
+{
+	job->given_at = pst_loop_now();
 	pst_deadline_arm(&job->deadline, &up->deadlines->timeout);
 	pst_deadline_arm(&job->limit, &up->deadlines->request);
+}
+
+void
+pst_upstream_give(struct pst_upstream *up, struct pst_job *job)
+{
+	pst_upstream_take_in(up, job);
+	pst_upstream_begin_turn(up, job);
 	up->kind->give(up, job);
 }
 

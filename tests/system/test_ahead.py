@@ -1,0 +1,136 @@
+"""Requests that are sent ahead to busy workers: each runs once, none waits while a worker is free, and
+those behind a slow one are called back."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import installed
+from figures import Show
+from penstock import Penstock, eventually
+
+APP = '''
+import os, pathlib, time
+
+HERE = pathlib.Path(__file__).parent
+LOG = os.open(HERE / "begun", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    os.write(LOG, (path + "\\n").encode())
+    if path.startswith("/hold"):
+        while not (HERE / "go").exists():
+            time.sleep(0.005)
+    body = f"{path} {os.getpid()}".encode()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [body]
+'''
+
+
+class Ahead:
+    def __init__(self, directory: Path, workers: int) -> None:
+        self.directory = directory
+        (directory / "ahead_app.py").write_text(APP)
+        self.server = Penstock(directory, "ahead_app:application", "-k", "sync", "-w", str(workers),
+                               "--control-socket", str(directory / "ctl"), "--chdir", str(directory))
+        self.pool = ThreadPoolExecutor(100)
+
+    def __enter__(self) -> Ahead:
+        self.server.wait_ready()
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        (self.directory / "go").touch()
+        self.pool.shutdown()
+        self.server.clean_up()
+
+    def status(self) -> dict[str, dict[str, int]]:
+        out = subprocess.run([installed.PENSTOCK, "ctl", "-s", str(self.directory / "ctl"), "status", "--json"],
+                             capture_output=True, text=True, check=True).stdout
+        return json.loads(out)
+
+    def figure(self, name: str) -> int:
+        return int(self.status()["pools"][0][name])  # type: ignore[index]
+
+    def begun(self) -> Counter[str]:
+        return Counter((self.directory / "begun").read_text().split())
+
+    def storm(self, name: str, each: int, clients: int = 40) -> list[str]:
+        """Answers to as many requests, each on a path of its own."""
+
+        def ask(client: int) -> list[str]:
+            connection = self.server.connect()
+            answers = []
+            for n in range(each):
+                connection.request("GET", f"/{name}-{client}-{n}")
+                response = connection.getresponse()
+                answers.append(f"{response.status} {response.read().decode().split()[0]}")
+            connection.close()
+            return answers
+
+        return [answer for answers in self.pool.map(ask, range(clients)) for answer in answers]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_runs_once(tmp_path: Path, show: Show, workers: int) -> None:
+    with Ahead(tmp_path, workers) as ahead:
+        answers = ahead.storm("fast", 50)
+        expected = [f"/fast-{client}-{n}" for client in range(40) for n in range(50)]
+        assert answers == [f"200 {path}" for path in expected]
+        assert ahead.begun() == Counter(expected)
+        assert ahead.figure("sent_ahead") > 0
+        show(f"{workers} workers: {len(answers)} requests, {ahead.figure('sent_ahead')} sent ahead, "
+             f"{ahead.figure('called_back')} called back, each run once")
+
+
+def test_none_waits_behind_a_slow_one(tmp_path: Path, show: Show) -> None:
+    """While one of two workers is held, all that others ask is served by the other."""
+    with Ahead(tmp_path, 2) as ahead:
+        ahead.storm("warm", 5)
+        held = [ahead.pool.submit(ahead.server.get, "/hold")]
+        eventually(lambda: ahead.begun()["/hold"] == 1, "the slow one")
+        assert len(ahead.storm("fast", 20)) == 800
+        assert not held[0].done()
+        (tmp_path / "go").touch()
+        assert held[0].result().status == 200
+        assert max(ahead.begun().values()) == 1
+        show(f"behind a slow one: 800 served, {ahead.figure('called_back')} called back")
+
+
+def test_behind_the_only_worker_they_wait_in_the_queue(tmp_path: Path) -> None:
+    """Where --queue-timeout, clients that leave and other workers find them."""
+    with Ahead(tmp_path, 1) as ahead:
+        ahead.storm("warm", 5)
+        asked = [ahead.pool.submit(ahead.server.get, "/hold-1")]
+        eventually(lambda: ahead.begun()["/hold-1"] == 1, "the slow one")
+        asked += [ahead.pool.submit(ahead.server.get, f"/behind-{n}") for n in range(10)]
+        eventually(lambda: ahead.figure("queued") == 10, "all others in the queue")
+        assert ahead.status()["workers"][0]["ahead"] == 0  # type: ignore[index]
+        (tmp_path / "go").touch()
+        assert {future.result().status for future in asked} == {200}
+        assert max(ahead.begun().values()) == 1
+
+
+def test_killed_with_requests_ahead(tmp_path: Path, show: Show) -> None:
+    """Only what had begun is lost with a worker, and nothing runs twice."""
+    with Ahead(tmp_path, 2) as ahead:
+        ahead.storm("warm", 2)
+        storm = ahead.pool.submit(ahead.storm, "fast", 60, 30)
+        kills = 0
+        while not storm.done():
+            os.kill(ahead.server.wait_workers(2)[kills % 2], signal.SIGKILL)
+            kills += 1
+        answers = storm.result()
+        statuses = Counter(answer.split()[0] for answer in answers)
+        assert set(statuses) <= {"200", "502"}
+        assert statuses["502"] <= kills
+        assert max(ahead.begun().values()) == 1
+        show(f"{kills} workers killed: {dict(statuses)}, run twice 0")
