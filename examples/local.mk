@@ -1,1 +1,1 @@
-EXTRA_DIST += %D%/fastapi %D%/flask %D%/nginx %D%/plugin %D%/pools %D%/systemd
+EXTRA_DIST += %D%/chat %D%/fastapi %D%/flask %D%/nginx %D%/plugin %D%/pools %D%/systemd
