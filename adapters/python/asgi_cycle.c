@@ -430,7 +430,7 @@ cycle_close(PyObject *self, PyObject *unused)
 		closed = PyObject_CallMethod(coroutine, "close", NULL);
 		Py_DECREF(coroutine);
 	}
-	if (closed == NULL && PyErr_Occurred())
+	if (PyErr_Occurred())
 		raised(cycle);
 	else
 		finish(cycle, -1);

@@ -482,7 +482,7 @@ pst_asgi_type_of(struct pst_asgi_step *step)
 static PySendResult
 resume(struct pst_asgi_step *step)
 {
-	return step->fd >= 0 ? send_file(step, NULL) : pst_asgi_send_body(step);
+	return step->fd >= 0 ? send_file(step, parse_pathsend) : pst_asgi_send_body(step);
 }
 
 PySendResult

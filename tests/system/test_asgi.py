@@ -3,14 +3,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fcgi
 import installed
 import pytest
+import raw
 from adapter import Adapter
-from penstock import eventually
+from penstock import Penstock, eventually
 
 APPS = Path(__file__).parent / "apps"
 ASYNC = installed.LIBEXECDIR / "async"
@@ -561,3 +562,32 @@ def test_a_deadline_cancels(adapter: Adapter) -> None:
         assert connection.response().app_status is not None
     assert seen(adapter, "cancelled") == ["cancelled"]
     assert "Traceback" not in adapter.log[before:]
+
+
+# --- Through a whole Penstock ---
+
+
+def test_through_the_gateway(penstock: Callable[..., Penstock]) -> None:
+    """Fields in their order and one by one, lengths of streamed bodies, 103 and trailers."""
+    server = penstock("asgi_app:app", "--python", sys.executable, cwd=APPS)
+    server.wait_ready()
+    with raw.Client(("127.0.0.1", server.port)) as client:
+        client.send(
+            "POST /scope?x HTTP/1.1\r\nX-B: 1\r\nHost: h:81\r\nx-a: 2\r\nX-B: 3\r\n"
+            "Cookie: a=1\r\nContent-Length: 100000\r\nConnection: keep-alive\r\n"
+            "cookie: b=2\r\nContent-Type: t/p\r\n\r\n" + "x" * 100_000
+        )
+        scope = json.loads(client.response().body)
+    assert [(name["bytes"], value["bytes"]) for name, value in scope["headers"]] == [
+        ("x-b", "1"), ("host", "h:81"), ("x-a", "2"), ("x-b", "3"), ("cookie", "a=1"),
+        ("content-length", "100000"), ("cookie", "b=2"), ("content-type", "t/p"),
+    ]  # fmt: skip
+    assert (scope["server"], scope["http_version"]) == (["h", 81], "1.1")
+    with raw.Client(("127.0.0.1", server.port)) as client:
+        client.get("/hints")
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload"
+        assert client.until(b"\r\n\r\n") == hints
+        assert client.response().body == b"hinted"
+        client.get("/trailing", "TE: trailers", "Connection: TE")
+        assert client.until(b"x-b: 2\r\n\r\n").endswith(b"4\r\ntext\r\n0\r\nx-a: 1\r\n")
+    assert server.stop() == 0
