@@ -1,17 +1,22 @@
 #include "adapters/python/async.h"
 
 #include "adapters/python/asgi.h"
+#include "adapters/python/greenlets.h"
 #include "adapters/python/lifespan.h"
 #include "adapters/python/loop.h"
+#include "adapters/python/option.h"
 #include "adapters/python/say.h"
+#include "adapters/python/wsgi.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 
 struct pst_async {
 	const struct pst_host *host;
 	struct pst_loop *loop;
 	struct pst_lifespan *lifespan;
-	struct pst_asgi *asgi;
+	struct pst_asgi *asgi; /* this, */
+	struct pst_greenlets *greenlets; /* or that */
 };
 
 /* A frame of the host's has ended: application code may start. */
@@ -20,6 +25,8 @@ after(void *arg)
 {
 	struct pst_async *async = arg;
 
+	if (async->greenlets != NULL)
+		pst_greenlets_after(async->greenlets);
 	return async->asgi != NULL && pst_asgi_after(async->asgi);
 }
 
@@ -40,8 +47,8 @@ pst_async_new(const struct pst_host *host, const struct pst_app_config *config)
 	return NULL;
 }
 
-int
-pst_async_start(struct pst_async *async, const struct pst_app_config *config, PyObject *callable)
+static int
+start_asgi(struct pst_async *async, const struct pst_app_config *config, PyObject *callable)
 {
 	PyObject *glue = pst_loop_glue(async->loop);
 	PyObject *loop = PyObject_GetAttrString(glue, "loop");
@@ -52,7 +59,28 @@ pst_async_start(struct pst_async *async, const struct pst_app_config *config, Py
 		async->asgi =
 		    pst_asgi_new(async->host, callable, loop, pst_lifespan_state(async->lifespan));
 	Py_XDECREF(loop);
-	if (async->asgi != NULL)
+	return async->asgi != NULL ? 0 : -1;
+}
+
+static int
+start_greenlets(struct pst_async *async, const struct pst_app_config *config, PyObject *callable)
+{
+	struct pst_wsgi *wsgi =
+	    pst_wsgi_new(async->host, callable, true, pst_option_multiprocess(config));
+
+	if (wsgi == NULL)
+		return -1;
+	pst_loop_set_direct(async->loop);
+	async->greenlets = pst_greenlets_new(async->host, wsgi, pst_loop_glue(async->loop));
+	return async->greenlets != NULL ? 0 : -1;
+}
+
+int
+pst_async_start(struct pst_async *async, const struct pst_app_config *config, PyObject *callable)
+{
+	bool greenlets = PyObject_HasAttrString(pst_loop_glue(async->loop), "greenlet");
+
+	if ((greenlets ? start_greenlets : start_asgi)(async, config, callable) == 0)
 		return 0;
 	if (PyErr_Occurred())
 		PyErr_Print();
@@ -67,6 +95,8 @@ pst_async_close(struct pst_async *async)
 		pst_lifespan_free(async->lifespan);
 	if (async->asgi != NULL)
 		pst_asgi_close(async->asgi);
+	if (async->greenlets != NULL)
+		pst_greenlets_close(async->greenlets);
 }
 
 void
@@ -74,6 +104,8 @@ pst_async_free(struct pst_async *async)
 {
 	if (async->asgi != NULL)
 		pst_asgi_free(async->asgi);
+	if (async->greenlets != NULL)
+		pst_greenlets_free(async->greenlets);
 	free(async);
 }
 
@@ -82,7 +114,8 @@ pst_async_run(struct pst_async *async)
 {
 	int rc = pst_loop_run(async->loop);
 
-	pst_lifespan_stop(async->lifespan);
+	if (async->lifespan != NULL)
+		pst_lifespan_stop(async->lifespan);
 	return rc;
 }
 
@@ -92,8 +125,29 @@ pst_async_loop(const struct pst_async *async)
 	return async->loop;
 }
 
-struct pst_asgi *
-pst_async_asgi(const struct pst_async *async)
+void
+pst_async_on_request(struct pst_async *async, struct pst_request *request)
 {
-	return async->asgi;
+	if (async->greenlets != NULL)
+		pst_greenlets_on_request(async->greenlets, request);
+	else
+		pst_asgi_on_request(async->asgi, request);
+}
+
+void
+pst_async_on_ready(struct pst_async *async, struct pst_request *request)
+{
+	if (async->greenlets != NULL)
+		pst_greenlets_on_ready(async->greenlets, request);
+	else
+		pst_asgi_on_ready(async->asgi, request);
+}
+
+void
+pst_async_on_abort(struct pst_async *async, struct pst_request *request, enum pst_abort why)
+{
+	if (async->greenlets != NULL)
+		pst_greenlets_on_abort(async->greenlets, request, why);
+	else
+		pst_asgi_on_abort(async->asgi, request, why);
 }

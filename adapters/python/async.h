@@ -1,5 +1,6 @@
 /*
- * An application in the async model: its event loop, its lifespan, and what serves it there.
+ * An application in the async model: its event loop, and what serves it there: ASGI with its
+ * lifespan on asyncio's, WSGI on those of greenlets.
  *
  * All with the GIL held, on the main thread.
  */
@@ -25,6 +26,10 @@ void pst_async_free(struct pst_async *async);
 int pst_async_run(struct pst_async *async);
 
 struct pst_loop *pst_async_loop(const struct pst_async *async);
-struct pst_asgi *pst_async_asgi(const struct pst_async *async);
+
+/* As in struct pst_plugin_async. */
+void pst_async_on_request(struct pst_async *async, struct pst_request *request);
+void pst_async_on_ready(struct pst_async *async, struct pst_request *request);
+void pst_async_on_abort(struct pst_async *async, struct pst_request *request, enum pst_abort why);
 
 #endif

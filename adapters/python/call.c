@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct pst_call *
-pst_call_new(const struct pst_host *host, struct pst_request *request)
+pst_call_new(const struct pst_host *host, struct pst_request *request, struct pst_waiter *waiter)
 {
 	struct pst_call *call = calloc(1, sizeof *call);
 
@@ -18,6 +18,7 @@ pst_call_new(const struct pst_host *host, struct pst_request *request)
 	}
 	atomic_init(&call->references, 1);
 	call->host = host;
+	call->waiter = waiter;
 	call->request = request;
 	pst_head_init(&call->head);
 	return call;
@@ -45,7 +46,7 @@ pst_call_unref(struct pst_call *call)
 void
 pst_call_lock(struct pst_call *call)
 {
-	if (pthread_mutex_trylock(&call->lock) == 0)
+	if (call->waiter != NULL || pthread_mutex_trylock(&call->lock) == 0)
 		return;
 	Py_BEGIN_ALLOW_THREADS
 	pthread_mutex_lock(&call->lock);
@@ -55,7 +56,46 @@ pst_call_lock(struct pst_call *call)
 void
 pst_call_unlock(struct pst_call *call)
 {
-	pthread_mutex_unlock(&call->lock);
+	if (call->waiter == NULL)
+		pthread_mutex_unlock(&call->lock);
+}
+
+PyThreadState *
+pst_call_leave_python(const struct pst_call *call)
+{
+	return call->waiter == NULL ? PyEval_SaveThread() : NULL;
+}
+
+void
+pst_call_enter_python(PyThreadState *state)
+{
+	if (state != NULL)
+		PyEval_RestoreThread(state);
+}
+
+bool
+pst_call_is_open(const struct pst_call *call)
+{
+	return call->request != NULL &&
+	       (call->waiter == NULL || call->waiter->thread == PyThread_get_thread_ident());
+}
+
+const char *
+pst_call_closed_reason(const struct pst_call *call)
+{
+	return call->request == NULL ? "its request is over"
+				     : "its request belongs to another thread, that of the hub";
+}
+
+int
+pst_call_wait(struct pst_call *call)
+{
+	if (call->waiter->wait(call->waiter, call->request) < 0)
+		return -1;
+	if (call->request != NULL)
+		return 0;
+	PyErr_SetString(PyExc_ValueError, "the request was over while something was waited for");
+	return -1;
 }
 
 void
@@ -91,15 +131,16 @@ pst_call_log(struct pst_call *call, enum pst_log_level level, const char *messag
 {
 	char title[256];
 	char line[1024];
+	PyThreadState *state;
 	int length;
 
 	length = snprintf(
 	    line, sizeof line, "%s: %s", pst_call_title(call, title, sizeof title), message);
 	if (length >= (int)sizeof line)
 		length = sizeof line - 1;
-	Py_BEGIN_ALLOW_THREADS
+	state = pst_call_leave_python(call);
 	call->host->log(level, line, (size_t)length);
-	Py_END_ALLOW_THREADS
+	pst_call_enter_python(state);
 }
 
 const char *

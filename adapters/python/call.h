@@ -6,6 +6,11 @@
  *
  * The lock comes before the GIL: nobody waits for the lock with the GIL held, and no Python code
  * runs under the lock. Whoever holds it may let go of the GIL and take it again.
+ *
+ * Where the host does not block (the async model), the application runs on greenlets of one thread,
+ * and a mutex that one of them holds while another runs would stop all of them. There the GIL,
+ * which is held throughout, is the lock: what other threads do reaches no host, and whoever waits
+ * (pst_call_wait()) takes it that everything may have changed meanwhile.
  */
 #ifndef PST_PYTHON_CALL_H
 #define PST_PYTHON_CALL_H
@@ -35,10 +40,19 @@ struct pst_call_buffer {
 	size_t end;
 };
 
+/* How the application waits where the host says PST_RESULT_AGAIN. */
+struct pst_waiter {
+	/* Let others run until it is worth while to try again for REQUEST, or it is over: 0, or -1
+	 * with an exception that was raised in the meantime. */
+	int (*wait)(struct pst_waiter *waiter, struct pst_request *request);
+	unsigned long thread; /* the one that may call the host */
+};
+
 struct pst_call {
 	atomic_uint references;
 	pthread_mutex_t lock;
 	const struct pst_host *host;
+	struct pst_waiter *waiter; /* NULL: the host blocks */
 	struct pst_request *request; /* NULL once the request is over */
 
 	struct pst_call_buffer input; /* read from the host, not yet by the application */
@@ -55,14 +69,29 @@ struct pst_call {
 	long long written; /* bytes of body that the application gave */
 };
 
-/* A new call with one reference, or NULL with MemoryError set. */
-struct pst_call *pst_call_new(const struct pst_host *host, struct pst_request *request);
+/* A new call with one reference, or NULL with MemoryError set. WAITER must outlive it. */
+struct pst_call *pst_call_new(
+    const struct pst_host *host, struct pst_request *request, struct pst_waiter *waiter);
 struct pst_call *pst_call_ref(struct pst_call *call);
 void pst_call_unref(struct pst_call *call);
 
 /* Take the lock, letting go of the GIL while it has to be waited for. */
 void pst_call_lock(struct pst_call *call);
 void pst_call_unlock(struct pst_call *call);
+
+/* Around calls of the host that may block: let go of the GIL, unless it is the lock. */
+PyThreadState *pst_call_leave_python(const struct pst_call *call);
+void pst_call_enter_python(PyThreadState *state);
+
+/* Whether the host can be called for the request, from the calling thread. With the lock held. */
+bool pst_call_is_open(const struct pst_call *call);
+/* Why it cannot: the end of a sentence. */
+const char *pst_call_closed_reason(const struct pst_call *call);
+/*
+ * The host said AGAIN: wait until it is worth while to try again. 0, or -1 with an exception, which
+ * is a ValueError when the request is over.
+ */
+int pst_call_wait(struct pst_call *call);
 
 /* The request is over: what the application still does with its objects reaches no host. */
 void pst_call_end(struct pst_call *call);

@@ -11,14 +11,16 @@
 static void
 send(struct pst_call *call, const char *text, size_t n)
 {
+	PyThreadState *state;
+
 	if (n == 0)
 		return;
-	Py_BEGIN_ALLOW_THREADS
-	if (call->request != NULL)
+	state = pst_call_leave_python(call);
+	if (pst_call_is_open(call))
 		call->host->error(call->request, text, n);
 	else
 		call->host->log(PST_LOG_INFO, text, n);
-	Py_END_ALLOW_THREADS
+	pst_call_enter_python(state);
 }
 
 /* With the lock held. */

@@ -18,43 +18,63 @@ call_of(PyObject *self)
 }
 
 /*
- * Read from the host, without the GIL: a count, 0 at the end. What is wrong is kept in the call,
- * for raise_broken(). With the lock held.
+ * Read from the host, without the GIL if that blocks: a count, 0 at the end or when something is
+ * wrong, which is kept in the call for leave(); or PST_RESULT_AGAIN. With the lock held.
  */
-static size_t
-fetch(struct pst_call *call, char *bytes, size_t n)
+static ssize_t
+try_fetch(struct pst_call *call, char *bytes, size_t n)
 {
+	PyThreadState *state;
 	ssize_t got;
 
-	if (call->input_ended || call->input_error < 0 || call->request == NULL || n == 0)
+	if (call->input_ended || call->input_error < 0 || !pst_call_is_open(call) || n == 0)
 		return 0;
 	if (n > SSIZE_MAX)
 		n = SSIZE_MAX;
-	Py_BEGIN_ALLOW_THREADS
+	state = pst_call_leave_python(call);
 	got = call->host->read(call->request, bytes, n);
-	Py_END_ALLOW_THREADS
+	pst_call_enter_python(state);
+	if (got == PST_RESULT_AGAIN)
+		return got;
 	if (got < 0) {
 		call->input_error = (int)got;
 		call->gone = got == PST_RESULT_GONE;
 	} else if (got == 0) {
 		call->input_ended = true;
 	}
-	return got > 0 ? (size_t)got : 0;
+	return got > 0 ? got : 0;
 }
 
-/* Fetch a block into the buffer: how many bytes came. With the lock held. */
+/* Read from the host: a count, 0 at the end or with an exception. With the lock held. */
+static size_t
+fetch(struct pst_call *call, char *bytes, size_t n)
+{
+	ssize_t got;
+
+	while ((got = try_fetch(call, bytes, n)) == PST_RESULT_AGAIN)
+		if (pst_call_wait(call) < 0)
+			return 0;
+	return (size_t)got;
+}
+
+/* Fetch a block into the buffer, which others may have used while it was waited for: how many bytes
+ * came. With the lock held. */
 static size_t
 fill(struct pst_call *call)
 {
-	size_t got;
+	ssize_t got;
 
-	if (pst_call_buffer_reserve(&call->input, BLOCK) < 0) {
-		call->input_error = PST_RESULT_ERROR;
+	do {
+		if (pst_call_buffer_reserve(&call->input, BLOCK) < 0) {
+			call->input_error = PST_RESULT_ERROR;
+			return 0;
+		}
+		got = try_fetch(call, call->input.bytes + call->input.end, BLOCK);
+	} while (got == PST_RESULT_AGAIN && pst_call_wait(call) == 0);
+	if (got <= 0)
 		return 0;
-	}
-	got = fetch(call, call->input.bytes + call->input.end, BLOCK);
-	call->input.end += got;
-	return got;
+	call->input.end += (size_t)got;
+	return (size_t)got;
 }
 
 /* Take up to N bytes that are buffered. With the lock held. */
@@ -100,11 +120,14 @@ read_into(struct pst_call *call, char *bytes, size_t n)
 static int
 enter(struct pst_call *call)
 {
+	const char *reason;
+
 	pst_call_lock(call);
-	if (call->request != NULL)
+	if (pst_call_is_open(call))
 		return 0;
+	reason = pst_call_closed_reason(call);
 	pst_call_unlock(call);
-	PyErr_SetString(PyExc_ValueError, "wsgi.input: its request is over");
+	PyErr_Format(PyExc_ValueError, "wsgi.input: %s", reason);
 	return -1;
 }
 
@@ -118,6 +141,8 @@ leave(struct pst_call *call)
 	int error = call->input_error;
 
 	pst_call_unlock(call);
+	if (PyErr_Occurred())
+		return -1;
 	if (error == 0)
 		return 0;
 	if (error == PST_RESULT_GONE)
@@ -243,6 +268,10 @@ read_line(struct pst_call *call, Py_ssize_t limit)
 			break;
 		searched = held;
 	}
+	if (PyErr_Occurred())
+		return NULL;
+	if (length > input->end - input->start)
+		length = input->end - input->start; /* others read, too */
 	line = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)length);
 	if (line != NULL)
 		take(call, PyBytes_AS_STRING(line), length);

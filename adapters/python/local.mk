@@ -25,6 +25,7 @@ endif
 	%D%/errors.c %D%/errors.h \
 	%D%/executable.c %D%/executable.h \
 	%D%/file_wrapper.c %D%/file_wrapper.h \
+	%D%/greenlets.c %D%/greenlets.h \
 	%D%/handle.c %D%/handle.h \
 	%D%/head.c %D%/head.h \
 	%D%/input.c %D%/input.h \
@@ -46,6 +47,8 @@ loopsdir = $(pkgdatadir)/python/penstock_loops
 dist_loops_DATA = \
 	%D%/loops/__init__.py \
 	%D%/loops/asyncio.py \
+	%D%/loops/eventlet.py \
+	%D%/loops/gevent.py \
 	%D%/loops/lifespan.py
 else
 EXTRA_DIST += %D%/loops

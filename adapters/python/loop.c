@@ -13,6 +13,7 @@ struct pst_loop {
 	const struct pst_host *host;
 	bool (*after)(void *arg);
 	void *arg;
+	bool direct; /* pst_loop_set_direct() */
 	bool inside; /* a callback of ours runs: what is deferred waits for its end */
 	bool wanted; /* ... and something was */
 	bool queued; /* turn() is among what the loop has to do */
@@ -43,7 +44,7 @@ end_frame(struct pst_loop *loop)
 {
 	bool started = loop->after(loop->arg);
 
-	if (PST_LOOP_EAGER && started && loop->wanted) {
+	if ((loop->direct || (PST_LOOP_EAGER && started)) && loop->wanted) {
 		loop->wanted = false;
 		loop->host->turn();
 		started = loop->after(loop->arg);
@@ -257,6 +258,12 @@ pst_loop_free(struct pst_loop *loop)
 		PyErr_Print();
 	Py_XDECREF(closed);
 	release(loop);
+}
+
+void
+pst_loop_set_direct(struct pst_loop *loop)
+{
+	loop->direct = true;
 }
 
 PyObject *

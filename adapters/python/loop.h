@@ -29,6 +29,9 @@ struct pst_loop *pst_loop_new(const struct pst_host *host, const struct pst_app_
 /* Close the loop, and let go of it; the host is not called any more. */
 void pst_loop_free(struct pst_loop *loop);
 
+/* What AFTER starts has run as far as it can when AFTER returns: the turn is due at once then. */
+void pst_loop_set_direct(struct pst_loop *loop);
+
 /* The glue's object, borrowed. */
 PyObject *pst_loop_glue(const struct pst_loop *loop);
 /* Import MODULE of penstock_loops; NULL with an exception. */

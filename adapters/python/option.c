@@ -14,3 +14,11 @@ pst_option_value(const struct pst_app_config *config, const char *name, unsigned
 	}
 	return NULL;
 }
+
+bool
+pst_option_multiprocess(const struct pst_app_config *config)
+{
+	const char *workers = pst_option_value(config, "workers", 0);
+
+	return workers == NULL || strcmp(workers, "1") != 0;
+}

@@ -4,7 +4,6 @@
 #include <penstock/plugin.h>
 
 #include "adapters/python/app.h"
-#include "adapters/python/asgi.h"
 #include "adapters/python/async.h"
 #include "adapters/python/dump.h"
 #include "adapters/python/environ.h"
@@ -17,7 +16,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* A thread that handles requests. */
 struct thread {
@@ -37,18 +35,6 @@ struct plugin {
 
 /* The calling one, when the host said thread_start(); else it is the main thread. */
 static _Thread_local struct thread *own;
-
-/*
- * Whether other processes may run the application at the same time: whoever starts the workers says
- * how many there are; nobody does to one that was started by hand, which may have siblings.
- */
-static bool
-is_multiprocess(const struct pst_app_config *config)
-{
-	const char *workers = pst_option_value(config, "workers", 0);
-
-	return workers == NULL || strcmp(workers, "1") != 0;
-}
 
 /* Load the application for the async model, where its loop is there first: what open() returns. */
 static int
@@ -81,8 +67,8 @@ load(struct plugin *plugin, const struct pst_app_config *config)
 	status = pst_app_load(plugin->host, config, &callable);
 	if (status != 0)
 		return status;
-	plugin->wsgi = pst_wsgi_new(
-	    plugin->host, callable, config->model == PST_MODEL_THREADED, is_multiprocess(config));
+	plugin->wsgi = pst_wsgi_new(plugin->host, callable, config->model == PST_MODEL_THREADED,
+	    pst_option_multiprocess(config));
 	Py_DECREF(callable);
 	if (plugin->wsgi != NULL)
 		plugin->main.environ = pst_wsgi_environ(plugin->wsgi);
@@ -196,7 +182,7 @@ plugin_handle(void *app, struct pst_request *request)
 	int rc;
 
 	PyEval_RestoreThread(thread->state);
-	rc = pst_wsgi_serve(plugin->wsgi, thread->environ, request);
+	rc = pst_wsgi_serve(plugin->wsgi, thread->environ, request, NULL);
 	thread->state = PyEval_SaveThread();
 	return rc;
 }
@@ -223,7 +209,7 @@ plugin_on_request(void *app, struct pst_request *request)
 {
 	struct plugin *plugin = app;
 
-	pst_asgi_on_request(pst_async_asgi(plugin->async), request);
+	pst_async_on_request(plugin->async, request);
 }
 
 static void
@@ -231,7 +217,7 @@ plugin_on_ready(void *app, struct pst_request *request)
 {
 	struct plugin *plugin = app;
 
-	pst_asgi_on_ready(pst_async_asgi(plugin->async), request);
+	pst_async_on_ready(plugin->async, request);
 }
 
 static void
@@ -239,7 +225,7 @@ plugin_on_abort(void *app, struct pst_request *request, enum pst_abort why)
 {
 	struct plugin *plugin = app;
 
-	pst_asgi_on_abort(pst_async_asgi(plugin->async), request, why);
+	pst_async_on_abort(plugin->async, request, why);
 }
 
 static int

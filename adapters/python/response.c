@@ -41,7 +41,8 @@ send_head(struct pst_call *call)
 static int
 ready(struct pst_call *call)
 {
-	if (call->request == NULL || call->stage == PST_CALL_NO_HEAD || call->gone || call->failed)
+	if (!pst_call_is_open(call) || call->stage == PST_CALL_NO_HEAD || call->gone ||
+	    call->failed)
 		return -1;
 	return send_head(call);
 }
@@ -82,17 +83,20 @@ static int
 leave(struct pst_call *call, int rc)
 {
 	char reason[256];
-	bool over = call->request == NULL;
+	bool over = !pst_call_is_open(call);
 	bool headless = call->stage == PST_CALL_NO_HEAD;
 	bool gone = call->gone;
 
 	if (rc < 0)
-		snprintf(reason, sizeof reason, "%s", pst_call_reason(call));
+		snprintf(reason, sizeof reason, "%s",
+		    over ? pst_call_closed_reason(call) : pst_call_reason(call));
 	pst_call_unlock(call);
 	if (rc >= 0)
 		return 0;
+	if (PyErr_Occurred())
+		return -1;
 	if (over)
-		PyErr_SetString(PyExc_ValueError, "write(): its request is over");
+		PyErr_Format(PyExc_ValueError, "write(): %s", reason);
 	else if (headless)
 		PyErr_SetString(PyExc_AssertionError,
 		    "the application did not call start_response() before it gave a body or ended");
@@ -103,9 +107,41 @@ leave(struct pst_call *call, int rc)
 	return -1;
 }
 
+/* Wait until more can be written: 0, or -1 with an exception, after which nothing more is sent,
+ * because nobody would know what is missing. With the lock held. */
+static int
+wait_for_room(struct pst_call *call)
+{
+	if (pst_call_wait(call) == 0)
+		return 0;
+	call->failed = true;
+	return -1;
+}
+
+/* Hand bytes to a host that does not block, which takes them piece by piece. With the lock held. */
+static int
+write_pieces(struct pst_call *call, const char *bytes, size_t n)
+{
+	while (n > 0) {
+		size_t piece = n < PST_WRITE_MAX ? n : PST_WRITE_MAX;
+		int rc = call->host->write(call->request, bytes, piece);
+
+		if (rc == PST_RESULT_AGAIN && wait_for_room(call) < 0)
+			return PST_RESULT_ERROR;
+		if (rc == PST_RESULT_AGAIN)
+			continue;
+		if (rc != PST_RESULT_OK)
+			return rc;
+		bytes += piece;
+		n -= piece;
+	}
+	return PST_RESULT_OK;
+}
+
 static int
 write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
 {
+	PyThreadState *state;
 	size_t fits;
 	int rc = PST_RESULT_OK;
 
@@ -113,12 +149,13 @@ write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
 		return -1;
 	fits = (size_t)allowed(call, (long long)n);
 	call->written += (long long)fits;
-	Py_BEGIN_ALLOW_THREADS
+	state = pst_call_leave_python(call);
 	if (!drops_body(call) && fits > 0)
-		rc = call->host->write(call->request, bytes, fits);
+		rc = call->waiter != NULL ? write_pieces(call, bytes, fits)
+					  : call->host->write(call->request, bytes, fits);
 	if (rc == PST_RESULT_OK && flush)
 		rc = call->host->flush(call->request);
-	Py_END_ALLOW_THREADS
+	pst_call_enter_python(state);
 	return keep_result(call, rc);
 }
 
@@ -136,6 +173,7 @@ pst_response_write(struct pst_call *call, const char *bytes, size_t n, bool flus
 int
 pst_response_send_file(struct pst_call *call, int fd, off_t offset, long long length)
 {
+	PyThreadState *state;
 	int rc = 0;
 
 	pst_call_lock(call);
@@ -143,11 +181,13 @@ pst_response_send_file(struct pst_call *call, int fd, off_t offset, long long le
 		return leave(call, -1);
 	length = allowed(call, length);
 	call->written += length;
-	if (!drops_body(call) && length > 0) {
-		Py_BEGIN_ALLOW_THREADS
+	if (drops_body(call) || length == 0)
+		return leave(call, 0);
+	do {
+		state = pst_call_leave_python(call);
 		rc = call->host->send_file(call->request, fd, offset, (size_t)length);
-		Py_END_ALLOW_THREADS
-	}
+		pst_call_enter_python(state);
+	} while (rc == PST_RESULT_AGAIN && wait_for_room(call) == 0);
 	return leave(call, keep_result(call, rc));
 }
 

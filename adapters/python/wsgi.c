@@ -103,14 +103,15 @@ log_titled(struct pst_call *call, PyObject *text)
 	char title[256];
 	PyObject *titled = PyBytes_FromFormat(
 	    "%s: %s", pst_call_title(call, title, sizeof title), PyBytes_AS_STRING(text));
+	PyThreadState *state;
 
 	if (titled == NULL) {
 		PyErr_Clear();
 		return;
 	}
-	Py_BEGIN_ALLOW_THREADS
+	state = pst_call_leave_python(call);
 	call->host->log(PST_LOG_ERROR, PyBytes_AS_STRING(titled), (size_t)PyBytes_GET_SIZE(titled));
-	Py_END_ALLOW_THREADS
+	pst_call_enter_python(state);
 	Py_DECREF(titled);
 }
 
@@ -292,10 +293,10 @@ finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
 }
 
 int
-pst_wsgi_serve(
-    const struct pst_wsgi *wsgi, struct pst_environ *environ, struct pst_request *request)
+pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environ,
+    struct pst_request *request, struct pst_waiter *waiter)
 {
-	struct pst_call *call = pst_call_new(wsgi->host, request);
+	struct pst_call *call = pst_call_new(wsgi->host, request, waiter);
 	const struct pst_field *method;
 	PyObject *result;
 	int rc;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 struct pst_environ;
+struct pst_waiter;
 struct pst_wsgi;
 
 /* What serves CALLABLE (a reference is taken); NULL with an exception. MULTITHREAD and MULTIPROCESS
@@ -24,9 +25,9 @@ struct pst_environ *pst_wsgi_environ(const struct pst_wsgi *wsgi);
 /*
  * Serve one request with the calling thread's ENVIRON, with the GIL held: 0 when the response is
  * complete, -1 when it is not. What went wrong was logged, and no exception is set either way. Any
- * number of threads may do so at a time.
+ * number of threads, or of greenlets of one with a WAITER (call.h), may do so at a time.
  */
-int pst_wsgi_serve(
-    const struct pst_wsgi *wsgi, struct pst_environ *environ, struct pst_request *request);
+int pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environ,
+    struct pst_request *request, struct pst_waiter *waiter);
 
 #endif

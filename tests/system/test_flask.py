@@ -11,7 +11,7 @@ import pytest
 from worker import APPS, Server, Worker, behind_nginx, serving
 
 
-@pytest.fixture(scope="module", params=["nginx", "penstock", "threaded"])
+@pytest.fixture(scope="module", params=["nginx", "penstock", "threaded", "gevent", "eventlet"])
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -44,7 +45,12 @@ async def application(scope, receive, send):
     await send({{"type": "http.response.start", "status": 200, "headers": []}})
     await send({{"type": "http.response.body", "body": VERSION}})
 """
-MODELS = {"threaded": (WSGI, ("--threads", "4")), "async": (ASGI, ())}
+MODELS = {
+    "threaded": (WSGI, ("--threads", "4")),
+    "async": (ASGI, ()),
+    "gevent": (WSGI, ("--python", sys.executable)),
+    "eventlet": (WSGI, ("--python", sys.executable)),
+}
 
 
 class Shop:

@@ -241,13 +241,15 @@ def serving(
     app: str, kind: str, directory: Path, *options: str, loop: str = ""
 ) -> Iterator[Server]:
     """One of apps/ by a worker behind "nginx" or by a whole "penstock", whose worker may be a
-    "threaded" one, or an async one on LOOP; they end with 0."""
+    "threaded", "gevent" or "eventlet" one, or an async one on LOOP; they end with 0."""
     if loop and kind == "nginx":
         options = ("--option", f"loop={loop}", *options)
     elif loop:
         options = ("-k", "async", "--loop", loop, *options)
     if kind == "threaded":
         options = ("-k", "threaded", "--threads", "4", *options)
+    if kind in ("gevent", "eventlet"):
+        options = ("-k", kind, *options)
     if kind != "nginx":
         gateway = Gateway(directory, app, *options)
         try:

@@ -10,6 +10,13 @@ A loop is a module of this package. `make(name, host)` returns its object:
     defer()              call host.turn() behind what is ready in the loop now
     close()              after run(), or in its place
 
+Loops of greenlets, on which WSGI is served, have more:
+
+    greenlet(run, parent), getcurrent()
+                         of the module greenlet
+    parent               the hub's greenlet
+    pause()              switch to the hub, from another greenlet
+
 HOST is the C module `_penstock`. What serves a request on the loop is not the loop's business.
 """
 from __future__ import annotations
@@ -23,7 +30,13 @@ class Unusable(Exception):
 
 
 # Which module has which loops.
-MODULES = {"auto": "asyncio", "asyncio": "asyncio", "uvloop": "asyncio"}
+MODULES = {
+    "auto": "asyncio",
+    "asyncio": "asyncio",
+    "uvloop": "asyncio",
+    "gevent": "gevent",
+    "eventlet": "eventlet",
+}
 
 
 def make(name: str, host: Any) -> Any:
