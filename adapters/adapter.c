@@ -26,17 +26,22 @@ static struct {
 
 /* On the control thread. While the application loads there is nothing to finish. */
 static void
-on_control_drain(void *arg, bool orphaned)
+on_control_end(void *arg, enum pst_control_end end)
 {
 	(void)arg;
 	if (!atomic_load(&process.serving))
 		_exit(PST_ADAPTER_DRAINED);
-	if (!orphaned) {
-		process.model->drain();
-		return;
+	switch (end) {
+	case PST_CONTROL_CLOSING:
+		if (process.model->closing)
+			process.model->closing();
+		break;
+	case PST_CONTROL_DRAIN: process.model->drain(); break;
+	case PST_CONTROL_ORPHANED:
+		pst_inherit_mute();
+		process.model->outlive();
+		break;
 	}
-	pst_inherit_mute();
-	process.model->outlive();
 }
 
 /* The first SIGTERM or SIGINT drains; a second one ends the process at once (SA_RESETHAND). By
@@ -190,7 +195,7 @@ prepare(struct pst_adapter *adapter)
 		return status;
 	if (adapter->inherited.control >= 0 &&
 	    pst_control_begin(adapter->inherited.control, adapter->options.graceful_timeout,
-		on_control_drain, NULL) < 0)
+		on_control_end, NULL) < 0)
 		return PST_ADAPTER_RUNTIME;
 	return 0;
 }

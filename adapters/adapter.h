@@ -37,6 +37,9 @@ struct pst_adapter_model {
 	int (*prepare)(struct pst_adapter *adapter);
 	/* Serve until drained: 0, or -1 after the reason was logged. On the main thread. */
 	int (*run)(struct pst_adapter *adapter);
+	/* The end is near: run() serves on, but calls pst_adapter_tell_drain(). Any thread. NULL:
+	 * there is nothing to do before the end. */
+	void (*closing)(void);
 	/* Make run() end when what has come is answered. Any thread, and async-signal-safe; not
 	 * before prepare() has succeeded. */
 	void (*drain)(void);
@@ -46,7 +49,7 @@ struct pst_adapter_model {
 	bool (*busy)(void);
 };
 
-/* Tell the plugin that no further request will come, the first time that this is called. run()
+/* Tell the plugin that the end is near, the first time that this is called. run()
  * may do so; it is done when that has returned. */
 void pst_adapter_tell_drain(struct pst_adapter *adapter);
 

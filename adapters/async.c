@@ -34,6 +34,12 @@ async_run(struct pst_adapter *adapter)
 }
 
 static void
+async_closing(void)
+{
+	pst_async_server_closing(server);
+}
+
+static void
 async_drain(void)
 {
 	pst_async_server_drain(server);
@@ -56,6 +62,7 @@ static const struct pst_adapter_model model = {
     .host = &pst_async_host,
     .prepare = async_prepare,
     .run = async_run,
+    .closing = async_closing,
     .drain = async_drain,
     .outlive = async_outlive,
     .busy = async_busy,

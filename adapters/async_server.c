@@ -39,6 +39,7 @@ struct pst_async_server {
 	enum phase phase;
 	struct pst_listener listener;
 	int wake; /* eventfd: what is below has changed */
+	atomic_bool closing; /* the plugin is to be told that a drain is to come */
 	atomic_bool drain;
 	atomic_bool outlive; /* drain when no connection is left */
 	atomic_bool woken; /* by the plugin */
@@ -155,6 +156,13 @@ wake(struct pst_async_server *server)
 		/* Full: it is readable already. */
 	}
 	errno = saved;
+}
+
+void
+pst_async_server_closing(struct pst_async_server *server)
+{
+	atomic_store(&server->closing, true);
+	wake(server);
 }
 
 void
@@ -372,6 +380,8 @@ woken_up(struct pst_async_server *server)
 	}
 	if (atomic_exchange(&server->woken, false) && server->core.plugin->on_wake)
 		server->core.plugin->on_wake(server->core.app);
+	if (atomic_exchange(&server->closing, false))
+		server->draining(server->arg);
 	if (atomic_load(&server->drain))
 		begin_drain(server);
 	pst_async_core_defer(&server->core);

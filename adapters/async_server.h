@@ -27,12 +27,14 @@ void pst_async_server_free(struct pst_async_server *server);
 
 /*
  * Serve with PLUGIN, on its own loop or libevent's, until pst_async_server_drain(), and then until
- * what had arrived by then is answered; DRAINING is called in between. 0, or -1 after the reason
- * was logged.
+ * what had arrived by then is answered; DRAINING is called in between, and before that by
+ * pst_async_server_closing(). 0, or -1 after the reason was logged.
  */
 int pst_async_server_run(struct pst_async_server *server, const struct pst_loaded *plugin,
     void *app, void (*draining)(void *arg), void *arg);
 
+/* A drain is to come: call DRAINING, and serve on. Any thread. */
+void pst_async_server_closing(struct pst_async_server *server);
 /* Make it end. Any thread, and async-signal-safe. */
 void pst_async_server_drain(struct pst_async_server *server);
 /* Nobody else will serve what the clients of now still have to ask: end when they have closed

@@ -21,18 +21,18 @@
 static struct {
 	int fd;
 	unsigned grace;
-	pst_control_drain_fn *drain;
+	pst_control_end_fn *end;
 	void *arg;
-	bool told; /* drain() was called; the thread's */
+	bool told; /* of the end; the thread's */
 } control = {.fd = -1};
 
 static void
-tell_drain(bool orphaned)
+tell(enum pst_control_end end)
 {
 	if (control.told)
 		return;
-	control.told = true;
-	control.drain(control.arg, orphaned);
+	control.told = end != PST_CONTROL_CLOSING;
+	control.end(control.arg, end);
 }
 
 /* A line of one word or, unless MORE is NULL, two. It is shorter than any socket buffer, so it is
@@ -55,7 +55,9 @@ static void
 obey(const struct pst_control *line)
 {
 	if (pst_control_is(line, "DRAIN"))
-		tell_drain(false);
+		tell(PST_CONTROL_DRAIN);
+	else if (pst_control_is(line, "CLOSING"))
+		tell(PST_CONTROL_CLOSING);
 	else if (pst_control_is(line, "PING"))
 		say("PONG", NULL);
 	else
@@ -122,13 +124,13 @@ serve(void *unused)
 		    "finishes what it has and exits",
 		    pst_error_string(result));
 	pst_buf_free(&in);
-	tell_drain(result == 0);
+	tell(result == 0 ? PST_CONTROL_ORPHANED : PST_CONTROL_DRAIN);
 	end_by_force();
 	return NULL;
 }
 
 int
-pst_control_begin(int fd, unsigned grace, pst_control_drain_fn *drain, void *arg)
+pst_control_begin(int fd, unsigned grace, pst_control_end_fn *end, void *arg)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
@@ -137,7 +139,7 @@ pst_control_begin(int fd, unsigned grace, pst_control_drain_fn *drain, void *arg
 
 	control.fd = fd;
 	control.grace = grace;
-	control.drain = drain;
+	control.end = end;
 	control.arg = arg;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -6,17 +6,21 @@
 #ifndef PST_ADAPTERS_CONTROL_H
 #define PST_ADAPTERS_CONTROL_H
 
-#include <stdbool.h>
+enum pst_control_end {
+	PST_CONTROL_CLOSING, /* the arbiter says that a DRAIN is to come */
+	PST_CONTROL_DRAIN, /* it says DRAIN */
+	PST_CONTROL_ORPHANED, /* it is gone */
+};
 
-/* Called on the control thread, once: the arbiter says DRAIN or, ORPHANED, is gone. */
-typedef void pst_control_drain_fn(void *arg, bool orphaned);
+/* Called on the control thread, once for the last two together; CLOSING only before those. */
+typedef void pst_control_end_fn(void *arg, enum pst_control_end end);
 
 /*
  * Serve FD, a socket, for the rest of the process's life. When it ends, nobody is left to kill a
  * worker that does not finish: GRACE seconds and a little later the process aborts, which says
  * what it was doing. 0, or -1 after the reason was logged. At most once in a process.
  */
-int pst_control_begin(int fd, unsigned grace, pst_control_drain_fn *drain, void *arg);
+int pst_control_begin(int fd, unsigned grace, pst_control_end_fn *end, void *arg);
 
 /* Tell the arbiter that the application is loaded. Nothing happens without a channel. */
 void pst_control_ready(void);

@@ -141,6 +141,20 @@ pst_arbiter_grace(const struct pst_arbiter *arbiter)
 	return (unsigned)(seconds > 86400 ? 86400 : seconds) * 1000;
 }
 
+/* Workers serve until the gateways have finished; what goes on for ever would keep those. */
+static void
+say_closing(struct pst_arbiter *arbiter)
+{
+	struct pst_crew *crew;
+	struct pst_worker *worker;
+
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		TAILQ_FOREACH (worker, &crew->workers, link)
+			if (worker->child.slot.state == PST_SLOT_READY ||
+			    worker->child.slot.state == PST_SLOT_USABLE)
+				pst_worker_say_closing(worker);
+}
+
 static void
 drain(struct pst_arbiter *arbiter)
 {
@@ -150,6 +164,7 @@ drain(struct pst_arbiter *arbiter)
 	give_up_slot(&gate->child);
 	/* First, so that nobody connects whom the gateway does not accept. */
 	pst_listeners_close(&arbiter->generation->listeners);
+	say_closing(arbiter);
 	if (pst_slot_is_wanted(&gate->child.slot))
 		pst_gate_leave(gate);
 	else if (!has_gate(arbiter))

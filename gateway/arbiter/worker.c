@@ -59,6 +59,8 @@ enter_ready(struct pst_worker *worker)
 	if (worker->crew->scope->kind == PST_POOL_APP)
 		pst_crew_tell_model(worker->crew, worker->model);
 	pst_gates_announce(worker);
+	if (worker->crew->arbiter->phase == PST_PHASE_DRAINING)
+		pst_worker_say_closing(worker);
 	pst_reload_go_on(worker->crew->arbiter);
 }
 
@@ -356,6 +358,15 @@ drain(struct pst_worker *worker)
 	pst_child_drain(&worker->child, grace > EXIT_MS ? grace : EXIT_MS);
 }
 
+/* Adapters of the other models end what they have as soon as their clients are gone. */
+void
+pst_worker_say_closing(struct pst_worker *worker)
+{
+	if (worker->child.channel && worker->crew->scope->kind == PST_POOL_APP &&
+	    worker->model == PST_MODEL_ASYNC)
+		pst_channel_send(worker->child.channel, "CLOSING", NULL);
+}
+
 void
 pst_worker_leave(struct pst_worker *worker)
 {
@@ -373,10 +384,12 @@ pst_worker_leave(struct pst_worker *worker)
 		break;
 	case PST_SLOT_READY:
 	case PST_SLOT_USABLE:
-		if (pst_gates_drain(worker) == 0)
+		if (pst_gates_drain(worker) == 0) {
+			pst_worker_say_closing(worker);
 			pst_child_retire(child, pst_arbiter_grace(worker->crew->arbiter));
-		else
+		} else {
 			drain(worker);
+		}
 		break;
 	default: break; /* it is on its way out */
 	}

@@ -76,6 +76,8 @@ void pst_worker_set_role(struct pst_worker *worker, enum pst_worker_role role);
 void pst_worker_start(struct pst_worker *worker);
 /* It leaves: the gateway gives it nothing more, it finishes what it has and exits. */
 void pst_worker_leave(struct pst_worker *worker);
+/* It is to end soon, and serves on until then: let it end what would go on for ever. */
+void pst_worker_say_closing(struct pst_worker *worker);
 /* The gateway has given it nothing more, and it has nothing left: ask it to exit. */
 void pst_worker_drained(struct pst_worker *worker);
 /* The process was reaped: release its socket and output. */

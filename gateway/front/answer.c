@@ -617,6 +617,27 @@ pst_answer_probe(struct pst_answer *answer, struct pst_buf *out)
 }
 
 bool
+pst_answer_is_events(const struct pst_answer *answer)
+{
+	static const char events[] = "text/event-stream";
+	const struct pst_cgi_field *type;
+	struct pst_http_text media;
+	size_t n = 0;
+
+	if (answer->state == PST_ANSWER_HEAD || pst_cgi_response_content_length(answer->head) >= 0)
+		return false;
+	type = pst_cgi_response_find(answer->head, "content-type");
+	if (type == NULL)
+		return false;
+	media = type->value;
+	while (
+	    n < media.len && media.data[n] != ';' && media.data[n] != ' ' && media.data[n] != '\t')
+		n++;
+	media.len = n;
+	return pst_http_text_is(media, events);
+}
+
+bool
 pst_answer_is_complete(const struct pst_answer *answer)
 {
 	const struct pst_answer_part *part = pst_answer_files_front(&answer->files);

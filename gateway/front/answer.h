@@ -111,6 +111,9 @@ bool pst_answer_roomy(const struct pst_answer *answer);
  */
 bool pst_answer_probe(struct pst_answer *answer, struct pst_buf *out);
 
+/* Its head has come and says that it is a stream of events, which has no end of its own. */
+bool pst_answer_is_events(const struct pst_answer *answer);
+
 /* All of it has come, as its Content-Length says: its end brings nothing new. */
 bool pst_answer_is_complete(const struct pst_answer *answer);
 

@@ -370,7 +370,7 @@ pst_clients_drain(struct pst_clients *clients)
 		if (client->exchange == NULL)
 			drain(client);
 		else
-			pst_tunnel_leave(client->exchange);
+			pst_exchange_leave(client->exchange);
 		client = next;
 	}
 }

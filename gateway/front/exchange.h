@@ -116,6 +116,10 @@ bool pst_exchange_keep_alive(const struct pst_exchange *exchange);
 /* The end of the answer is the end of the connection: to break it takes a reset. */
 bool pst_exchange_ends_by_close(const struct pst_exchange *exchange);
 
+/* Its worker, or the gateway, is to leave: what would go on for ever, a WebSocket or a stream of
+ * events, ends soon. */
+void pst_exchange_leave(struct pst_exchange *exchange);
+
 /*
  * The client's side is over: everything was sent, or the connection is lost. The exchange is
  * logged, a worker that still makes its answer is told to stop, and EXCHANGE is not the caller's

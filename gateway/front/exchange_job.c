@@ -165,6 +165,29 @@ begin_answer(struct pst_exchange *x)
 	pst_upstream_supply(&x->job);
 }
 
+/*
+ * It streams events, for ever, and its worker or the gateway is to leave: the answer ends here, as
+ * it may anywhere, since its client connects again (HTML, "Server-sent events"). To the worker that
+ * client has left.
+ */
+static void
+end_events(struct pst_exchange *x)
+{
+	if (x->state != PST_EXCHANGE_ANSWERING || !pst_answer_is_events(&x->answer))
+		return;
+	end_answer(x);
+	pst_pool_withdraw(x->pool, &x->job);
+}
+
+void
+pst_exchange_leave(struct pst_exchange *x)
+{
+	if (pst_tunnel_is_open(x))
+		pst_tunnel_leave(x);
+	else
+		end_events(x);
+}
+
 static void
 take_output(struct pst_exchange *x, const void *bytes, size_t n)
 {
@@ -190,6 +213,8 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 	x->job.untimed |= x->job.streams && x->answer.state != PST_ANSWER_HEAD;
 	if (pst_answer_full(&x->answer))
 		pst_upstream_pause(&x->job);
+	if (x->context->draining || pst_upstream_is_retiring(&x->job))
+		end_events(x);
 	pst_client_flush(x->client);
 }
 
@@ -287,7 +312,7 @@ on_closed(struct pst_job *job, unsigned code, const char *reason, size_t n)
 static void
 on_retire(struct pst_job *job)
 {
-	pst_tunnel_leave(exchange_of(job));
+	pst_exchange_leave(exchange_of(job));
 }
 
 static void

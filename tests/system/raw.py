@@ -72,10 +72,14 @@ class Client:
 
     def until(self, mark: bytes) -> bytes:
         """Everything up to MARK, which is taken off, too."""
-        while mark not in self.buffer:
-            assert self._more(), f"the connection ended before {mark!r}; there was {self.buffer!r}"
+        self.wait_for(mark)
         taken, _, self.buffer = self.buffer.partition(mark)
         return taken
+
+    def wait_for(self, mark: bytes) -> None:
+        """MARK has come, and is left there."""
+        while mark not in self.buffer:
+            assert self._more(), f"the connection ended before {mark!r}; there was {self.buffer!r}"
 
     def _exactly(self, n: int) -> tuple[bytes, bool]:
         while len(self.buffer) < n:

@@ -317,6 +317,28 @@ def test_claims_and_the_heartbeat(probe: str, tmp_path: Path) -> None:
 # --- its end ---
 
 
+def test_closing(probe: str, tmp_path: Path) -> None:
+    """A drain is to come: the plugin ends what would hang, and all is served until then."""
+    with Adapter(tmp_path, probe, control=True, program=installed.ASYNC) as adapter:
+        assert adapter.line() == "READY"
+        with Gateway(adapter.path) as gateway:
+            gateway.ask_id(1, "/hang")
+            gateway.ask_id(2, "/hello")
+            gateway.until_ended(2)
+            adapter.tell("CLOSING")
+            gateway.until_ended(1)
+            adapter.tell("CLOSING")
+            gateway.ask_id(3, "/hello")
+            gateway.until_ended(3)
+            with Gateway(adapter.path) as another:
+                another.ask_id(1, "/hello")
+                another.until_ended(1)
+            assert gateway.drains == 0
+            adapter.tell("DRAIN")
+            assert adapter.wait() == 0
+    assert adapter.log.count("probe: drain") == 1
+
+
 def test_drain(probe: str, tmp_path: Path) -> None:
     with Adapter(tmp_path, probe, control=True, program=installed.ASYNC) as adapter:
         assert adapter.line() == "READY"

@@ -287,8 +287,8 @@ struct pst_plugin_lifecycle {
 	int (*thread_start)(void *app);
 	void (*thread_stop)(void *app);
 	/*
-	 * No further request will come; those that run are finished. Model async: that begins now,
-	 * and requests that had been sent before may still come. What would go on for ever, such
+	 * No further request will come; those that run are finished. Model async: that is to begin
+	 * soon, and what is sent until then is still to be served. What would go on for ever, such
 	 * as WebSockets (1012) and event streams, is to be ended.
 	 */
 	void (*drain)(void *app);
