@@ -1,6 +1,8 @@
 /* What the application sends, read and checked. */
 #include "adapters/python/asgi_internal.h"
 
+#include "adapters/python/hop.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -35,19 +37,6 @@ pst_asgi_get_bool(PyObject *event, PyObject *key, bool *value)
 }
 
 /* --- Fields ---------------------------------------------------------------------------- */
-
-/* Fields that are the server's to send: the application's are left out. */
-static bool
-is_left_out(const char *name, size_t n)
-{
-	static const char *const names[] = {"connection", "keep-alive", "proxy-connection", "te",
-	    "trailer", "transfer-encoding", "upgrade"};
-
-	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (strlen(names[i]) == n && strncasecmp(name, names[i], n) == 0)
-			return true;
-	return false;
-}
 
 static int
 not_bytes(const char *what, PyObject *object)
@@ -95,7 +84,7 @@ add_field(struct pst_asgi_fields *fields, PyObject *item)
 	if (!PyBytes_Check(value))
 		return not_bytes("value", value);
 	n = (size_t)PyBytes_GET_SIZE(name);
-	if (is_left_out(PyBytes_AS_STRING(name), n))
+	if (pst_hop_is(PyBytes_AS_STRING(name), n))
 		return 0;
 	*field = (struct pst_field){
 	    PyBytes_AS_STRING(name), n, PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value)};

@@ -2,10 +2,12 @@
 
 #include "adapters/python/asgi.h"
 #include "adapters/python/greenlets.h"
+#include "adapters/python/kind.h"
 #include "adapters/python/lifespan.h"
 #include "adapters/python/loop.h"
 #include "adapters/python/option.h"
 #include "adapters/python/say.h"
+#include "adapters/python/tornado.h"
 #include "adapters/python/wsgi.h"
 
 #include <stdbool.h>
@@ -15,8 +17,10 @@ struct pst_async {
 	const struct pst_host *host;
 	struct pst_loop *loop;
 	struct pst_lifespan *lifespan;
-	struct pst_asgi *asgi; /* this, */
-	struct pst_greenlets *greenlets; /* or that */
+	/* One of: */
+	struct pst_asgi *asgi;
+	struct pst_greenlets *greenlets;
+	struct pst_tornado *tornado;
 };
 
 /* A frame of the host's has ended: application code may start. */
@@ -27,6 +31,8 @@ after(void *arg)
 
 	if (async->greenlets != NULL)
 		pst_greenlets_after(async->greenlets);
+	if (async->tornado != NULL)
+		return pst_tornado_after(async->tornado);
 	return async->asgi != NULL && pst_asgi_after(async->asgi);
 }
 
@@ -75,12 +81,26 @@ start_greenlets(struct pst_async *async, const struct pst_app_config *config, Py
 	return async->greenlets != NULL ? 0 : -1;
 }
 
+static int
+start_tornado(struct pst_async *async, const struct pst_app_config *config, PyObject *app)
+{
+	(void)config;
+	async->tornado = pst_tornado_new(async->host, app, pst_loop_glue(async->loop));
+	return async->tornado != NULL ? 0 : -1;
+}
+
 int
 pst_async_start(struct pst_async *async, const struct pst_app_config *config, PyObject *callable)
 {
-	bool greenlets = PyObject_HasAttrString(pst_loop_glue(async->loop), "greenlet");
+	int rc;
 
-	if ((greenlets ? start_greenlets : start_asgi)(async, config, callable) == 0)
+	if (PyObject_HasAttrString(pst_loop_glue(async->loop), "greenlet"))
+		rc = start_greenlets(async, config, callable);
+	else if (pst_kind_of(callable) == PST_KIND_TORNADO)
+		rc = start_tornado(async, config, callable);
+	else
+		rc = start_asgi(async, config, callable);
+	if (rc == 0)
 		return 0;
 	if (PyErr_Occurred())
 		PyErr_Print();
@@ -97,6 +117,8 @@ pst_async_close(struct pst_async *async)
 		pst_asgi_close(async->asgi);
 	if (async->greenlets != NULL)
 		pst_greenlets_close(async->greenlets);
+	if (async->tornado != NULL)
+		pst_tornado_close(async->tornado);
 }
 
 void
@@ -106,6 +128,8 @@ pst_async_free(struct pst_async *async)
 		pst_asgi_free(async->asgi);
 	if (async->greenlets != NULL)
 		pst_greenlets_free(async->greenlets);
+	if (async->tornado != NULL)
+		pst_tornado_free(async->tornado);
 	free(async);
 }
 
@@ -130,6 +154,8 @@ pst_async_on_request(struct pst_async *async, struct pst_request *request)
 {
 	if (async->greenlets != NULL)
 		pst_greenlets_on_request(async->greenlets, request);
+	else if (async->tornado != NULL)
+		pst_tornado_on_request(async->tornado, request);
 	else
 		pst_asgi_on_request(async->asgi, request);
 }
@@ -139,6 +165,8 @@ pst_async_on_ready(struct pst_async *async, struct pst_request *request)
 {
 	if (async->greenlets != NULL)
 		pst_greenlets_on_ready(async->greenlets, request);
+	else if (async->tornado != NULL)
+		pst_tornado_on_ready(async->tornado, request);
 	else
 		pst_asgi_on_ready(async->asgi, request);
 }
@@ -148,6 +176,15 @@ pst_async_on_abort(struct pst_async *async, struct pst_request *request, enum ps
 {
 	if (async->greenlets != NULL)
 		pst_greenlets_on_abort(async->greenlets, request, why);
+	else if (async->tornado != NULL)
+		pst_tornado_on_abort(async->tornado, request, why);
 	else
 		pst_asgi_on_abort(async->asgi, request, why);
+}
+
+void
+pst_async_drain(struct pst_async *async)
+{
+	if (async->tornado != NULL)
+		pst_tornado_drain(async->tornado);
 }

@@ -1,6 +1,6 @@
 /*
  * An application in the async model: its event loop, and what serves it there: ASGI with its
- * lifespan on asyncio's, WSGI on those of greenlets.
+ * lifespan on asyncio's, WSGI on those of greenlets, Tornado's applications on asyncio's.
  *
  * All with the GIL held, on the main thread.
  */
@@ -31,5 +31,7 @@ struct pst_loop *pst_async_loop(const struct pst_async *async);
 void pst_async_on_request(struct pst_async *async, struct pst_request *request);
 void pst_async_on_ready(struct pst_async *async, struct pst_request *request);
 void pst_async_on_abort(struct pst_async *async, struct pst_request *request, enum pst_abort why);
+/* As in struct pst_plugin_lifecycle. */
+void pst_async_drain(struct pst_async *async);
 
 #endif

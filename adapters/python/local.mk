@@ -23,11 +23,13 @@ endif
 	%D%/dump.c %D%/dump.h \
 	%D%/environ.c %D%/environ.h \
 	%D%/errors.c %D%/errors.h \
+	%D%/exchange.c %D%/exchange.h \
 	%D%/executable.c %D%/executable.h \
 	%D%/file_wrapper.c %D%/file_wrapper.h \
 	%D%/greenlets.c %D%/greenlets.h \
 	%D%/handle.c %D%/handle.h \
 	%D%/head.c %D%/head.h \
+	%D%/hop.c %D%/hop.h \
 	%D%/input.c %D%/input.h \
 	%D%/interp.c %D%/interp.h \
 	%D%/kind.c %D%/kind.h \
@@ -38,6 +40,7 @@ endif
 	%D%/response.c %D%/response.h \
 	%D%/say.c %D%/say.h \
 	%D%/title.c %D%/title.h \
+	%D%/tornado.c %D%/tornado.h \
 	%D%/traceback.c %D%/traceback.h \
 	%D%/wsgi.c %D%/wsgi.h
 
@@ -49,7 +52,9 @@ dist_loops_DATA = \
 	%D%/loops/asyncio.py \
 	%D%/loops/eventlet.py \
 	%D%/loops/gevent.py \
-	%D%/loops/lifespan.py
+	%D%/loops/lifespan.py \
+	%D%/loops/tornado.py \
+	%D%/loops/tornado_websocket.py
 else
 EXTRA_DIST += %D%/loops
 endif

@@ -228,6 +228,18 @@ plugin_on_abort(void *app, struct pst_request *request, enum pst_abort why)
 	pst_async_on_abort(plugin->async, request, why);
 }
 
+static void
+plugin_drain(void *app)
+{
+	struct plugin *plugin = app;
+
+	if (plugin->async == NULL)
+		return;
+	enter(plugin);
+	pst_async_drain(plugin->async);
+	leave(plugin);
+}
+
 static int
 plugin_run(void *app)
 {
@@ -292,6 +304,7 @@ static const struct pst_plugin_lifecycle lifecycle = {
     .close = plugin_close,
     .thread_start = plugin_thread_start,
     .thread_stop = plugin_thread_stop,
+    .drain = plugin_drain,
     .dump = plugin_dump,
 };
 

@@ -36,6 +36,7 @@ MODULES = {
     "uvloop": "asyncio",
     "gevent": "gevent",
     "eventlet": "eventlet",
+    "tornado": "tornado",
 }
 
 
