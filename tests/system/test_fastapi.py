@@ -11,7 +11,7 @@ import installed
 import pytest
 from penstock import Penstock
 
-from websocket import Socket, closing
+from websocket import Socket, check_room, closing
 from worker import APPS, Server, serving, wait_for
 
 JSON = {"Content-Type": "application/json"}
@@ -65,10 +65,11 @@ def test_form(server: Server) -> None:
 def test_dependencies(server: Server) -> None:
     before = noted(server)
     assert json.loads(server.get("/sync")[1]) == {"resource": "blocking"}
+    expected = [*before, "opened in a thread", "closed in a thread"]
+    wait_for(lambda: noted(server) == expected, "the end of a dependency in a thread")
     response, _ = server.request("/teapot")
     assert (response.status, response.getheader("X-Pot")) == (418, "resource")
-    expected = ["opened in a thread", "closed in a thread", "opened", "closed"]
-    wait_for(lambda: noted(server)[len(before):] == expected, "the dependencies' end")
+    wait_for(lambda: noted(server) == [*expected, "opened", "closed"], "the dependency's end")
 
 
 @pytest.mark.parametrize("path", ["/stream", "/slow"])
@@ -80,6 +81,29 @@ def test_dependencies_are_torn_down_after_a_disconnect(server: Server, path: str
     wait_for(lambda: noted(server)[before:] == ["opened"], "the request's start")
     connection.close()
     wait_for(lambda: noted(server)[before:] == ["opened", "closed"], "the dependency's end")
+
+
+def test_background(server: Server) -> None:
+    before = noted(server)
+    assert server.get("/background") == (200, b'"answered"')
+    expected = ["in a thread afterwards"]
+    wait_for(lambda: noted(server)[len(before):] == expected, "the background task")
+
+
+def test_sessions_and_files(server: Server) -> None:
+    response, body = server.request("/session")
+    assert body == b"1"
+    cookie = response.getheader("Set-Cookie", "").partition(";")[0]
+    assert server.request("/session", headers={"Cookie": cookie})[1] == b"2"
+    assert server.get("/static/fast.py") == (200, (APPS / "fast.py").read_bytes())
+    assert server.get("/static/absent")[0] == 404
+
+
+def test_websocket_broadcast(server: Server) -> None:
+    if "nginx" in type(server).__name__.lower():
+        pytest.skip("fastcgi_pass has no WebSockets")
+    connection = server.connect()
+    check_room((connection.host, connection.port), "/room")
 
 
 def test_websocket(server: Server) -> None:

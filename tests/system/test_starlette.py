@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from websocket import FIN, BINARY, CONT, TEXT, Socket, check_room, closing, frame
 from worker import APPS, Server, serving, wait_for
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -143,6 +144,32 @@ def test_sessions(server: Server) -> None:
     cookie = response.getheader("Set-Cookie", "").partition(";")[0]
     assert body == b"1"
     assert server.request("/session", headers={"Cookie": cookie})[1] == b"2"
+
+
+def address(server: Server) -> tuple[str, int]:
+    if "nginx" in type(server).__name__.lower():
+        pytest.skip("fastcgi_pass has no WebSockets")
+    connection = server.connect()
+    return connection.host, connection.port
+
+
+def test_websocket_echo(server: Server) -> None:
+    with Socket(address(server), "/echo", "Sec-WebSocket-Protocol: chat, superchat") as socket:
+        assert socket.answer.field("Sec-WebSocket-Protocol") == "chat"
+        before = notes(server).count("socket left with 3001")
+        assert socket.ask("\xfc") == "\xfc"
+        for size in (0, 1, 70_000):
+            socket.send_bytes(bytes(size))
+            assert socket.message() == bytes(size)
+        socket.send(frame(TEXT, b"in ") + frame(CONT, b"three ") + frame(FIN | CONT, b"parts"))
+        assert socket.message() == "in three parts"
+        socket.send(closing(3001))
+        assert socket.closed()[0] == 3001
+    wait_for(lambda: notes(server).count("socket left with 3001") == before + 1, "its end")
+
+
+def test_websocket_broadcast(server: Server) -> None:
+    check_room(address(server), "/room")
 
 
 def test_failure(server: Server) -> None:

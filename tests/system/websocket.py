@@ -150,5 +150,20 @@ def _word(found: Frame) -> str:
     return f"{kinds[found.opcode]} {found.payload.decode('latin-1')}"
 
 
+def check_room(address: tuple[str, int], path: str) -> None:
+    """What is said at PATH comes to everybody there, and that somebody left, with the close code."""
+    with Socket(address, path) as anna, Socket(address, path) as bert:
+        with Socket(address, path) as cleo:
+            for speaker in (anna, cleo):
+                for number in range(20):
+                    speaker.send_text(f"{number} \xfc")
+                for listener in (anna, bert, cleo):
+                    assert [listener.message() for _ in range(20)] == [f"{n} \xfc" for n in range(20)]
+            cleo.send(closing(3005))
+            assert cleo.closed()[0] == 3005
+        assert [anna.message(), bert.message()] == ["left 3005"] * 2
+        assert anna.ask("last") == bert.message() == "last"
+
+
 def joined(frames: Iterable[bytes]) -> bytes:
     return b"".join(frames)

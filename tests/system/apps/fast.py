@@ -7,13 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import (
-    Depends, FastAPI, Form, Header, HTTPException, UploadFile, WebSocket, WebSocketDisconnect,
+    BackgroundTasks, Depends, FastAPI, Form, Header, HTTPException, Request, UploadFile, WebSocket,
+    WebSocketDisconnect,
 )  # fmt: skip
 from fastapi.responses import StreamingResponse
+from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
+from starlette.middleware.sessions import SessionMiddleware
 
 SCRATCH = Path(os.environ["SCRATCH"])
 app = FastAPI(root_path=os.environ.get("ROOT_PATH", ""))
+app.add_middleware(SessionMiddleware, secret_key="secret")
+app.mount("/static", StaticFiles(directory=Path(__file__).parent))
+members: list[WebSocket] = []
 
 
 def note(text: str) -> None:
@@ -88,6 +94,37 @@ async def slow(resource: Resource):
     except asyncio.CancelledError:
         note("cancelled")
         raise
+
+
+@app.get("/background")
+async def background(tasks: BackgroundTasks):
+    def later() -> None:
+        note("in a thread afterwards")
+
+    tasks.add_task(later)
+    return "answered"
+
+
+@app.get("/session")
+async def session(request: Request) -> int:
+    request.session["n"] = request.session.get("n", 0) + 1
+    return request.session["n"]
+
+
+@app.websocket("/room")
+async def room(socket: WebSocket):
+    async def tell(text: str) -> None:
+        for member in list(members):
+            await member.send_text(text)
+
+    members.append(socket)
+    await socket.accept()
+    try:
+        while True:
+            await tell(await socket.receive_text())
+    except WebSocketDisconnect as gone:
+        members.remove(socket)
+        await tell(f"left {gone.code}")
 
 
 @app.websocket("/socket/{name}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.endpoints import WebSocketEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -16,7 +17,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import (
     FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, StreamingResponse,
 )  # fmt: skip
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 SCRATCH = Path(os.environ["SCRATCH"])
@@ -130,6 +131,35 @@ async def redirect(request):
     return RedirectResponse(request.url_for("hello", name="there"))
 
 
+async def echo(socket):
+    """Whatever comes, in the subprotocol that it asked for."""
+    await socket.accept(subprotocol=(socket.scope["subprotocols"] or [None])[0])
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        text = message.get("text")
+        await (socket.send_bytes(message["bytes"]) if text is None else socket.send_text(text))
+    note(f"socket left with {message['code']}")
+
+
+class Room(WebSocketEndpoint):
+    encoding = "text"
+    members = set()
+
+    async def tell(self, text):
+        for member in list(self.members):
+            await member.send_text(text)
+
+    async def on_connect(self, websocket):
+        self.members.add(websocket)
+        await websocket.accept()
+
+    async def on_receive(self, websocket, data):
+        await self.tell(data)
+
+    async def on_disconnect(self, websocket, close_code):
+        self.members.discard(websocket)
+        await self.tell(f"left {close_code}")
+
+
 class Timing(BaseHTTPMiddleware):
     async def dispatch(self, request, call_next):
         response = await call_next(request)
@@ -153,6 +183,8 @@ app = Starlette(
         Route("/session", session),
         Route("/fails", fails),
         Route("/redirect", redirect),
+        WebSocketRoute("/echo", echo),
+        WebSocketRoute("/room", Room),
         Mount("/timed", routes=[Route("/hello/{name}", hello), Route("/numbers", numbers),
                                 Route("/digest", digest, methods=["POST"])],
               middleware=[Middleware(Timing)]),
