@@ -70,31 +70,46 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 
 /* Between Penstock's own ends some parameters are not for the application. */
 static bool
-is_ours(const struct pst_async_link *link, const char *name, size_t name_len, const char *ours)
+is_ours(const struct pst_pair *pair, const char *ours, size_t n)
 {
-	return link->penstock && name_len == strlen(ours) && memcmp(name, ours, name_len) == 0;
+	return pair->name_len == n && memcmp(pair->name, ours, n) == 0;
+}
+
+static bool
+take_ours(struct pst_async_request *request, const struct pst_pair *pair)
+{
+	const char *value = pst_pair_value(pair);
+
+	if (is_ours(pair, PST_PAGE_PARAM, strlen(PST_PAGE_PARAM))) {
+		request->ticketed = true;
+		request->ticket = pst_page_parse_ticket(value, pair->value_len);
+		return true;
+	}
+	if (is_ours(pair, UPGRADE_PARAM, strlen(UPGRADE_PARAM))) {
+		request->messages.upgradable = pair->value_len == strlen("websocket") &&
+					       memcmp(value, "websocket", pair->value_len) == 0;
+		return true;
+	}
+	return false;
 }
 
 static int
-on_param(
-    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
+on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
 {
 	struct pst_async_link *link = arg;
 	struct pst_async_request *request = find(link, id);
+	size_t from = 0; /* the first that was not handed on yet */
+	int err = 0;
 
 	if (!request)
 		return PST_ERR_STATE;
-	if (is_ours(link, name, name_len, PST_PAGE_PARAM)) {
-		request->ticketed = true;
-		request->ticket = pst_page_parse_ticket(value, value_len);
-		return 0;
+	for (size_t i = 0; link->penstock && err == 0 && i < count; i++) {
+		if (!take_ours(request, &pairs[i]))
+			continue;
+		err = pst_request_on_params(&request->base, pairs + from, i - from);
+		from = i + 1;
 	}
-	if (is_ours(link, name, name_len, UPGRADE_PARAM)) {
-		request->messages.upgradable =
-		    value_len == strlen("websocket") && memcmp(value, "websocket", value_len) == 0;
-		return 0;
-	}
-	return pst_request_on_param(&request->base, name, name_len, value, value_len);
+	return err < 0 ? err : pst_request_on_params(&request->base, pairs + from, count - from);
 }
 
 /* False: the gateway has withdrawn it, or is gone and another has come. */
@@ -232,7 +247,7 @@ on_get_value(void *arg, const char *name, size_t name_len)
 
 static const struct pst_session_callbacks callbacks = {
     .begin = on_begin,
-    .param = on_param,
+    .params = on_params,
     .ready = on_ready,
     .data = on_data,
     .abort = on_abort,

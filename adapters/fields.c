@@ -74,6 +74,51 @@ pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, con
 	return 0;
 }
 
+/* Room for COUNT items and N bytes: where these go, or NULL with *ERR. */
+static unsigned char *
+make_room(struct pst_fields *fields, size_t count, size_t n, int *err)
+{
+	unsigned char *to = NULL;
+
+	*err = 0;
+	if (count > PST_FIELDS_MAX - fields->count) {
+		*err = PST_ERR_LIMIT;
+		return NULL;
+	}
+	while (*err == 0 && fields->size - fields->count < count)
+		*err = grow(fields);
+	if (*err == 0 && (to = pst_buf_reserve(&fields->bytes, n)) == NULL)
+		*err = PST_ERR_NOMEM;
+	return to;
+}
+
+int
+pst_fields_add_pairs(struct pst_fields *fields, const struct pst_pair *pairs, size_t count)
+{
+	unsigned char *to, *from;
+	size_t n = 0;
+	int err;
+
+	for (size_t i = 0; i < count; i++)
+		n += pairs[i].name_len + pairs[i].value_len + 2;
+	from = to = make_room(fields, count, n, &err);
+	if (!to)
+		return err;
+	for (size_t i = 0; i < count; i++) {
+		const struct pst_pair *pair = &pairs[i];
+		if (memchr(pair->name, '\0', pair->name_len + pair->value_len)) {
+			err = PST_ERR_PROTOCOL;
+			continue;
+		}
+		to = put_string(to, pair->name, pair->name_len);
+		to = put_string(to, pst_pair_value(pair), pair->value_len);
+		fields->items[fields->count++] =
+		    (struct pst_field){.name_len = pair->name_len, .value_len = pair->value_len};
+	}
+	pst_buf_commit(&fields->bytes, (size_t)(to - from));
+	return err;
+}
+
 void
 pst_fields_seal(struct pst_fields *fields)
 {

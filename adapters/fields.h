@@ -11,6 +11,7 @@
 #define PST_ADAPTERS_FIELDS_H
 
 #include "protocol/buf.h"
+#include "protocol/params.h"
 
 #include <penstock/plugin.h>
 
@@ -37,6 +38,10 @@ void pst_fields_clear(struct pst_fields *fields);
 /* Append a copy: 0, PST_ERR_NOMEM, PST_ERR_LIMIT, or PST_ERR_PROTOCOL when it holds a NUL. */
 int pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, const char *value,
     size_t value_len);
+
+/* Append copies of COUNT pairs. PST_ERR_PROTOCOL: those that hold a NUL are left out, the others
+ * are there; PST_ERR_NOMEM, PST_ERR_LIMIT: none is. */
+int pst_fields_add_pairs(struct pst_fields *fields, const struct pst_pair *pairs, size_t count);
 
 /* All have been added: items[] is good to read until the next pst_fields_clear(). */
 void pst_fields_seal(struct pst_fields *fields);

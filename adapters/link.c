@@ -139,27 +139,31 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 
 /* Between Penstock's own ends a request may carry the ticket by which it is claimed. */
 static bool
-is_ticket(const struct pst_link *link, const char *name, size_t name_len)
+is_ticket(const struct pst_link *link, const struct pst_pair *pair)
 {
-	return link->penstock && name_len == strlen(PST_PAGE_PARAM) &&
-	       memcmp(name, PST_PAGE_PARAM, name_len) == 0;
+	return pair->name_len == strlen(PST_PAGE_PARAM) && link->penstock &&
+	       memcmp(pair->name, PST_PAGE_PARAM, pair->name_len) == 0;
 }
 
 static int
-on_param(
-    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len)
+on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
 {
 	struct pst_link *link = arg;
 	struct turn *turn = pst_session_user(link->session, id);
+	size_t from = 0; /* the first that was not handed on yet */
+	int err = 0;
 
 	if (!turn)
 		return PST_ERR_STATE;
-	if (is_ticket(link, name, name_len)) {
+	for (size_t i = 0; err == 0 && i < count; i++) {
+		if (!is_ticket(link, &pairs[i]))
+			continue;
 		turn->ticketed = true;
-		turn->ticket = pst_page_parse_ticket(value, value_len);
-		return 0;
+		turn->ticket = pst_page_parse_ticket(pst_pair_value(&pairs[i]), pairs[i].value_len);
+		err = pst_request_on_params(turn->request, pairs + from, i - from);
+		from = i + 1;
 	}
-	return pst_request_on_param(turn->request, name, name_len, value, value_len);
+	return err < 0 ? err : pst_request_on_params(turn->request, pairs + from, count - from);
 }
 
 static void
@@ -250,7 +254,7 @@ on_get_value(void *arg, const char *name, size_t name_len)
 
 static const struct pst_session_callbacks callbacks = {
     .begin = on_begin,
-    .param = on_param,
+    .params = on_params,
     .ready = on_ready,
     .data = on_data,
     .abort = on_abort,

@@ -79,10 +79,9 @@ pst_request_reset(struct pst_request *request)
 /* --- what comes in --- */
 
 int
-pst_request_on_param(struct pst_request *request, const char *name, size_t name_len,
-    const char *value, size_t value_len)
+pst_request_on_params(struct pst_request *request, const struct pst_pair *pairs, size_t count)
 {
-	int err = pst_fields_add(&request->params, name, name_len, value, value_len);
+	int err = pst_fields_add_pairs(&request->params, pairs, count);
 
 	if (err != PST_ERR_PROTOCOL)
 		return err;

@@ -111,8 +111,7 @@ void pst_request_reset(struct pst_request *request);
 /* --- what comes in: called by the carrier --- */
 
 /* Nonzero (an enum pst_error) when it is too much. */
-int pst_request_on_param(struct pst_request *request, const char *name, size_t name_len,
-    const char *value, size_t value_len);
+int pst_request_on_params(struct pst_request *request, const struct pst_pair *pairs, size_t count);
 /* The parameters are complete. */
 void pst_request_on_ready(struct pst_request *request);
 /* Bytes of STDIN, none at its end. PST_ERR_NOMEM: the body is lost, the request is gone. */

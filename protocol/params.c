@@ -7,6 +7,9 @@
 
 #define LENGTH_MAX 0x7fffffffU
 
+/* So many pairs are handed on at a time. */
+#define BATCH 64
+
 static size_t
 length_size(size_t n)
 {
@@ -128,12 +131,10 @@ pair_charge(struct pst_params_decoder *decoder, const struct pair *pair)
 	return 0;
 }
 
-static int
-pair_call(const unsigned char *p, const struct pair *pair, pst_params_fn *fn, void *arg)
+static struct pst_pair
+pair_at(const unsigned char *p, const struct pair *pair)
 {
-	const char *name = (const char *)p + pair->lengths;
-
-	return fn(arg, name, pair->name, name + pair->name, pair->value);
+	return (struct pst_pair){(const char *)p + pair->lengths, pair->name, pair->value};
 }
 
 /*
@@ -142,9 +143,10 @@ pair_call(const unsigned char *p, const struct pair *pair, pst_params_fn *fn, vo
  */
 static int
 feed_partial(struct pst_params_decoder *decoder, const unsigned char *bytes, size_t n, size_t *used,
-    pst_params_fn *fn, void *arg)
+    pst_pairs_fn *fn, void *arg)
 {
 	struct pst_buf *kept = &decoder->partial;
+	struct pst_pair whole;
 	struct pair pair;
 	size_t have = pst_buf_length(kept);
 	size_t need = look_at_lengths(have > 0 ? pst_buf_bytes(kept) : NULL, have, &pair);
@@ -167,29 +169,54 @@ feed_partial(struct pst_params_decoder *decoder, const unsigned char *bytes, siz
 	}
 	if (have < pair.lengths + pair.name + pair.value)
 		return 0;
-	err = pair_call(pst_buf_bytes(kept), &pair, fn, arg);
+	whole = pair_at(pst_buf_bytes(kept), &pair);
+	err = fn(arg, &whole, 1);
 	pst_buf_consume(kept, have);
 	return err;
 }
 
-/* The common case: a pair that lies whole in the input. *USED is 0 when it does not. */
-static int
-feed_whole(struct pst_params_decoder *decoder, const unsigned char *bytes, size_t n, size_t *used,
-    pst_params_fn *fn, void *arg)
+/*
+ * The pair that lies whole at *P, before END, which *P passes then. False when none does, or with
+ * *ERR when it is beyond the limit.
+ */
+static bool
+take_whole(struct pst_params_decoder *decoder, const unsigned char **p, const unsigned char *end,
+    struct pst_pair *whole, int *err)
 {
+	size_t n = (size_t)(end - *p);
 	struct pair pair;
-	int err;
 
-	*used = 0;
-	look_at_lengths(bytes, n, &pair);
+	if (n >= 2 && (*p)[0] < 128 && (*p)[1] < 128)
+		pair = (struct pair){2, (*p)[0], (*p)[1]};
+	else
+		look_at_lengths(*p, n, &pair);
 	if (pair.lengths == 0 || pair.name > n - pair.lengths ||
 	    pair.value > n - pair.lengths - pair.name)
-		return 0;
-	err = pair_charge(decoder, &pair);
-	if (err < 0)
-		return err;
-	*used = pair.lengths + pair.name + pair.value;
-	return pair_call(bytes, &pair, fn, arg);
+		return false;
+	*err = pair_charge(decoder, &pair);
+	if (*err < 0)
+		return false;
+	*whole = pair_at(*p, &pair);
+	*p += pair.lengths + pair.name + pair.value;
+	return true;
+}
+
+/* The common case: all the pairs that lie whole in the input. */
+static int
+feed_whole(struct pst_params_decoder *decoder, const unsigned char **p, const unsigned char *end,
+    pst_pairs_fn *fn, void *arg)
+{
+	struct pst_pair pairs[BATCH];
+	size_t count;
+	int err = 0, told;
+
+	do {
+		count = 0;
+		while (count < BATCH && take_whole(decoder, p, end, &pairs[count], &err))
+			count++;
+		told = count > 0 ? fn(arg, pairs, count) : 0;
+	} while (told == 0 && count == BATCH);
+	return told != 0 ? told : err;
 }
 
 /* After an error nothing fits the limit any more, so nothing more is taken. */
@@ -202,26 +229,51 @@ decoder_stop(struct pst_params_decoder *decoder, int err)
 }
 
 int
-pst_params_decode(
-    struct pst_params_decoder *decoder, const void *bytes, size_t n, pst_params_fn *fn, void *arg)
+pst_params_decode_pairs(
+    struct pst_params_decoder *decoder, const void *bytes, size_t n, pst_pairs_fn *fn, void *arg)
 {
-	const unsigned char *p = bytes;
+	const unsigned char *p = bytes, *end = p + n;
 	size_t used;
 	int err;
 
-	while (n > 0) {
-		used = 0;
+	while (p < end) {
 		err = 0;
 		if (pst_buf_length(&decoder->partial) == 0)
-			err = feed_whole(decoder, p, n, &used, fn, arg);
-		if (err == 0 && used == 0)
-			err = feed_partial(decoder, p, n, &used, fn, arg);
+			err = feed_whole(decoder, &p, end, fn, arg);
+		if (err == 0 && p < end) {
+			err = feed_partial(decoder, p, (size_t)(end - p), &used, fn, arg);
+			p += used;
+		}
 		if (err != 0)
 			return decoder_stop(decoder, err);
-		p += used;
-		n -= used;
 	}
 	return 0;
+}
+
+struct each {
+	pst_params_fn *fn;
+	void *arg;
+};
+
+static int
+call_each(void *arg, const struct pst_pair *pairs, size_t count)
+{
+	const struct each *each = arg;
+	int err = 0;
+
+	for (size_t i = 0; err == 0 && i < count; i++)
+		err = each->fn(each->arg, pairs[i].name, pairs[i].name_len,
+		    pst_pair_value(&pairs[i]), pairs[i].value_len);
+	return err;
+}
+
+int
+pst_params_decode(
+    struct pst_params_decoder *decoder, const void *bytes, size_t n, pst_params_fn *fn, void *arg)
+{
+	struct each each = {fn, arg};
+
+	return pst_params_decode_pairs(decoder, bytes, n, call_each, &each);
 }
 
 bool

@@ -38,6 +38,22 @@ struct pst_params_decoder {
 	size_t taken; /* of them, so far */
 };
 
+/* A pair as it lies on the wire: VALUE_LEN bytes of value follow the name. No NUL ends either. */
+struct pst_pair {
+	const char *name;
+	size_t name_len;
+	size_t value_len;
+};
+
+static inline const char *
+pst_pair_value(const struct pst_pair *pair)
+{
+	return pair->name + pair->name_len;
+}
+
+/* COUNT pairs, at least one, valid during the call. Nonzero stops the decoder. */
+typedef int pst_pairs_fn(void *arg, const struct pst_pair *pairs, size_t count);
+
 /* NAME and VALUE are valid during the call and not NUL-terminated. Nonzero stops the decoder. */
 typedef int pst_params_fn(
     void *arg, const char *name, size_t name_len, const char *value, size_t value_len);
@@ -46,9 +62,13 @@ void pst_params_decoder_init(struct pst_params_decoder *decoder, size_t limit);
 void pst_params_decoder_free(struct pst_params_decoder *decoder);
 
 /*
- * Feed N bytes; FN is called for each pair that they complete. 0, PST_ERR_LIMIT,
- * PST_ERR_NOMEM, or what FN returned. After an error the decoder takes nothing more.
+ * Feed N bytes; FN is called for the pairs that they complete, as many at a time as there are. 0,
+ * PST_ERR_LIMIT, PST_ERR_NOMEM, or what FN returned. After an error the decoder takes nothing more.
  */
+int pst_params_decode_pairs(
+    struct pst_params_decoder *decoder, const void *bytes, size_t n, pst_pairs_fn *fn, void *arg);
+
+/* The same, FN is called for each pair. */
 int pst_params_decode(
     struct pst_params_decoder *decoder, const void *bytes, size_t n, pst_params_fn *fn, void *arg);
 

@@ -29,6 +29,7 @@
 #define PST_PROTOCOL_SESSION_H
 
 #include "protocol/error.h"
+#include "protocol/params.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -103,9 +104,9 @@ extern const struct pst_session_limits PST_SESSION_DEFAULT_LIMITS;
 struct pst_session_callbacks {
 	/* S: a request begins. KEEP: the client keeps the connection (FCGI_KEEP_CONN). */
 	void (*begin)(void *arg, uint16_t id, enum pst_role role, bool keep);
-	/* S: one parameter. Nonzero refuses the request: it is ended with PST_END_OVERLOADED. */
-	int (*param)(void *arg, uint16_t id, const char *name, size_t name_len, const char *value,
-	    size_t value_len);
+	/* S: COUNT parameters, at least one. Nonzero refuses the request: it is ended with
+	 * PST_END_OVERLOADED. */
+	int (*params)(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count);
 	/* S: the params are complete; the request may be handled. */
 	void (*ready)(void *arg, uint16_t id);
 	/* S, C: bytes of a stream. N is 0 once, at the end of that stream; END_REQUEST with

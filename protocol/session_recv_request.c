@@ -141,18 +141,18 @@ pst_recv_end(struct pst_session *session)
 
 /* --- PARAMS --- */
 
-enum { PARAM_REFUSED = 1, PARAM_GONE };
+enum { PARAMS_REFUSED = 1, PARAMS_GONE };
 
 static int
-take_param(void *arg, const char *name, size_t name_len, const char *value, size_t value_len)
+take_params(void *arg, const struct pst_pair *pairs, size_t count)
 {
 	struct pst_session *session = arg;
 	uint16_t id = session->input.record.id;
 
-	if (session->callbacks.param != NULL &&
-	    session->callbacks.param(session->arg, id, name, name_len, value, value_len) != 0)
-		return PARAM_REFUSED;
-	return pst_session_is_over(session) || current(session) == NULL ? PARAM_GONE : 0;
+	if (session->callbacks.params != NULL &&
+	    session->callbacks.params(session->arg, id, pairs, count) != 0)
+		return PARAMS_REFUSED;
+	return pst_session_is_over(session) || current(session) == NULL ? PARAMS_GONE : 0;
 }
 
 /* The request was too much for us or for the callback; others go on. */
@@ -178,12 +178,12 @@ pst_recv_params(struct pst_session *session, const unsigned char *bytes, size_t 
 	if (request->state != PST_REQUEST_PARAMS)
 		return pst_session_fail(
 		    session, PST_ERR_PROTOCOL, "PARAMS record for request %u after their end", id);
-	switch (pst_params_decode(&request->params, bytes, n, take_param, session)) {
+	switch (pst_params_decode_pairs(&request->params, bytes, n, take_params, session)) {
 	case PST_ERR_NOMEM:
 		return pst_session_fail(
 		    session, PST_ERR_NOMEM, "out of memory for the parameters of request %u", id);
 	case PST_ERR_LIMIT:
-	case PARAM_REFUSED: return refuse_params(session, id);
+	case PARAMS_REFUSED: return refuse_params(session, id);
 	default: return 0;
 	}
 }

@@ -47,6 +47,17 @@ on_param(
 	return (digest->deeds & DIGEST_REFUSES) != 0 && name_len == 0;
 }
 
+static int
+on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
+{
+	int refused = 0;
+
+	for (size_t i = 0; refused == 0 && i < count; i++)
+		refused = on_param(arg, id, pairs[i].name, pairs[i].name_len,
+		    pst_pair_value(&pairs[i]), pairs[i].value_len);
+	return refused;
+}
+
 static void
 on_ready(void *arg, uint16_t id)
 {
@@ -218,7 +229,7 @@ on_value(void *arg, const char *name, size_t name_len, const char *value, size_t
 
 const struct pst_session_callbacks digest_callbacks = {
     .begin = on_begin,
-    .param = on_param,
+    .params = on_params,
     .ready = on_ready,
     .data = on_data,
     .abort = on_abort,

@@ -66,6 +66,17 @@ on_param(
 	       pst_buf_append(&responder->params, "\n", 1) < 0;
 }
 
+static int
+on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
+{
+	int refused = 0;
+
+	for (size_t i = 0; refused == 0 && i < count; i++)
+		refused = on_param(arg, id, pairs[i].name, pairs[i].name_len,
+		    pst_pair_value(&pairs[i]), pairs[i].value_len);
+	return refused;
+}
+
 static void
 write_out(struct responder *responder, uint16_t id, const void *bytes, size_t n)
 {
@@ -150,7 +161,7 @@ on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
 
 static const struct pst_session_callbacks callbacks = {
     .begin = on_begin,
-    .param = on_param,
+    .params = on_params,
     .data = on_data,
     .abort = on_abort,
     .end = on_end,

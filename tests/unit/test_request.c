@@ -54,6 +54,19 @@ submit(struct pst_request *of, enum pst_stream stream, const void *bytes, size_t
 	return 0;
 }
 
+/* One parameter arrives. */
+static int
+on_param(struct pst_request *of, const char *name, const char *value)
+{
+	struct pst_pair pair = {.name_len = strlen(name), .value_len = strlen(value)};
+	char bytes[100];
+
+	assert(pair.name_len + pair.value_len < sizeof(bytes));
+	strcpy(strcpy(bytes, name) + pair.name_len, value);
+	pair.name = bytes;
+	return pst_request_on_params(of, &pair, 1);
+}
+
 static int
 flush(struct pst_request *of)
 {
@@ -283,7 +296,7 @@ END_TEST
 START_TEST(test_reset)
 {
 	client.body = "rest";
-	pst_request_on_param(request, "A", 1, "b", 1);
+	on_param(request, "A", "b");
 	pst_request_on_ready(request);
 	pst_request_on_body(request, "left over", 9);
 	respond(200);
@@ -454,8 +467,8 @@ END_TEST
 /* A gateway of ours names the request itself. */
 START_TEST(test_error)
 {
-	pst_request_on_param(request, "REQUEST_METHOD", 14, "GET", 3);
-	pst_request_on_param(request, "REQUEST_URI", 11, "/a\x1b\r\nb?secret", 13);
+	on_param(request, "REQUEST_METHOD", "GET");
+	on_param(request, "REQUEST_URI", "/a\x1b\r\nb?secret");
 	pst_request_on_ready(request);
 	ck_assert(!request->explained);
 	ck_assert_int_eq(pst_request_error(request, "oh", 2), 0);
@@ -472,8 +485,8 @@ START_TEST(test_line)
 {
 	struct pst_request_line line;
 
-	pst_request_on_param(request, "SCRIPT_NAME", 11, "/a", 2);
-	pst_request_on_param(request, "PATH_INFO", 9, "/b", 2);
+	on_param(request, "SCRIPT_NAME", "/a");
+	on_param(request, "PATH_INFO", "/b");
 	pst_request_on_ready(request);
 	pst_request_line(request, &line);
 	ck_assert_str_eq(line.method, "");
@@ -497,7 +510,7 @@ whole_request(void)
 	request->carrier = &carrier;
 	client.body = "body";
 	for (int i = 0; i < 200; i++)
-		if (pst_request_on_param(request, "NAME", 4, "some value of a parameter", 25) < 0)
+		if (on_param(request, "NAME", "some value of a parameter") < 0)
 			return false;
 	pst_request_on_ready(request);
 	while (pst_request_read(request, bytes, sizeof(bytes)) > 0)
