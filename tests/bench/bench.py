@@ -50,7 +50,8 @@ class Load:
         if self.scenario.websocket:
             return [*self.pin, str(self.built / "ws_load"), str(self.port), str(count), str(seconds)]
         return [*self.pin, "wrk", "-t1", f"-c{count}", "--timeout", "5s", "-d", f"{seconds:.0f}s",
-                "-s", str(HERE / "report.lua"), f"http://127.0.0.1:{self.port}/"]
+                "-s", str(HERE / "report.lua"),
+                f"http://127.0.0.1:{self.port}{self.scenario.path}"]
 
     def warm_up(self) -> None:
         with subprocess.Popen(self.command(9), env=self.environment, stdout=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 class Scenario:
     name: str
     apps: dict[str, str]  # kind of peer ("wsgi", "asgi", "fastcgi") to MODULE:CALLABLE
+    path: str = "/"
     length: int = 13  # of the body that must be answered
     connections: int = 64
     workers: int = 1
