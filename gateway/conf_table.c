@@ -140,6 +140,8 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 	"ADDRESS", NULL, NULL, pst_check_fastcgi},
     [PST_OPT_CONNECTIONS] = {"connections", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL,
 	"N", "5", NULL, pst_check_connections},
+    [PST_OPT_KEEP_CONN] = {"keep-conn", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL,
+	"HOW", "off", NULL, pst_check_on_off},
     [PST_OPT_ROOT] = {"root", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL, "DIR", NULL,
 	NULL, pst_check_absolute},
     [PST_OPT_INDEX] = {"index", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_POOL, "FILE",

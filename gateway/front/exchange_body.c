@@ -14,10 +14,25 @@
 /* What is read of a body that nobody wants any more, so that the connection can be kept. */
 #define UNWANTED_MOST 262144
 
+/* RFC 9110, 9.2.2: to run it twice is meant to have the effect of running it once. */
+static bool
+is_idempotent(struct pst_http_text method)
+{
+	static const char *const names[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (method.len == strlen(names[i]) &&
+		    memcmp(method.data, names[i], method.len) == 0)
+			return true;
+	}
+	return false;
+}
+
 void
 pst_exchange_submit(struct pst_exchange *x)
 {
 	pst_exchange_set_state(x, PST_EXCHANGE_QUEUED);
+	x->job.idempotent = is_idempotent(x->request.method);
 	if (pst_pool_submit(x->pool, &x->job) == -1)
 		pst_exchange_refuse(x, 503, "too many requests are waiting", PST_RETRY_AFTER);
 }

@@ -382,20 +382,6 @@ is_given_again(struct pst_exchange *x, const char *reason)
 	return true;
 }
 
-/* RFC 9110, 9.2.2: to run it twice is meant to have the effect of running it once. */
-static bool
-is_idempotent(struct pst_http_text method)
-{
-	static const char *const names[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (method.len == strlen(names[i]) &&
-		    memcmp(method.data, names[i], method.len) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* Its worker was lost, and may have run it. With --retry another one runs it again, once, if the
  * client has seen nothing of an answer. */
 static bool
@@ -405,7 +391,7 @@ is_run_again(struct pst_exchange *x, const char *reason)
 
 	if (pst_pool_settings(x->pool)->retry != PST_RETRY_IDEMPOTENT || x->retried ||
 	    x->state != PST_EXCHANGE_RUNNING || x->answer.interim || !pst_job_is_whole(&x->job) ||
-	    !is_idempotent(x->request.method))
+	    !x->job.idempotent)
 		return false;
 	x->retried = true;
 	pst_pool_figures(x->pool)->run_again++;

@@ -25,6 +25,7 @@ enum phase {
 	CONNECTING,
 	OFFERED,
 	OPEN,
+	KEPT,
 };
 
 struct foreign {
@@ -32,6 +33,8 @@ struct foreign {
 	enum phase phase;
 	struct pst_remote_address address;
 	struct event *progress; /* while CONNECTING and OFFERED, edge-triggered */
+	bool keeps; /* a connection is kept after its job */
+	bool clean; /* the last job has left nothing behind on it */
 	struct pst_task hang_up;
 };
 
@@ -46,7 +49,8 @@ static const unsigned allowed[] = {
     [CLOSED] = 1u << CONNECTING,
     [CONNECTING] = 1u << OFFERED | 1u << CLOSED,
     [OFFERED] = 1u << OPEN | 1u << CLOSED,
-    [OPEN] = 1u << CLOSED,
+    [OPEN] = 1u << KEPT | 1u << CLOSED,
+    [KEPT] = 1u << OPEN | 1u << OFFERED | 1u << CLOSED,
 };
 
 static void
@@ -68,13 +72,12 @@ free_event(struct event **event)
 	*event = NULL;
 }
 
-/* Free all of the connection; it has no job any more. Not within a callback of the session. */
+/* Free all of the connection. Not within a callback of the session. */
 static void
-close_connection(struct foreign *f)
+drop_connection(struct foreign *f)
 {
 	struct pst_upstream *up = &f->up;
 
-	assert(TAILQ_EMPTY(&up->jobs));
 	pst_task_cancel(&f->hang_up);
 	pst_task_cancel(&up->flush);
 	free_event(&f->progress);
@@ -86,7 +89,19 @@ close_connection(struct foreign *f)
 		close(up->fd);
 	up->fd = -1;
 	up->reason[0] = '\0';
+	up->repeats = false;
+	f->clean = false;
 	set_phase(f, CLOSED);
+}
+
+/* The same, and it has no job any more. */
+static void
+close_connection(struct foreign *f)
+{
+	struct pst_upstream *up = &f->up;
+
+	assert(TAILQ_EMPTY(&up->jobs));
+	drop_connection(f);
 	if (up->state == PST_UPSTREAM_LEAVING) {
 		pst_upstream_set_state(up, PST_UPSTREAM_LOST);
 		up->callbacks->lost(up->arg, "its process has exited");
@@ -120,6 +135,35 @@ on_hang_up(void *arg)
 
 /* --- a connection that is open --- */
 
+/* What is left of a body that the server did not wait for would come before the next request. */
+static void
+on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
+{
+	struct pst_upstream *up = arg;
+	const struct pst_job *job = TAILQ_FIRST(&up->jobs);
+
+	foreign_of(up)->clean = end == PST_END_COMPLETE && job != NULL && job->body_sent &&
+				job->state != PST_JOB_ABORTED;
+	pst_upstream_on_end(arg, id, end, app_status);
+}
+
+/* Its job is over. */
+static void
+settle(struct foreign *f)
+{
+	struct pst_upstream *up = &f->up;
+
+	if (!f->keeps || !f->clean || up->state != PST_UPSTREAM_OPEN ||
+	    pst_session_want_write(up->session) ||
+	    (!event_pending(up->readable, EV_READ, NULL) && event_add(up->readable, NULL) == -1)) {
+		close_connection(f);
+		return;
+	}
+	up->repeats = false;
+	f->clean = false;
+	set_phase(f, KEPT);
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
@@ -127,11 +171,16 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (f->phase == KEPT) {
+		/* The server has closed it, or says what nobody has asked for. */
+		close_connection(f);
+		return;
+	}
 	if (f->phase != OPEN)
 		return;
 	pst_upstream_read(&f->up);
 	if (f->phase == OPEN && TAILQ_EMPTY(&f->up.jobs))
-		close_connection(f);
+		settle(f);
 }
 
 static void
@@ -252,6 +301,15 @@ pst_foreign_connect_passed(struct pst_deadline *deadline)
 
 /* --- a job --- */
 
+/* Watch how far it has come: 0, or -1 without memory. */
+static int
+watch_progress(struct foreign *f)
+{
+	f->progress = event_new(pst_loop_base(f->up.loop), f->up.fd,
+	    EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_progress, f);
+	return f->progress == NULL || event_add(f->progress, NULL) == -1 ? -1 : 0;
+}
+
 /* 0, EINPROGRESS, or why not. */
 static int
 start_connecting(struct foreign *f)
@@ -268,9 +326,7 @@ start_connecting(struct foreign *f)
 	if (connect(up->fd, (struct sockaddr *)&f->address.socket, f->address.length) == -1 &&
 	    errno != EINPROGRESS)
 		return errno;
-	f->progress = event_new(pst_loop_base(up->loop), up->fd,
-	    EV_READ | EV_WRITE | EV_ET | EV_PERSIST, on_progress, f);
-	if (f->progress == NULL || event_add(f->progress, NULL) == -1)
+	if (watch_progress(f) == -1)
 		return ENOMEM;
 	return family == AF_UNIX ? 0 : EINPROGRESS;
 }
@@ -290,18 +346,75 @@ connect_to(struct foreign *f)
 }
 
 static void
-give(struct pst_upstream *up, struct pst_job *job)
+give_fresh(struct foreign *f, struct pst_job *job)
 {
 	static const struct pst_session_callbacks callbacks = {
-	    .data = pst_upstream_on_data, .end = pst_upstream_on_end};
-	struct foreign *f = foreign_of(up);
+	    .data = pst_upstream_on_data, .end = on_end};
+	struct pst_upstream *up = &f->up;
 
 	set_phase(f, CONNECTING);
 	up->session = pst_session_new_client(&callbacks, NULL, up);
-	if (pst_upstream_begin(up, job, false))
+	if (pst_upstream_begin(up, job, f->keeps))
 		connect_to(f);
 	else if (TAILQ_EMPTY(&up->jobs))
 		close_connection(f);
+}
+
+/* All is sent at once: if the server closes before it answers, the job is given again. */
+static void
+give_repeatable(struct foreign *f, struct pst_job *job)
+{
+	struct pst_upstream *up = &f->up;
+
+	set_phase(f, OPEN);
+	up->repeats = true;
+	if (pst_upstream_begin(up, job, true)) {
+		up->unwritten = NULL;
+		pst_loop_defer(up->loop, &up->flush);
+	} else if (TAILQ_EMPTY(&up->jobs)) {
+		close_connection(f);
+	}
+}
+
+/* As on a connection that is new: the server may have closed it, or be about to. */
+static void
+give_carefully(struct foreign *f, struct pst_job *job)
+{
+	struct pst_upstream *up = &f->up;
+
+	free_event(&up->readable);
+	free_event(&up->writable);
+	if (!pst_upstream_begin(up, job, true)) {
+		if (TAILQ_EMPTY(&up->jobs))
+			close_connection(f);
+	} else if (watch_progress(f) == 0) {
+		offer(f);
+	} else {
+		end_connection(up, "memory is short");
+	}
+}
+
+/* One that was sent in vain gets a connection of its own, as does one of which nobody tells over
+ * TCP whether it was read, and that must not be run twice. */
+static bool
+suits(const struct foreign *f, const struct pst_job *job)
+{
+	return job->untaken == 0 && (job->idempotent || f->address.socket.ss_family == AF_UNIX);
+}
+
+static void
+give(struct pst_upstream *up, struct pst_job *job)
+{
+	struct foreign *f = foreign_of(up);
+
+	if (f->phase == KEPT && !suits(f, job))
+		drop_connection(f);
+	if (f->phase != KEPT)
+		give_fresh(f, job);
+	else if (job->idempotent)
+		give_repeatable(f, job);
+	else
+		give_carefully(f, job);
 }
 
 static void
@@ -326,7 +439,18 @@ leave(struct pst_upstream *up)
 	case CONNECTING:
 	case OFFERED: end_connection(up, "its process has exited"); break;
 	case OPEN: event_active(up->readable, EV_READ, 0); break;
+	case KEPT: close_connection(f); break;
 	}
+}
+
+static void
+let_go(struct pst_upstream *up)
+{
+	struct foreign *f = foreign_of(up);
+
+	f->keeps = false;
+	if (f->phase == KEPT)
+		close_connection(f);
 }
 
 static void
@@ -343,14 +467,15 @@ free_foreign(struct pst_upstream *up)
 
 struct pst_upstream *
 pst_foreign_new(struct pst_loop *loop, struct pst_upstream_deadlines *deadlines, const char *worker,
-    const struct pst_remote_address *address, const struct pst_upstream_callbacks *callbacks,
-    void *arg)
+    const struct pst_remote_address *address, bool keeps,
+    const struct pst_upstream_callbacks *callbacks, void *arg)
 {
 	static const struct pst_upstream_kind kind = {
 	    .give = give,
 	    .abort = abort_job,
 	    .lost = end_connection,
 	    .leave = leave,
+	    .let_go = let_go,
 	    .free = free_foreign,
 	};
 	struct foreign *f = calloc(1, sizeof(*f));
@@ -360,6 +485,7 @@ pst_foreign_new(struct pst_loop *loop, struct pst_upstream_deadlines *deadlines,
 	pst_upstream_init(&f->up, &kind, loop, deadlines, worker, callbacks, arg);
 	pst_upstream_set_state(&f->up, PST_UPSTREAM_OPEN);
 	f->address = *address;
+	f->keeps = keeps;
 	pst_task_init(&f->hang_up, on_hang_up, f);
 	return &f->up;
 }

@@ -116,6 +116,7 @@ pst_front_drain(struct pst_front *front)
 		return;
 	set_state(front, PST_FRONT_DRAINING);
 	pst_clients_drain(&front->clients);
+	pst_front_pools_let_go(&front->pools);
 	set_timer(front->graceful, ms < DRAIN_MIN_MS ? DRAIN_MIN_MS : ms);
 	/* A new arbiter may be waiting for the address of one that is gone. */
 	if (front->orphaned)

@@ -149,6 +149,15 @@ pst_front_pools_slot_drain(struct pst_front_pools *pools, const char *worker)
 		pst_pool_slot_drain(one->pool, worker);
 }
 
+void
+pst_front_pools_let_go(struct pst_front_pools *pools)
+{
+	struct pst_front_pool *one;
+
+	TAILQ_FOREACH (one, pools, link)
+		pst_pool_let_go(one->pool);
+}
+
 int
 pst_front_pools_status(const struct pst_front_pools *pools, struct pst_buf *out)
 {

@@ -41,6 +41,8 @@ void pst_front_pools_free(struct pst_front_pools *pools);
 void pst_front_pools_slot_page(struct pst_front_pools *pools, const char *worker, int page);
 void pst_front_pools_slot_down(struct pst_front_pools *pools, const char *worker);
 void pst_front_pools_slot_drain(struct pst_front_pools *pools, const char *worker);
+/* As pst_pool_let_go(). */
+void pst_front_pools_let_go(struct pst_front_pools *pools);
 
 /* Append the STATUS lines of all to OUT: 0, or -1 when memory is short. */
 int pst_front_pools_status(const struct pst_front_pools *pools, struct pst_buf *out);

@@ -57,12 +57,11 @@ struct pst_job_callbacks {
 	    struct pst_job *job, struct pst_session *session, uint16_t id, const char *worker);
 	/* Bytes of STDOUT; N is 0 at its end. */
 	void (*output)(struct pst_job *job, const void *bytes, size_t n);
-	/* A part of a file in place of bytes of STDOUT. The callee owns its descriptor, and says when
-	 * it is done with by pst_upstream_files_done(). */
+	/* A part of a file in place of bytes of STDOUT. The callee owns its descriptor, and says
+	 * when it is done with by pst_upstream_files_done(). */
 	void (*file)(struct pst_job *job, const struct pst_session_file *file);
 	/* A field that follows what STDOUT brings. */
-	void (*trailer)(
-	    struct pst_job *job, struct pst_http_text name, struct pst_http_text value);
+	void (*trailer)(struct pst_job *job, struct pst_http_text name, struct pst_http_text value);
 	/* What it cost the worker. */
 	void (*usage)(struct pst_job *job, const struct pst_session_usage *usage);
 	/* A piece of a message, FLAGS of enum pst_session_message; and the end of messages. */
@@ -104,6 +103,7 @@ struct pst_job {
 	bool body_open; /* the owner's: more of the body is to come, see pst_upstream_supply() */
 	enum pst_job_state state;
 	bool streams; /* the worker that has it streams both ways */
+	bool idempotent; /* the owner's: who cannot tell whether it was run may run it again */
 	bool untimed; /* the owner's: it may take any time for the next piece of its output */
 	bool roomy; /* the owner's: output() can take PST_JOB_WINDOW bytes beyond a pause */
 	uint64_t given_at; /* pst_loop_now(), when a worker last got it */

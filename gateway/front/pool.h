@@ -56,6 +56,9 @@ void pst_pool_slot_down(struct pst_pool *pool, const char *worker);
  */
 void pst_pool_slot_drain(struct pst_pool *pool, const char *worker);
 
+/* Another gateway may need the workers: keep no connections to foreign ones beyond a request. */
+void pst_pool_let_go(struct pst_pool *pool);
+
 /* Queue an IDLE job: 0, or -1 when the queue is full, which is logged. */
 int pst_pool_submit(struct pst_pool *pool, struct pst_job *job);
 /* Queue one again that has waited before: at the head, and however many are waiting. */

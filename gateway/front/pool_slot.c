@@ -374,8 +374,8 @@ connect_worker(struct pst_pool_slot *slot, const char *worker, const char *path,
 		*why = pst_remote_unix(&address, path);
 		if (*why != NULL)
 			return NULL;
-		upstream = pst_foreign_new(
-		    pool->loop, &pool->deadlines, worker, &address, &callbacks, slot);
+		upstream = pst_foreign_new(pool->loop, &pool->deadlines, worker, &address,
+		    pool->settings->keep_conn, &callbacks, slot);
 	}
 	if (upstream == NULL)
 		*why = strerror(errno);
@@ -425,8 +425,8 @@ pst_pool_slot_add_remote(struct pst_pool *pool)
 	}
 	slot->wears_at = 0;
 	slot->capacity = 1;
-	slot->upstream = pst_foreign_new(
-	    pool->loop, &pool->deadlines, pool->name, &pool->remote->address, &callbacks, slot);
+	slot->upstream = pst_foreign_new(pool->loop, &pool->deadlines, pool->name,
+	    &pool->remote->address, pool->settings->keep_conn, &callbacks, slot);
 	if (slot->upstream == NULL)
 		return -1;
 	pst_pool_slot_change(slot, PST_POOL_SLOT_IDLE, 0);
@@ -474,6 +474,15 @@ pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
 	case PST_POOL_SLOT_CONDEMNED:
 	case PST_POOL_SLOT_DEAD: break;
 	}
+}
+
+void
+pst_pool_let_go(struct pst_pool *pool)
+{
+	struct pst_pool_slot *slot;
+
+	TAILQ_FOREACH (slot, &pool->slots, link)
+		pst_upstream_let_go(slot->upstream);
 }
 
 /* --- life --- */

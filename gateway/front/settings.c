@@ -213,6 +213,7 @@ static const struct setting of_pool[] = {
     {"root_path", AT(root_path), set_root_path},
     {"fastcgi", AT(fastcgi), set_text},
     {"connections", AT(connections), set_connections},
+    {"keep_conn", AT(keep_conn), set_on_off},
     {"root", AT(root), set_text},
     {"index", AT(index), set_text},
     {"script_suffix", AT(script_suffix), set_text},

@@ -46,6 +46,7 @@ struct pst_pool_settings {
 	char *root_path; /* "" or "/app" */
 	char *fastcgi; /* where the server of a remote pool listens; NULL: not told */
 	uint64_t connections; /* to that server at once */
+	bool keep_conn; /* of a program or server that is not ours: after a request, too */
 	char *root; /* directory of a foreign pool's scripts; NULL: it has none */
 	char *index; /* see script.h, as the next one */
 	char *script_suffix;

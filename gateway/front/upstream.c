@@ -443,6 +443,13 @@ pst_upstream_leave(struct pst_upstream *up)
 	up->kind->leave(up);
 }
 
+void
+pst_upstream_let_go(struct pst_upstream *up)
+{
+	if (up->kind->let_go != NULL)
+		up->kind->let_go(up);
+}
+
 struct pst_job *
 pst_upstream_job(const struct pst_upstream *up)
 {

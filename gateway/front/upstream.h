@@ -129,6 +129,10 @@ void pst_upstream_resume(struct pst_job *job);
 /* COUNT files that file() of JOB brought are closed: the worker may send others in their place. */
 void pst_upstream_files_done(struct pst_job *job, unsigned count);
 
+/* Its worker may be needed by another gateway: keep no connection to it that has no job. Only
+ * foreign ones are let go. */
+void pst_upstream_let_go(struct pst_upstream *upstream);
+
 /* The worker's process has exited: what it wrote before is read, then the connection is lost. */
 void pst_upstream_leave(struct pst_upstream *upstream);
 

@@ -23,6 +23,8 @@ struct pst_upstream_kind {
 	void (*lost)(struct pst_upstream *upstream, const char *reason);
 	/* The process has exited. */
 	void (*leave)(struct pst_upstream *upstream);
+	/* Keep no connection without a job from now on. NULL: it goes with the process. */
+	void (*let_go)(struct pst_upstream *upstream);
 	void (*free)(struct pst_upstream *upstream);
 };
 
@@ -56,6 +58,7 @@ struct pst_upstream {
 	uint64_t written; /* of those that stream: when bytes went out first that its loop may not
 			   have seen, in µs of CLOCK_MONOTONIC; 0: it has seen all */
 	bool retiring;
+	bool repeats; /* its job was sent on a connection that was kept, and may be sent again */
 	unsigned paused; /* jobs that take no output, of a worker that knows no credit */
 	struct pst_page page; /* shared with the worker */
 	bool spoilt; /* somebody has written over the page, which was logged */
@@ -106,8 +109,8 @@ void pst_upstream_on_data(
     void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
 void pst_upstream_on_file(
     void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file);
-void pst_upstream_on_trailer(void *arg, uint16_t id, const char *name, size_t name_len,
-    const char *value, size_t value_len);
+void pst_upstream_on_trailer(
+    void *arg, uint16_t id, const char *name, size_t name_len, const char *value, size_t value_len);
 void pst_upstream_on_usage(void *arg, uint16_t id, const struct pst_session_usage *usage);
 void pst_upstream_on_credit(void *arg, uint16_t id);
 void pst_upstream_on_message(void *arg, uint16_t id, unsigned flags, const void *bytes, size_t n);

@@ -348,6 +348,7 @@ pst_upstream_retire(struct pst_upstream *up)
 	struct pst_job *job;
 
 	up->retiring = true;
+	pst_upstream_let_go(up);
 	TAILQ_FOREACH (job, &up->jobs, link)
 		job->callbacks->retire(job);
 }

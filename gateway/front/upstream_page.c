@@ -158,7 +158,9 @@ pst_upstream_log_unseen(const struct pst_upstream *up, struct pst_job *job)
 	char name[256];
 
 	job->callbacks->name(job, name, sizeof(name));
-	pst_log_info("worker %s: %s: %s, and had not begun with the request: it is given to the "
-		     "next free worker",
-	    up->worker, name, up->reason[0] != '\0' ? up->reason : "its session failed");
+	pst_log_info("worker %s: %s: %s, and had not %s: it is given %s", up->worker, name,
+	    up->reason[0] != '\0' ? up->reason : "its session failed",
+	    up->repeats ? "answered, as it may close a connection that is kept"
+			: "begun with the request",
+	    up->repeats ? "once more, on a fresh connection" : "to the next free worker");
 }

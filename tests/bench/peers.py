@@ -95,8 +95,9 @@ pm.max_children = @workers@
 REMOTE = """listen: ["127.0.0.1:@port@"]
 log_level: warning
 pools:
-  default: {fastcgi: "unix:@sock@", connections: @workers@ROOT}
+  default: {fastcgi: "unix:@sock@", connections: CONNECTIONS, MORE}
 """
+SCRIPTS = 'root: "@apps@", index: /hello.php'
 
 
 def nginx(name: str, behind: Peer, location: str, keep: str = KEEP) -> Peer:
@@ -105,10 +106,11 @@ def nginx(name: str, behind: Peer, location: str, keep: str = KEEP) -> Peer:
                 files={"nginx.conf": NGINX.replace("KEEP", keep).replace("PASS", location)})
 
 
-def front(name: str, behind: Peer, root: str = "") -> Peer:
+def front(name: str, behind: Peer, more: str = "keep_conn: off", connections: str = "@workers@") -> Peer:
+    settings = REMOTE.replace("CONNECTIONS", connections).replace("MORE", more)
     return Peer(f"penstock>{name}", "fastcgi", "{penstock} -c {run}/penstock.yaml",
                 f"exe:{{penstock}} {behind.needs}", "{penstock} --version", behind=behind,
-                files={"penstock.yaml": REMOTE.replace("ROOT", root)})
+                files={"penstock.yaml": settings})
 
 
 SYNC = penstock("sync")
@@ -169,5 +171,9 @@ PEERS = (
     nginx("libfcgi", LIBFCGI, FASTCGI, keep=""),
     nginx("php-fpm", PHP_FPM, FASTCGI, keep=""),
     front("libfcgi", LIBFCGI),
-    front("php-fpm", PHP_FPM, ', root: "@apps@", index: /hello.php'),
+    front("php-fpm", PHP_FPM, SCRIPTS),
+    # What nginx cannot do here: it has no queue, so of what does not get one of the few connections
+    # that such a server keeps nobody would be served. The program is one process.
+    front("libfcgi-kept", LIBFCGI, "keep_conn: on", connections="1"),
+    front("php-fpm-kept", PHP_FPM, SCRIPTS + ", keep_conn: on"),
 )

@@ -23,7 +23,8 @@ def is_held(peer: socket.socket) -> bool:
 
 
 class ForeignServer:
-    """At ADDRESS: a path, or (host, port). READS false: connections are accepted only."""
+    """At ADDRESS: a path, or (host, port). READS false: connections are accepted only. A connection is
+    kept if its client wants that, and KEEPS."""
 
     def __init__(
         self,
@@ -32,7 +33,9 @@ class ForeignServer:
         backlog: int = 64,
         accepts: bool = True,
         reads: bool = True,
+        keeps: bool = True,
     ) -> None:
+        self.keeps = keeps
         self.handle = handle
         self.reads = reads
         self.lock = threading.Lock()
@@ -75,6 +78,12 @@ class ForeignServer:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
 
+    def close_kept(self) -> None:
+        """Close the connections of now, from which nothing is being read but a next request."""
+        with self.lock:
+            for connection in self.open:
+                connection.shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         while True:
             try:
@@ -115,4 +124,6 @@ class ForeignServer:
                 with self.lock:
                     self.requests += 1
                 self.handle(exchange)
-                return
+                if not self.keeps or not self.flags[-1] & 1:
+                    return
+                exchange = Exchange(connection, 0, b"")
