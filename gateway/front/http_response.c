@@ -82,9 +82,9 @@ put_number(
     struct pst_http_response *response, struct pst_buf *out, struct pst_http_text name, uint64_t n)
 {
 	char digits[PST_DECIMAL_MAX];
+	size_t length = pst_decimal(digits, n);
 
-	return put_field(
-	    response, out, name, (struct pst_http_text){digits, pst_decimal(digits, n)});
+	return put_field(response, out, name, (struct pst_http_text){digits, length});
 }
 
 /* A head that failed is taken back: the caller answers something else in its place. */
