@@ -138,8 +138,10 @@ pst_fields_seal(struct pst_fields *fields)
 const struct pst_field *
 pst_fields_find(const struct pst_fields *fields, const char *name)
 {
+	size_t n = strlen(name);
+
 	for (size_t i = 0; i < fields->count; i++)
-		if (strcmp(fields->items[i].name, name) == 0)
+		if (fields->items[i].name_len == n && memcmp(fields->items[i].name, name, n) == 0)
 			return &fields->items[i];
 	return NULL;
 }

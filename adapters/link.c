@@ -27,8 +27,9 @@ enum link_state {
 };
 
 /* An open request: one is handled, those that a gateway of ours sent ahead wait for their turn. */
-struct turn {
-	TAILQ_ENTRY(turn) next;
+struct pst_link_turn {
+	TAILQ_ENTRY(pst_link_turn) next;
+	struct pst_link_turn *spare; /* the next one that is kept */
 	struct pst_request *request;
 	bool ready; /* its params are complete */
 	bool ticketed; /* it may run only if it can be claimed */
@@ -40,8 +41,8 @@ struct pst_link {
 	enum link_state state;
 	struct pst_session *session;
 	struct pst_link_common *common;
-	TAILQ_HEAD(, turn) turns; /* in order of arrival */
-	struct turn *running; /* the one that is being handled, or NULL */
+	TAILQ_HEAD(, pst_link_turn) turns; /* in order of arrival */
+	struct pst_link_turn *running; /* the one that is being handled, or NULL */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool is_unix; /* its socket is one that carries descriptors */
@@ -54,49 +55,90 @@ static const struct pst_carrier carrier;
 
 /* --- requests --- */
 
-static struct pst_request *
-take_request(struct pst_link_common *common)
-{
-	struct pst_request *request = common->spare;
-
-	common->spare = NULL;
-	return request ? request : pst_request_new();
-}
-
-/* Keep its memory for the next one. */
 static void
-release_request(struct pst_link_common *common, struct pst_request *request)
+free_turn(struct pst_link_turn *turn)
 {
-	if (common->spare) {
-		pst_request_free(request);
-		return;
-	}
-	pst_request_reset(request);
-	common->spare = request;
-}
-
-static void
-release_turn(struct pst_link *link, struct turn *turn)
-{
-	TAILQ_REMOVE(&link->turns, turn, next);
-	release_request(link->common, turn->request);
+	pst_request_free(turn->request);
 	free(turn);
 }
 
-/* A place at the end of the line; NULL when memory is short. */
-static struct turn *
-take_turn(struct pst_link *link)
+/* One that waits for its request, with a request of no memory or that of an earlier one. */
+static struct pst_link_turn *
+new_turn(struct pst_link_common *common)
 {
-	struct turn *turn = calloc(1, sizeof(*turn));
+	struct pst_link_turn *turn = common->spare;
 
+	if (turn) {
+		common->spare = turn->spare;
+		common->spares--;
+		turn->spare = NULL;
+		return turn;
+	}
+	turn = calloc(1, sizeof(*turn));
 	if (turn)
-		turn->request = take_request(link->common);
-	if (!turn || !turn->request) {
+		turn->request = pst_request_new();
+	if (turn && !turn->request) {
 		free(turn);
 		return NULL;
 	}
-	TAILQ_INSERT_TAIL(&link->turns, turn, next);
 	return turn;
+}
+
+static void
+give_back(struct pst_buf *buf)
+{
+	if (buf->size > PST_LINK_KEEP)
+		pst_buf_free(buf);
+}
+
+/* Keep it for a request to come, with its memory. */
+static void
+spare_turn(struct pst_link_common *common, struct pst_link_turn *turn)
+{
+	struct pst_request *request = turn->request;
+
+	if (common->spares > PST_LINK_AHEAD) {
+		free_turn(turn);
+		return;
+	}
+	pst_request_reset(request);
+	if (common->spares > 0) {
+		give_back(&request->body);
+		give_back(&request->gather);
+	}
+	*turn = (struct pst_link_turn){.request = request, .spare = common->spare};
+	common->spare = turn;
+	common->spares++;
+}
+
+static void
+release_turn(struct pst_link *link, struct pst_link_turn *turn)
+{
+	TAILQ_REMOVE(&link->turns, turn, next);
+	spare_turn(link->common, turn);
+}
+
+/* A place at the end of the line; NULL when memory is short. */
+static struct pst_link_turn *
+take_turn(struct pst_link *link)
+{
+	struct pst_link_turn *turn = new_turn(link->common);
+
+	if (turn)
+		TAILQ_INSERT_TAIL(&link->turns, turn, next);
+	return turn;
+}
+
+void
+pst_link_common_clear(struct pst_link_common *common)
+{
+	struct pst_link_turn *turn;
+
+	while ((turn = common->spare) != NULL) {
+		common->spare = turn->spare;
+		free_turn(turn);
+	}
+	common->spares = 0;
 }
 
 /* --- what the session tells --- */
@@ -112,7 +154,7 @@ static void
 on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 {
 	struct pst_link *link = arg;
-	struct turn *turn;
+	struct pst_link_turn *turn;
 
 	(void)keep;
 	if (role != PST_ROLE_RESPONDER) {
@@ -149,7 +191,7 @@ static int
 on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
 {
 	struct pst_link *link = arg;
-	struct turn *turn = pst_session_user(link->session, id);
+	struct pst_link_turn *turn = pst_session_user(link->session, id);
 	size_t from = 0; /* the first that was not handed on yet */
 	int err = 0;
 
@@ -170,7 +212,7 @@ static void
 on_ready(void *arg, uint16_t id)
 {
 	struct pst_link *link = arg;
-	struct turn *turn = pst_session_user(link->session, id);
+	struct pst_link_turn *turn = pst_session_user(link->session, id);
 
 	if (!turn)
 		return;
@@ -182,7 +224,7 @@ static void
 on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
 {
 	struct pst_link *link = arg;
-	struct turn *turn = pst_session_user(link->session, id);
+	struct pst_link_turn *turn = pst_session_user(link->session, id);
 
 	if (!turn || stream != PST_STREAM_STDIN)
 		return;
@@ -195,7 +237,7 @@ static void
 on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
 	struct pst_link *link = arg;
-	struct turn *turn = pst_session_user(link->session, id);
+	struct pst_link_turn *turn = pst_session_user(link->session, id);
 
 	(void)why; /* sync: the application cannot be told */
 	if (!turn)
@@ -210,7 +252,7 @@ static void
 on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_status)
 {
 	struct pst_link *link = arg;
-	struct turn *turn = pst_session_user(link->session, id);
+	struct pst_link_turn *turn = pst_session_user(link->session, id);
 
 	(void)end;
 	(void)app_status;
@@ -338,10 +380,10 @@ lose(struct pst_link *link)
 }
 
 /* The request that is to be handled next. */
-static struct turn *
+static struct pst_link_turn *
 next_turn(const struct pst_link *link)
 {
-	struct turn *turn;
+	struct pst_link_turn *turn;
 
 	TAILQ_FOREACH (turn, &link->turns, next)
 		if (turn->ready)
@@ -362,7 +404,7 @@ settle(struct pst_link *link)
 static bool
 has_room(const struct pst_link *link)
 {
-	const struct turn *first = TAILQ_FIRST(&link->turns);
+	const struct pst_link_turn *first = TAILQ_FIRST(&link->turns);
 
 	return !first || !first->ready || pst_request_wants_body(first->request);
 }
@@ -661,7 +703,7 @@ static const struct pst_carrier carrier = {
 
 /* False: the gateway has withdrawn it, or is gone and another has come. */
 static bool
-claim(struct pst_link *link, const struct turn *turn)
+claim(struct pst_link *link, const struct pst_link_turn *turn)
 {
 	struct pst_page *page = link->common->page;
 
@@ -672,7 +714,7 @@ claim(struct pst_link *link, const struct turn *turn)
 static void
 tell_done(struct pst_link *link)
 {
-	const struct turn *turn = link->running;
+	const struct pst_link_turn *turn = link->running;
 
 	if (turn->ticketed)
 		pst_page_done(link->common->page, turn->request->id, turn->ticket);
@@ -681,7 +723,7 @@ tell_done(struct pst_link *link)
 struct pst_request *
 pst_link_ready(struct pst_link *link)
 {
-	struct turn *turn;
+	struct pst_link_turn *turn;
 
 	while (link->state == LINK_OPEN && (turn = next_turn(link)) != NULL) {
 		if (claim(link, turn)) {

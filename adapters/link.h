@@ -22,15 +22,23 @@
 /* So many requests may wait behind the one that is handled. */
 #define PST_LINK_AHEAD 16
 
+/* Buffers larger than this are given back by all but one of the requests that are kept. */
+#define PST_LINK_KEEP 65536
+
 struct pst_link;
+struct pst_link_turn; /* a request and its place in the line */
 
 /* What the links of one adapter share. It outlives them. */
 struct pst_link_common {
 	unsigned connections; /* the answer to FCGI_MAX_CONNS */
 	struct pst_page *page; /* shared with the gateway; NULL: there is none */
-	struct pst_request *spare; /* kept for the next request, with its memory; may be NULL */
+	struct pst_link_turn *spare; /* kept for the next requests, with their memory */
+	unsigned spares; /* 1 + PST_LINK_AHEAD at most */
 	unsigned char bytes[65536]; /* what one recv() brings */
 };
+
+/* Free what is kept, when no link is left. */
+void pst_link_common_clear(struct pst_link_common *common);
 
 /* Takes *FD, a connected socket, and sets it to -1. NULL (closed as well): memory is short. */
 struct pst_link *pst_link_new(int *fd, struct pst_link_common *common);

@@ -101,7 +101,7 @@ pst_server_free(struct pst_server *server)
 		return;
 	for (size_t i = 0; i < server->count; i++)
 		pst_link_free(server->members[i].link);
-	pst_request_free(server->common.spare);
+	pst_link_common_clear(&server->common);
 	free(server->members);
 	free(server->polled);
 	if (server->wake >= 0)
