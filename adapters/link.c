@@ -47,6 +47,7 @@ struct pst_link {
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool is_unix; /* its socket is one that carries descriptors */
 	struct pst_usage usage; /* of the request that is being handled */
+	bool usage_runs; /* it began with the end of the last one: nothing was waited for since */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
 	bool failed; /* END_REQUEST could not be queued: only closing can tell the client */
 };
@@ -519,6 +520,7 @@ write_some(struct pst_link *link)
 void
 pst_link_step(struct pst_link *link, short revents)
 {
+	link->usage_runs = false;
 	if ((revents & (POLLIN | POLLHUP | POLLERR)) && wants_read(link))
 		read_some(link);
 	if (link->failed)
@@ -720,6 +722,15 @@ tell_done(struct pst_link *link)
 		pst_page_done(link->common->page, turn->request->id, turn->ticket);
 }
 
+/* Of those that follow each other, the second is charged with sending what the first said. */
+static void
+begin_usage(struct pst_link *link)
+{
+	if (link->penstock && !link->usage_runs)
+		pst_usage_begin(&link->usage);
+	link->usage_runs = false;
+}
+
 struct pst_request *
 pst_link_ready(struct pst_link *link)
 {
@@ -728,8 +739,7 @@ pst_link_ready(struct pst_link *link)
 	while (link->state == LINK_OPEN && (turn = next_turn(link)) != NULL) {
 		if (claim(link, turn)) {
 			link->running = turn;
-			if (link->penstock)
-				pst_usage_begin(&link->usage);
+			begin_usage(link);
 			return turn->request;
 		}
 		refuse(link, turn->request->id, PST_END_OVERLOADED);
@@ -745,6 +755,7 @@ write_rest(struct pst_link *link)
 	write_some(link);
 	while (link->state == LINK_OPEN && pst_session_want_write(link->session)) {
 		struct pollfd pfd = {.fd = link->fd, .events = POLLOUT};
+		link->usage_runs = false;
 		poll(&pfd, 1, -1);
 		write_some(link);
 	}
@@ -773,6 +784,7 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 
 	if (link->penstock) {
 		usage = pst_usage_end(&link->usage);
+		link->usage_runs = true;
 		pst_session_submit_usage(link->session, id, &usage); /* else it is not told */
 	}
 	if (outcome == PST_OUTCOME_WHOLE &&

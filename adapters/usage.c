@@ -20,10 +20,14 @@ pst_usage_begin(struct pst_usage *usage)
 
 /* The clocks are read one after the other, so the CPU time can seem to be the longer one. */
 struct pst_session_usage
-pst_usage_end(const struct pst_usage *usage)
+pst_usage_end(struct pst_usage *usage)
 {
-	uint64_t cpu = microseconds(CLOCK_THREAD_CPUTIME_ID) - usage->cpu;
-	uint64_t wall = microseconds(CLOCK_MONOTONIC) - usage->wall;
+	struct pst_usage began = *usage;
+	uint64_t cpu, wall;
 
+	usage->cpu = microseconds(CLOCK_THREAD_CPUTIME_ID);
+	usage->wall = microseconds(CLOCK_MONOTONIC);
+	cpu = usage->cpu - began.cpu;
+	wall = usage->wall - began.wall;
 	return (struct pst_session_usage){.cpu = cpu, .waited = wall > cpu ? wall - cpu : 0};
 }

@@ -15,7 +15,8 @@ struct pst_usage {
 /* The calling thread begins with a request. */
 void pst_usage_begin(struct pst_usage *usage);
 
-/* The same thread has done with it: what it cost. */
-struct pst_session_usage pst_usage_end(const struct pst_usage *usage);
+/* The same thread has done with it: what it cost. USAGE begins again, for a request that follows
+ * at once: the CPU clock is a system call. */
+struct pst_session_usage pst_usage_end(struct pst_usage *usage);
 
 #endif
