@@ -422,7 +422,10 @@ judge(const struct loading *loading, enum pst_kind kind)
 
 	if (kind == wanted)
 		return 0;
-	if (may_change_model(config) && kind == PST_KIND_ASGI)
+	if (may_change_model(config) && kind == PST_KIND_TORNADO &&
+	    config->model == PST_MODEL_ASYNC)
+		return 0; /* any of asyncio's loops will do */
+	if (may_change_model(config) && (kind == PST_KIND_ASGI || kind == PST_KIND_TORNADO))
 		return PST_OPEN_OTHER_MODEL + PST_MODEL_ASYNC;
 	if (may_change_model(config) && kind == PST_KIND_WSGI)
 		return PST_OPEN_OTHER_MODEL + PST_MODEL_SYNC;

@@ -1,3 +1,4 @@
+#define PY_SSIZE_T_CLEAN /* "s#" takes a Py_ssize_t */
 #include "adapters/python/exchange.h"
 
 #include "adapters/python/hop.h"

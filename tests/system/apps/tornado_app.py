@@ -84,6 +84,8 @@ class Upload(web.RequestHandler):
         self.size += len(chunk)
         self.pieces += 1
         self.at_once -= 1
+        if self.get_query_argument("tell", ""):
+            told.append("begun")
         if self.get_query_argument("fail", ""):
             raise RuntimeError("no more of it")
 
@@ -179,8 +181,8 @@ class Short(web.RequestHandler):
 
 class Cookies(web.RequestHandler):
     def get(self) -> None:
-        count = int(self.get_signed_cookie("count", b"0") or 0) + 1  # type: ignore[attr-defined]
-        self.set_signed_cookie("count", str(count))  # type: ignore[attr-defined]
+        count = int(self.get_secure_cookie("count") or 0) + 1
+        self.set_secure_cookie("count", str(count))
         self.set_cookie("plain", "a")
         self.write(str(count))
 
