@@ -206,8 +206,8 @@ def test_a_client_that_leaves_while_it_is_behind(server: Penstock, client: Clien
 
 
 def test_a_deadline_cancels_the_handler(tmp_path: Path) -> None:
-    server = Penstock(tmp_path, "tornado_app:app", "-k", "tornado", *ENVIRONMENT, "--request-timeout", "2",
-                      cwd=APPS)  # fmt: skip
+    server = Penstock(tmp_path, "tornado_app:app", "-k", "tornado", *ENVIRONMENT,
+                      "--request-timeout", "2", cwd=APPS)  # fmt: skip
     try:
         server.wait_ready()
         (pid,) = server.worker_pids
@@ -401,7 +401,8 @@ def test_other_applications_are_refused(tmp_path: Path, source: str, line: str) 
 
 def test_the_package_is_missing(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text("def app(environ, start_response): pass")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "bare"], cwd=tmp_path, check=True)
+    bare = [sys.executable, "-m", "venv", "--without-pip", "bare"]
+    subprocess.run(bare, cwd=tmp_path, check=True)
     said = end(tmp_path, "--python", "bare/bin/python", "shop:app")
     assert "-k tornado needs the package tornado in the application's environment" in said
     assert "Traceback" not in said

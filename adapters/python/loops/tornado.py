@@ -175,8 +175,10 @@ class Connection(httputil.HTTPConnection):
             self._end_if_over()
 
     async def _deliver(self, data: bytes | None) -> None:
-        """The body from DATA on, or what comes."""
+        """The body, from DATA on if that has come."""
         total = 0
+        if data is None:
+            data = self.exchange.read()  # on_ready() may have come meanwhile
         while not self._write_finished:
             if data is None:
                 self._readable = self.server.loop.create_future()
