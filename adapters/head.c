@@ -1,6 +1,7 @@
 #include "adapters/head.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -74,18 +75,21 @@ static const struct {
 };
 
 /* What would break the framing that the gateway does, or, for Status, what CGI would obey. */
-static const char *const refused_names[] = {
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "status",
-    "te",
-    "trailer",
-    "trailers",
-    "transfer-encoding",
-    "upgrade",
+static const struct {
+	const char *name;
+	size_t length;
+} refused_names[] = {
+    {"connection", 10},
+    {"keep-alive", 10},
+    {"proxy-authenticate", 18},
+    {"proxy-authorization", 19},
+    {"proxy-connection", 16},
+    {"status", 6},
+    {"te", 2},
+    {"trailer", 7},
+    {"trailers", 8},
+    {"transfer-encoding", 17},
+    {"upgrade", 7},
 };
 
 const char *
@@ -97,12 +101,13 @@ pst_head_phrase(int status)
 	return "Unknown";
 }
 
-/* RFC 9110, section 5.6.2. */
+/* RFC 9110, section 5.6.2: the digits, the letters and !#$%&'*+-.^_`|~, a bit for each. */
 static bool
 is_token_byte(unsigned char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+	static const uint64_t tokens[2] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
+
+	return c < 128 && (tokens[c / 64] >> c % 64 & 1);
 }
 
 /* HTAB, SP, VCHAR, obs-text. */
@@ -122,18 +127,23 @@ first_bad(const char *bytes, size_t n, bool (*is_good)(unsigned char))
 	return n;
 }
 
-static bool
-is_named(const struct pst_field *field, const char *name)
+static inline bool
+is_named(const struct pst_field *field, const char *name, size_t length)
 {
-	return strlen(name) == field->name_len &&
-	       strncasecmp(field->name, name, field->name_len) == 0;
+	return length == field->name_len && strncasecmp(field->name, name, length) == 0;
+}
+
+static bool
+is_content_length(const struct pst_field *field)
+{
+	return is_named(field, "content-length", strlen("content-length"));
 }
 
 static bool
 is_refused_name(const struct pst_field *field)
 {
 	for (size_t i = 0; i < sizeof(refused_names) / sizeof(refused_names[0]); i++)
-		if (is_named(field, refused_names[i]))
+		if (is_named(field, refused_names[i].name, refused_names[i].length))
 			return true;
 	return false;
 }
@@ -169,8 +179,8 @@ check_name(const struct pst_field *field, size_t index, char *why, size_t why_si
 	if (is_refused_name(field)) {
 		snprintf(why, why_size, "field %zu, %.*s: %s", index + 1, (int)field->name_len,
 		    field->name,
-		    is_named(field, "status") ? "the status is given apart from the fields"
-					      : "hop-by-hop fields are the gateway's affair");
+		    is_named(field, "status", 6) ? "the status is given apart from the fields"
+						 : "hop-by-hop fields are the gateway's affair");
 		return PST_RESULT_INVALID;
 	}
 	return PST_RESULT_OK;
@@ -187,7 +197,7 @@ check_value(const struct pst_field *field, size_t index, char *why, size_t why_s
 		    shown, field->name, (unsigned char)field->value[bad]);
 		return PST_RESULT_INVALID;
 	}
-	if (is_named(field, "content-length") && !is_length(field)) {
+	if (is_content_length(field) && !is_length(field)) {
 		snprintf(why, why_size, "field %zu, %.*s: \"%.*s\" is no length", index + 1, shown,
 		    field->name, (int)(field->value_len < 60 ? field->value_len : 60),
 		    field->value);
@@ -207,7 +217,7 @@ check_fields(const struct pst_field *fields, size_t count, char *why, size_t why
 			result = check_value(&fields[i], i, why, why_size);
 		if (result != PST_RESULT_OK)
 			return result;
-		if (!is_named(&fields[i], "content-length"))
+		if (!is_content_length(&fields[i]))
 			continue;
 		if (has_length) {
 			snprintf(why, why_size, "field %zu: a second Content-Length", i + 1);
@@ -266,7 +276,11 @@ put(char *to, const char *bytes, size_t n)
 static void
 write_head(char *to, int status, const char *reason, const struct pst_field *fields, size_t count)
 {
-	to += sprintf(to, "Status: %03d ", status);
+	const char digits[] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
+	    (char)('0' + status % 10), ' '};
+
+	to = put(to, "Status: ", 8);
+	to = put(to, digits, sizeof(digits));
 	to = put(to, reason, strlen(reason));
 	for (size_t i = 0; i < count; i++) {
 		to = put(to, "\r\n", 2);
@@ -289,7 +303,7 @@ append(struct pst_buf *out, int status, const char *reason, const struct pst_fie
 		snprintf(why, why_size, "the head is larger than %d bytes", PST_HEAD_MAX);
 		return PST_RESULT_INVALID;
 	}
-	to = (char *)pst_buf_reserve(out, size + 1); /* and sprintf()'s NUL */
+	to = (char *)pst_buf_reserve(out, size);
 	if (!to) {
 		snprintf(why, why_size, "memory is short");
 		return PST_RESULT_ERROR;
@@ -333,7 +347,7 @@ pst_head_check_trailers(const struct pst_field *fields, size_t count, char *why,
 	int result = check_fields(fields, count, why, why_size);
 
 	for (size_t i = 0; i < count && result == PST_RESULT_OK; i++) {
-		if (!is_named(&fields[i], "content-length"))
+		if (!is_content_length(&fields[i]))
 			continue;
 		snprintf(why, why_size, "field %zu: Content-Length cannot follow the body", i + 1);
 		result = PST_RESULT_INVALID;

@@ -1,5 +1,6 @@
 #include "adapters/python/head.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -42,19 +43,16 @@ text_of(PyObject *object, struct text *text)
 	return 0;
 }
 
-/* tchar of RFC 9110, 5.6.2. */
+/* tchar of RFC 9110, 5.6.2: the digits, the letters and !#$%&'*+-.^_`|~, a bit for each. */
 static bool
 is_token(const struct text *text)
 {
-	static const char others[] = "!#$%&'*+-.^_`|~";
+	static const uint64_t tokens[2] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
 
 	for (size_t i = 0; i < text->length; i++) {
 		unsigned char byte = (unsigned char)text->bytes[i];
 
-		if ((byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-		    (byte >= '0' && byte <= '9'))
-			continue;
-		if (byte == '\0' || strchr(others, byte) == NULL)
+		if (byte >= 128 || (tokens[byte / 64] >> byte % 64 & 1) == 0)
 			return false;
 	}
 	return text->length > 0;
