@@ -129,6 +129,9 @@ class Cell:
         timer.start()
         try:
             result = load.run(seconds)
+        except Failed:  # none was answered within the time
+            server.processes[-1].check()
+            result = {"requests": 0, "us": seconds * 1e6, "p99": seconds * 1e6, "errors": 1}
         finally:
             timer.join()
         self.noise = noise.share()
@@ -144,10 +147,12 @@ def measure(worker: Kind, run: Run, routes: list[str], seconds: int) -> tuple[Ro
     """Few connections first: what many of them have taken of memory is not given back."""
     server = Server(worker.peer, scenario(worker), run.tokens, None)
     try:
-        server.wait_ready()
+        server.wait_ready(limit=60)
         check(server)
         counted = visits(server)
         rows: Rows = {route: {} for route in routes}
+        if not seconds:
+            return rows, counted
         for connections in CONNECTIONS:
             for route in routes:
                 load = Load(server, scenario(worker, route, connections), run.built, None)
@@ -182,7 +187,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--penstock", default="penstock", help="the installed program")
     parser.add_argument("--python", default=sys.executable,
                         help="interpreter of an environment with tests/bench/requirements.txt")
-    parser.add_argument("--seconds", type=int, default=3, help="length of one measurement")
+    parser.add_argument("--seconds", type=int, default=3, help="length of one measurement; 0: see only that all give the same answers")
     parser.add_argument("--kind", default="", help="only those whose name has this in it")
     parser.add_argument("--route", default=",".join(ROUTES), help="comma separated")
     parser.add_argument("--write", metavar="FILE", type=Path,
@@ -235,10 +240,14 @@ def main() -> int:
             noise += [cell.noise for row in rows.values() for cell in row.values()]
     if not measured:
         return 1
+    if not args.seconds:
+        print(f"{', '.join(measured)}: all answer the same")
+        return 1 if left_out else 0
     lines = [f"    {replay(args)}", "",
              f"{os.cpu_count()} cores, Linux {platform.release()}, {args.seconds} s for each figure at "
              f"1, 16 and 256 connections; {statistics.median(noise):.0%} of the machine went to other "
-             "programs (median). An asterisk: some requests failed or took longer than 5 s.", "",
+             "programs (median). An asterisk: requests failed, took longer than 5 s, or none was "
+             "answered in time.", "",
              *table(measured, routes), "",
              f"A counter in a global, after {VISITS} requests by eight clients: {'; '.join(counts)}.",
              *(["", *left_out] if left_out else [])]
