@@ -45,11 +45,28 @@ async def application(scope, receive, send):
     await send({{"type": "http.response.start", "status": 200, "headers": []}})
     await send({{"type": "http.response.body", "body": VERSION}})
 """
+TORNADO = """
+import asyncio, os
+from tornado import web
+VERSION = "{version}"
+class Handler(web.RequestHandler):
+    async def get(self):
+        sign = self.request.query
+        if sign:
+            open(sign + ".begun", "w").close()
+            while not os.path.exists(sign):
+                await asyncio.sleep(0.01)
+        if self.request.path == "/die":
+            os.kill(os.getpid(), 9)
+        self.write(VERSION)
+application = web.Application([(".*", Handler)])
+"""
 MODELS = {
     "threaded": (WSGI, ("--threads", "4")),
     "async": (ASGI, ()),
     "gevent": (WSGI, ("--python", sys.executable)),
     "eventlet": (WSGI, ("--python", sys.executable)),
+    "tornado": (TORNADO, ("--python", sys.executable)),
 }
 
 

@@ -185,6 +185,10 @@ def test_failures(server: Penstock, client: Client) -> None:
     with Client(("127.0.0.1", server.port)) as other:
         other.get("/short?length=3")
         assert other.response().status == 500
+    assert server.get("/wrong").status == 500
+    page = server.get("/errorpage")
+    assert (page.status, page.body) == (418, b"teapot")
+    assert server.request("POST", "/upload?refuse=1", b"x" * 3_000_000).status == 413
     assert server.get("/hello").status == 200
 
 

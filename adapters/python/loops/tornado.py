@@ -65,7 +65,6 @@ class Server:
 class Connection(httputil.HTTPConnection):
     """One request, and its answer. It is its own `context`: who is connected, as Tornado asks."""
 
-    stream = None  # of what Tornado's own connections have
     websocket: Socket | None = None
     gone = False  # the client has left
     _delegate: Any = None
@@ -90,6 +89,10 @@ class Connection(httputil.HTTPConnection):
 
     def __str__(self) -> str:
         return self.remote_ip
+
+    @property
+    def stream(self) -> Stream:
+        return Stream(self)
 
     # --- the request -----------------------------------------------------------------------
 
@@ -165,7 +168,7 @@ class Connection(httputil.HTTPConnection):
             else:
                 await asyncio.wait_for(self._deliver(data), self._body_timeout)
         except (BrokenPipeError, StreamClosedError) as error:
-            if not self.gone:
+            if not (self.gone or self._write_finished):
                 self._fail(error)
         except asyncio.TimeoutError:
             self._fail(httputil.HTTPInputError("Timeout reading body"))
@@ -177,7 +180,7 @@ class Connection(httputil.HTTPConnection):
     async def _deliver(self, data: bytes | None) -> None:
         """The body, from DATA on if that has come."""
         total = 0
-        if data is None:
+        if data is None and not self._write_finished:
             data = self.exchange.read()  # on_ready() may have come meanwhile
         while not self._write_finished:
             if data is None:
@@ -263,7 +266,13 @@ class Connection(httputil.HTTPConnection):
         if self.gone or self._broken:
             return self._refuse(self.server.loop.create_future())
         status = start_line.code
-        self.exchange.respond(status, start_line.reason or None, list(headers.get_all()))
+        try:
+            self.exchange.respond(status, start_line.reason or None, list(headers.get_all()))
+        except BrokenPipeError:
+            return self._refuse(self.server.loop.create_future())  # on_abort() follows
+        except Exception:
+            self._break()
+            raise
         self._head_written = True
         if status in (204, 304):
             self._expected = 0
@@ -271,9 +280,7 @@ class Connection(httputil.HTTPConnection):
             self._expected = int(headers["Content-Length"])
         if chunk:
             return self.write(chunk)
-        if status != 101:
-            self.exchange.flush()
-        return self.server.done
+        return self.send(_flush, self.exchange) if status != 101 else self.server.done
 
     def write(self, chunk: bytes) -> asyncio.Future[None]:
         if self.gone or self._broken:
@@ -310,6 +317,10 @@ class Connection(httputil.HTTPConnection):
                     return self.server.done
             except BrokenPipeError:
                 return self._refuse(self.server.loop.create_future())
+            except Exception:
+                if not self.websocket:
+                    self._break()
+                raise
         future = self.server.loop.create_future()
         self._out.append((function, data, future))
         return future
@@ -393,6 +404,10 @@ class Connection(httputil.HTTPConnection):
         )
 
 
+def _flush(exchange: Any) -> bool:
+    return bool(exchange.flush())
+
+
 def _in_send_error() -> bool:
     """Whether finish() is called because the handler raised in the middle of a response.
 
@@ -400,9 +415,22 @@ def _in_send_error() -> bool:
     """
     frame = sys._getframe(2)
     for _ in range(6):
-        if frame is None:
-            return False
+        if frame is None or frame.f_code.co_name == "write_error":
+            return False  # that one makes a whole response
         if frame.f_code is web.RequestHandler.send_error.__code__:
-            return bool(frame.f_locals["self"]._headers_written)
+            return True
         frame = frame.f_back  # type: ignore[assignment]
     return False
+
+
+class Stream:
+    """What handlers may ask of a connection's stream."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def closed(self) -> bool:
+        return self._connection.gone
+
+    def set_nodelay(self, value: bool) -> None:
+        """The gateway never delays."""

@@ -74,6 +74,8 @@ class Upload(web.RequestHandler):
 
     async def prepare(self) -> None:
         await asyncio.sleep(0)
+        if self.get_query_argument("refuse", ""):
+            raise web.HTTPError(413)
         self.size = self.pieces = self.at_once = 0
         self.request.connection.set_max_body_size(10**12)  # type: ignore[union-attr]
 
@@ -171,6 +173,27 @@ class Fail(web.RequestHandler):
         raise RuntimeError("as it was told to")
 
 
+class Wrong(web.RequestHandler):
+    """A field that cannot be sent."""
+
+    def get(self) -> None:
+        self._headers._as_list["X-Wrong"] = ["a\nb"]
+        if "_dict" in vars(self._headers):
+            self._headers._dict["X-Wrong"] = "a\nb"
+
+
+class ErrorPage(web.RequestHandler):
+    """An error whose page is flushed piece by piece."""
+
+    def get(self) -> None:
+        raise web.HTTPError(418)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.write("tea")
+        self.flush()
+        self.finish("pot")
+
+
 class Short(web.RequestHandler):
     """Less than its Content-Length, or more."""
 
@@ -246,7 +269,7 @@ def make_app(**settings: Any) -> web.Application:
             (f"/{handler.__name__.lower()}", handler)
             for handler in (
                 Hello, Facts, Sleep, Form, Body, Upload, Stream, Gate, Forever, Flood, Told, Fail,
-                Short, Cookies, Wait, Exit, Echo, Small, Deny,
+                Short, Wrong, ErrorPage, Cookies, Wait, Exit, Echo, Small, Deny,
             )
         ],
         xsrf_cookies=True,
