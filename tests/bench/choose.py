@@ -157,6 +157,7 @@ def measure(worker: Kind, run: Run, routes: list[str], seconds: int) -> tuple[Ro
             for route in routes:
                 load = Load(server, scenario(worker, route, connections), run.built, None)
                 rows[route][connections] = Cell(server, load, seconds)
+                ask(server.port, "")  # behind all that the load has left to the application
         return rows, counted
     finally:
         server.stop()
