@@ -18,9 +18,6 @@
 #define READ_MAX      65536
 #define READ_REQUESTS 32
 
-/* By which the gateway says what a request can become. */
-#define UPGRADE_PARAM "PENSTOCK_UPGRADE"
-
 /* How often the dirty requests are gone through in one turn. */
 #define ROUNDS 4
 
@@ -85,12 +82,7 @@ take_ours(struct pst_async_request *request, const struct pst_pair *pair)
 		request->ticket = pst_page_parse_ticket(value, pair->value_len);
 		return true;
 	}
-	if (is_ours(pair, UPGRADE_PARAM, strlen(UPGRADE_PARAM))) {
-		request->messages.upgradable = pair->value_len == strlen("websocket") &&
-					       memcmp(value, "websocket", pair->value_len) == 0;
-		return true;
-	}
-	return false;
+	return pst_request_take_upgrade(&request->base, pair);
 }
 
 static int

@@ -188,29 +188,16 @@ pst_async_message_pass(struct pst_async_request *request)
 
 /* --- what the plugin calls --- */
 
-enum pst_upgrade
-pst_async_message_upgradable(const struct pst_request *base)
-{
-	const struct pst_async_request *request = (const struct pst_async_request *)base;
-
-	return request->messages.upgradable ? PST_UPGRADE_WEBSOCKET : PST_UPGRADE_NONE;
-}
-
 int
 pst_async_message_upgrade(struct pst_request *base, const struct pst_field *fields, size_t count)
 {
 	struct pst_async_request *request = pst_async_request_of(base);
-	int result;
+	int result = pst_request_check_upgrade(base);
 
-	if (!request->messages.upgradable)
-		return pst_request_fail(
-		    base, PST_RESULT_STATE, "the client does not ask for a WebSocket");
-	if (base->gone)
-		return pst_request_fail(base, PST_RESULT_GONE, "the client is gone");
-	if (base->state != PST_RESPONSE_NONE)
-		return pst_request_fail(base, PST_RESULT_STATE, "the response has a head already");
+	if (result < 0)
+		return result;
 	result = pst_head_append_upgrade(
-	    &base->gather, fields, count, base->reason, sizeof(base->reason));
+	    &base->gather, "messages", fields, count, base->reason, sizeof(base->reason));
 	if (result < 0)
 		return result;
 	base->state = PST_RESPONSE_GATHERED;

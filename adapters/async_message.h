@@ -28,7 +28,6 @@ struct pst_async_close {
 
 /* Of one request; zero bytes are valid. */
 struct pst_async_messages {
-	bool upgradable; /* it asks for a WebSocket */
 	bool upgraded;
 	bool within; /* a message is being sent, */
 	unsigned kind; /* which is PST_MESSAGE_BINARY or 0 */
@@ -59,7 +58,6 @@ void pst_async_message_pass(struct pst_async_request *request);
 
 /* --- what the plugin calls: see struct pst_host --- */
 
-enum pst_upgrade pst_async_message_upgradable(const struct pst_request *request);
 int pst_async_message_upgrade(
     struct pst_request *request, const struct pst_field *fields, size_t count);
 ssize_t pst_async_message_read(struct pst_request *request, void *bytes, size_t n, unsigned *flags);

@@ -330,14 +330,15 @@ pst_head_append(struct pst_buf *out, int status, const char *reason, const struc
 }
 
 int
-pst_head_append_upgrade(
-    struct pst_buf *out, const struct pst_field *fields, size_t count, char *why, size_t why_size)
+pst_head_append_upgrade(struct pst_buf *out, const char *what, const struct pst_field *fields,
+    size_t count, char *why, size_t why_size)
 {
-	static const char marked[] = "Switching Protocols\r\nPenstock-Upgrade: messages";
 	int result = check_fields(fields, count, why, why_size);
+	char marked[64];
 
 	if (result != PST_RESULT_OK)
 		return result;
+	snprintf(marked, sizeof(marked), "Switching Protocols\r\nPenstock-Upgrade: %s", what);
 	return append(out, 101, marked, fields, count, why, why_size);
 }
 

@@ -27,9 +27,10 @@
 int pst_head_append(struct pst_buf *out, int status, const char *reason,
     const struct pst_field *fields, size_t count, char *why, size_t why_size);
 
-/* The same for the head that accepts an upgrade to messages (docs/architecture.md): status 101. */
-int pst_head_append_upgrade(
-    struct pst_buf *out, const struct pst_field *fields, size_t count, char *why, size_t why_size);
+/* The same for the head that accepts an upgrade to WHAT, "messages" or a "stream"
+ * (docs/architecture.md): status 101. */
+int pst_head_append_upgrade(struct pst_buf *out, const char *what, const struct pst_field *fields,
+    size_t count, char *why, size_t why_size);
 
 /* Check fields that follow a body: PST_RESULT_OK, or PST_RESULT_INVALID and WHY. Those that a head
  * may not have are refused, and Content-Length is. */

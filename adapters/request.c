@@ -89,6 +89,18 @@ pst_request_on_params(struct pst_request *request, const struct pst_pair *pairs,
 	return 0;
 }
 
+bool
+pst_request_take_upgrade(struct pst_request *request, const struct pst_pair *pair)
+{
+	static const char name[] = "PENSTOCK_UPGRADE", websocket[] = "websocket";
+
+	if (pair->name_len != strlen(name) || memcmp(pair->name, name, pair->name_len) != 0)
+		return false;
+	request->upgradable = pair->value_len == strlen(websocket) &&
+			      memcmp(pst_pair_value(pair), websocket, pair->value_len) == 0;
+	return true;
+}
+
 void
 pst_request_on_ready(struct pst_request *request)
 {
@@ -210,6 +222,40 @@ pst_request_respond(struct pst_request *request, int status, const char *reason,
 	else if (!request->penstock || before > PST_HEAD_MAX)
 		request->gather.end -= pst_buf_length(&request->gather) - before;
 	return PST_RESULT_OK;
+}
+
+enum pst_upgrade
+pst_request_upgradable(const struct pst_request *request)
+{
+	return request->upgradable ? PST_UPGRADE_WEBSOCKET : PST_UPGRADE_NONE;
+}
+
+int
+pst_request_check_upgrade(struct pst_request *request)
+{
+	if (!request->upgradable)
+		return pst_request_fail(
+		    request, PST_RESULT_STATE, "the client does not ask for a WebSocket");
+	if (request->gone)
+		return carried(request, PST_RESULT_GONE);
+	if (request->state != PST_RESPONSE_NONE)
+		return pst_request_fail(
+		    request, PST_RESULT_STATE, "the response has a head already");
+	return 0;
+}
+
+int
+pst_request_upgrade_stream(
+    struct pst_request *request, const struct pst_field *fields, size_t count)
+{
+	int result = pst_request_check_upgrade(request);
+
+	if (result == 0)
+		result = pst_head_append_upgrade(&request->gather, "stream", fields, count,
+		    request->reason, sizeof(request->reason));
+	if (result == 0)
+		request->state = PST_RESPONSE_GATHERED;
+	return result;
 }
 
 /* Hand on what has gathered. */

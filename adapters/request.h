@@ -75,6 +75,7 @@ struct pst_request {
 	bool gone; /* nobody wants the answer: aborted, or the connection was lost */
 	bool explained; /* something was sent on STDERR, or logged in its place */
 	bool spoilt; /* bytes were sent that are not the response's: it cannot become whole */
+	bool upgradable; /* a WebSocket handshake, which can be accepted */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
 	struct pst_fields params;
@@ -112,6 +113,8 @@ void pst_request_reset(struct pst_request *request);
 
 /* Nonzero (an enum pst_error) when it is too much. */
 int pst_request_on_params(struct pst_request *request, const struct pst_pair *pairs, size_t count);
+/* True: PAIR is no parameter of the request, but what a gateway of ours says that it can become. */
+bool pst_request_take_upgrade(struct pst_request *request, const struct pst_pair *pair);
 /* The parameters are complete. */
 void pst_request_on_ready(struct pst_request *request);
 /* Bytes of STDIN, none at its end. PST_ERR_NOMEM: the body is lost, the request is gone. */
@@ -128,6 +131,9 @@ const struct pst_field *pst_request_params(struct pst_request *request, size_t *
 ssize_t pst_request_read(struct pst_request *request, void *bytes, size_t n);
 int pst_request_respond(struct pst_request *request, int status, const char *reason,
     const struct pst_field *fields, size_t count);
+enum pst_upgrade pst_request_upgradable(const struct pst_request *request);
+int pst_request_upgrade_stream(
+    struct pst_request *request, const struct pst_field *fields, size_t count);
 int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_flush(struct pst_request *request);
 int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
@@ -140,6 +146,8 @@ int pst_request_trailers(struct pst_request *request, const struct pst_field *fi
 /* RESULT, with its reason. */
 int pst_request_fail(struct pst_request *request, int result, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* An upgrade can be accepted now: 0, or a negative result with its reason. */
+int pst_request_check_upgrade(struct pst_request *request);
 /* LENGTH bytes of FD from OFFSET are there to be sent: 0, or a negative result with its reason. */
 int pst_request_check_file(struct pst_request *request, int fd, off_t offset, size_t length);
 

@@ -76,13 +76,16 @@ pst_call_enter_python(PyThreadState *state)
 bool
 pst_call_is_open(const struct pst_call *call)
 {
-	return call->request != NULL &&
+	/* A host that blocks is called for what was taken by one thread, which is another. */
+	return call->request != NULL && !(call->taken && call->waiter == NULL) &&
 	       (call->waiter == NULL || call->waiter->thread == PyThread_get_thread_ident());
 }
 
 const char *
 pst_call_closed_reason(const struct pst_call *call)
 {
+	if (call->request != NULL && call->taken)
+		return "its socket was taken";
 	return call->request == NULL ? "its request is over"
 				     : "its request belongs to another thread, that of the hub";
 }

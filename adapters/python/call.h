@@ -63,6 +63,8 @@ struct pst_call {
 	enum pst_call_stage stage;
 	struct pst_head head;
 	bool bodyless; /* HEAD: the body is dropped */
+	PyObject *socket; /* of a WebSocket, while the application runs; NULL: there is none */
+	bool taken; /* the application took its socket: it is not answered in another way */
 	bool gone; /* the client does not want the rest */
 	bool failed; /* the host refused or failed: nothing more is sent */
 	bool cut; /* more came than Content-Length said */

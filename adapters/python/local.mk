@@ -39,6 +39,7 @@ endif
 	%D%/plugin.c \
 	%D%/response.c %D%/response.h \
 	%D%/say.c %D%/say.h \
+	%D%/stream.c %D%/stream.h \
 	%D%/title.c %D%/title.h \
 	%D%/tornado.c %D%/tornado.h \
 	%D%/traceback.c %D%/traceback.h \
@@ -53,6 +54,7 @@ dist_loops_DATA = \
 	%D%/loops/eventlet.py \
 	%D%/loops/gevent.py \
 	%D%/loops/lifespan.py \
+	%D%/loops/takeover.py \
 	%D%/loops/tornado.py \
 	%D%/loops/tornado_websocket.py
 else

@@ -6,7 +6,9 @@
 #include "adapters/python/file_wrapper.h"
 #include "adapters/python/handle.h"
 #include "adapters/python/input.h"
+#include "adapters/python/loop.h"
 #include "adapters/python/response.h"
+#include "adapters/python/stream.h"
 #include "adapters/python/traceback.h"
 
 #include <stdlib.h>
@@ -19,9 +21,22 @@ struct pst_wsgi {
 	PyTypeObject *errors_type;
 	PyTypeObject *response_type;
 	PyTypeObject *file_wrapper_type;
+	PyTypeObject *stream_type;
+	PyObject *socket; /* takeover.Socket */
 	bool multithread, multiprocess;
 	PyObject *close; /* the name, interned */
 };
+
+/* penstock_loops.takeover.Socket, NULL with an exception. */
+static PyObject *
+import_socket(void)
+{
+	PyObject *module = pst_loop_import("takeover");
+	PyObject *type = module != NULL ? PyObject_GetAttrString(module, "Socket") : NULL;
+
+	Py_XDECREF(module);
+	return type;
+}
 
 struct pst_wsgi *
 pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread, bool multiprocess)
@@ -39,6 +54,9 @@ pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread, 
 	wsgi->errors_type = pst_errors_type();
 	wsgi->response_type = pst_response_type();
 	wsgi->file_wrapper_type = pst_file_wrapper_type();
+	if (multithread)
+		wsgi->socket = import_socket();
+	wsgi->stream_type = pst_stream_type();
 	wsgi->close = PyUnicode_InternFromString("close");
 	wsgi->multithread = multithread;
 	wsgi->multiprocess = multiprocess;
@@ -57,6 +75,8 @@ pst_wsgi_free(struct pst_wsgi *wsgi)
 	Py_XDECREF(wsgi->errors_type);
 	Py_XDECREF(wsgi->response_type);
 	Py_XDECREF(wsgi->file_wrapper_type);
+	Py_XDECREF(wsgi->stream_type);
+	Py_XDECREF(wsgi->socket);
 	Py_XDECREF(wsgi->close);
 	free(wsgi);
 }
@@ -247,6 +267,70 @@ close_result(const struct pst_wsgi *wsgi, PyObject *result)
 	return closed != NULL ? 0 : -1;
 }
 
+/* --- A socket in place of a response ----------------------------------------------------- */
+
+static bool
+is_websocket(const struct pst_wsgi *wsgi, const struct pst_call *call)
+{
+	return wsgi->socket != NULL && call->host->upgrade_stream != NULL &&
+	       call->host->upgradable(call->request) == PST_UPGRADE_WEBSOCKET;
+}
+
+/* Put the socket into ENVIRON, and keep it in the call: 0, or -1 with an exception. */
+static int
+offer_socket(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *environ)
+{
+	static const char *const names[] = {"gunicorn.socket", "werkzeug.socket", "eventlet.input"};
+	PyObject *stream = pst_handle_new(wsgi->stream_type, call);
+
+	call->socket = stream != NULL ? PyObject_CallOneArg(wsgi->socket, stream) : NULL;
+	Py_XDECREF(stream);
+	if (call->socket == NULL)
+		return -1;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (PyDict_SetItemString(environ, names[i], call->socket) < 0)
+			return -1;
+	return 0;
+}
+
+/* The application, which took the socket, has returned: whether it was answered by it. */
+static bool
+finish_socket(struct pst_call *call)
+{
+	PyObject *type, *value, *traceback;
+	PyObject *answered;
+	bool by_socket;
+
+	PyErr_Fetch(&type, &value, &traceback);
+	answered = PyObject_CallMethod(call->socket, "_finish", NULL);
+	by_socket = answered == Py_True;
+	Py_XDECREF(answered);
+	call->taken = false;
+	if (answered == NULL)
+		report(call, false);
+	PyErr_Restore(type, value, traceback);
+	return by_socket;
+}
+
+/* How servers that hand out sockets are told that there is no other response. */
+static bool
+is_farewell(void)
+{
+	return PyErr_Occurred() && (PyErr_ExceptionMatches(PyExc_StopIteration) ||
+				       PyErr_ExceptionMatches(PyExc_ConnectionError));
+}
+
+/* RESULT, or an exception, is what an application left behind that was answered by its socket. */
+static int
+finish_taken(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
+{
+	if (is_farewell())
+		PyErr_Clear();
+	if (PyErr_Occurred() || (result != NULL && close_result(wsgi, result) < 0))
+		report(call, true);
+	return 0;
+}
+
 /* --- The call -------------------------------------------------------------------------- */
 
 /* What the application returns, or NULL with an exception. */
@@ -264,6 +348,9 @@ call_application(const struct pst_wsgi *wsgi, struct pst_environ *environ, struc
 		const struct pst_field *params = call->host->params(call->request, &count);
 
 		args[1] = pst_environ_make(environ, params, count, input, errors);
+		if (args[1] != NULL && is_websocket(wsgi, call) &&
+		    offer_socket(wsgi, call, args[1]) < 0)
+			Py_CLEAR(args[1]);
 		args[2] = pst_response_start(response);
 		if (args[1] != NULL && args[2] != NULL)
 			result = PyObject_Vectorcall(
@@ -311,7 +398,11 @@ pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environ,
 	method = pst_call_param(call, "REQUEST_METHOD");
 	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
 	result = call_application(wsgi, environ, call);
-	rc = result != NULL ? finish(wsgi, call, result) : report(call, false);
+	if (call->taken && finish_socket(call))
+		rc = finish_taken(wsgi, call, result);
+	else
+		rc = result != NULL ? finish(wsgi, call, result) : report(call, false);
+	Py_CLEAR(call->socket);
 	Py_XDECREF(result);
 	if (call->gone)
 		pst_call_log(
