@@ -182,29 +182,11 @@ stream_write(PyObject *self, PyObject *data)
 	Py_RETURN_NONE;
 }
 
-static PyObject *
-stream_pump(PyObject *self, PyObject *fd)
-{
-	struct pst_call *call = open_call(self);
-	int number = (int)PyLong_AsLong(fd);
-
-	if (call == NULL || PyErr_Occurred())
-		return NULL;
-	if (call->host->pump == NULL)
-		Py_RETURN_FALSE;
-	Py_BEGIN_ALLOW_THREADS
-	call->host->pump(call->request, number);
-	Py_END_ALLOW_THREADS
-	Py_RETURN_TRUE;
-}
-
 static PyMethodDef stream_methods[] = {
     {"take", stream_take, METH_NOARGS, "take(): the response comes by this stream"},
     {"respond", stream_respond, METH_VARARGS, "respond(status, reason, fields): the head"},
     {"read", stream_read, METH_O, "read(size): up to size bytes, none at the end"},
     {"write", stream_write, METH_O, "write(bytes): send them"},
-    {"pump", stream_pump, METH_O,
-	"pump(fd): carry bytes both ways until fd has no more; False: the host cannot"},
     {NULL, NULL, 0, NULL},
 };
 

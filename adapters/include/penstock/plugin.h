@@ -229,17 +229,10 @@ struct pst_host {
 	/*
 	 * The same as a stream of bytes, for programs that speak the WebSocket protocol themselves:
 	 * FIELDS hold their Sec-WebSocket-Accept. Afterwards read() and write() carry what the
-	 * client sends and gets. Also in the threaded model, as upgradable() is.
+	 * client sends and gets.
 	 */
 	int (*upgrade_stream)(
 	    struct pst_request *request, const struct pst_field *fields, size_t count);
-	/*
-	 * Threaded model, else NULL. After upgrade_stream(): carry bytes both ways between the
-	 * client and FD, a stream socket, until FD has no more, or the client is gone (GONE). When
-	 * the client has no more, FD is shut down for writing. Blocks; the calling thread may be
-	 * another than the request's, which leaves the request alone meanwhile.
-	 */
-	int (*pump)(struct pst_request *request, int fd);
 	/*
 	 * Up to N bytes of the message that has come: a count (0 is possible, for an empty piece),
 	 * and what they are in *FLAGS. AGAIN when nothing has come. A piece never holds bytes of

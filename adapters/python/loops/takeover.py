@@ -1,8 +1,7 @@
 """gunicorn.socket and werkzeug.socket of a WSGI environ: a WebSocket as a socket of its own.
 
 The application owns one end of a socketpair, and what it writes there first is the head of its
-response. Threads (greenlets, where those are patched) carry bytes between the other end and the
-client. Nothing of this is made before the application touches the socket.
+response. Greenlets (threading is patched) carry bytes between the other end and the client. Nothing of this is made before the application touches the socket.
 """
 from __future__ import annotations
 
@@ -64,14 +63,12 @@ class Socket:
     # --- the other end ---
 
     def _carry(self) -> None:
-        """From the application to the client, and what comes back if the host does not do it."""
+        """From the application to the client; another carries what comes back."""
         try:
             first = self._head()
             if first is None:
                 return
             self._stream.write(first)
-            if self._stream.pump(self._peer.fileno()):
-                return
             threading.Thread(target=self._carry_back, daemon=True).start()
             while data := self._peer.recv(PIECE):
                 self._stream.write(data)
