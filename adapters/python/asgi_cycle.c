@@ -196,11 +196,22 @@ is_quiet(const struct pst_asgi_cycle *cycle)
 	return quiet;
 }
 
+/* The application has ended. A WebSocket is closed with CODE, unless its client closed it: then
+ * nothing is owed to it any more. Whether it was told all that it should be. */
+static bool
+complete(struct pst_asgi_cycle *cycle, unsigned code)
+{
+	if (cycle->stage != PST_ASGI_OPEN)
+		return cycle->stage == PST_ASGI_OVER && !cycle->broken;
+	if (!cycle->gone && !cycle->asgi->closed)
+		cycle->asgi->host->close(cycle->request, code, "", 0);
+	return true;
+}
+
 /* The application raised the exception that is set, which is taken. */
 static void
 raised(struct pst_asgi_cycle *cycle)
 {
-	bool whole = cycle->stage == PST_ASGI_OVER && !cycle->broken;
 
 	if (is_quiet(cycle)) {
 		PyErr_Clear();
@@ -208,24 +219,16 @@ raised(struct pst_asgi_cycle *cycle)
 	} else {
 		pst_asgi_report(cycle, effect(cycle));
 	}
-	if (cycle->stage == PST_ASGI_OPEN && !cycle->gone && !cycle->asgi->closed) {
-		cycle->asgi->host->close(cycle->request, 1011, "", 0);
-		whole = true;
-	}
-	finish(cycle, whole ? 0 : -1);
+	finish(cycle, complete(cycle, 1011) ? 0 : -1);
 }
 
 /* The application returned. */
 static void
 returned(struct pst_asgi_cycle *cycle)
 {
-	bool whole = cycle->stage == PST_ASGI_OVER && !cycle->broken;
+	bool whole = complete(cycle, 1000); /* a WebSocket left open: it has nothing more to say */
 
-	if (cycle->stage == PST_ASGI_OPEN && !cycle->gone) {
-		/* It leaves a WebSocket open: it has nothing more to say. */
-		cycle->asgi->host->close(cycle->request, 1000, "", 0);
-		whole = true;
-	} else if (!whole && !cycle->gone && !cycle->broken) {
+	if (!whole && !cycle->gone && !cycle->broken) {
 		log_line(cycle, PST_LOG_ERROR,
 		    cycle->stage == PST_ASGI_START
 			? "the application returned without a response: answered 500"

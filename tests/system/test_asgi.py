@@ -467,12 +467,29 @@ def test_lifespan_on_but_unsupported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "line"),
-    [("auto", "raise KeyError"), ("off", "sys.exit(7)"), ("auto", "return"), ("on", STARTS)],
+    [("off", "sys.exit(7)"), ("auto", "return"), ("on", STARTS)],
 )
 def test_served_without_lifespan(tmp_path: Path, mode: str, line: str) -> None:
     with run(
         tmp_path, "program:app", "--option", f"lifespan={mode}", source=LIFESPAN % line
     ) as adapter:
+        assert ask(adapter, "/").body == b"served"
+        assert adapter.terminate() == 0
+        assert "Traceback" not in adapter.log
+
+
+def test_startup_that_raises(tmp_path: Path) -> None:
+    source = LIFESPAN % 'raise OSError("no database")'
+    with run(tmp_path, "program:app", source=source) as adapter:
+        assert ask(adapter, "/").body == b"served"
+        assert adapter.terminate() == 0
+        assert adapter.log.count("OSError: no database") == 1
+        assert adapter.log.count("the lifespan's startup raised that") == 1
+
+
+def test_no_lifespan(tmp_path: Path) -> None:
+    source = (LIFESPAN % "return").replace("await receive()", 'raise KeyError("lifespan")', 1)
+    with run(tmp_path, "program:app", source=source) as adapter:
         assert ask(adapter, "/").body == b"served"
         assert adapter.terminate() == 0
         assert "Traceback" not in adapter.log

@@ -28,6 +28,7 @@ def server(
         yield server
         assert server.stop() == 0, server.log
         assert "never retrieved" not in server.log
+        assert "failed after the head" not in server.log  # nobody closed one too early
     finally:
         server.clean_up()
 

@@ -1,11 +1,14 @@
 """The lifespan of an ASGI application: startup before the first request, shutdown after the last.
 
 MODE is "auto", "on" or "off". With "auto" an application that raises before it answered the
-startup has no lifespan; with "on" that is a failure.
+startup has no lifespan; with "on" that is a failure. One that had taken the startup's event has a
+lifespan, and what it raises would be missed: it is printed, and the application served as ASGI
+wants it.
 """
 from __future__ import annotations
 
 import asyncio
+import sys
 import traceback
 from typing import Any
 
@@ -23,6 +26,7 @@ class Lifespan:
         self._mode = mode
         self._task: asyncio.Task[None] | None = None
         self._events: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        self._taken = False  # lifespan.startup, by the application
         self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -40,6 +44,13 @@ class Lifespan:
         error = self._task.exception()
         self._task = None
         if self._mode == "auto":
+            if error and self._taken:
+                traceback.print_exception(error)
+                print(
+                    "the lifespan's startup raised that: the application is served without one "
+                    "(--lifespan on ends the worker then, --lifespan off does not start it)",
+                    file=sys.stderr,
+                )
             return False
         if error:
             traceback.print_exception(error)
@@ -69,7 +80,9 @@ class Lifespan:
         await self._app(scope, self._receive, self._send)
 
     async def _receive(self) -> dict[str, str]:
-        return await self._events.get()
+        event = await self._events.get()
+        self._taken = True
+        return event
 
     async def _send(self, event: dict[str, Any]) -> None:
         kind = event["type"]
