@@ -234,8 +234,10 @@ on_event(struct pst_exchange *x, int event, const struct pst_websocket_piece *pi
 			piece->bytes, piece->n) != 0)
 			pst_client_break(x->client);
 		break;
-	case PST_WEBSOCKET_BROKEN: log_broken(x, piece); /* fall through */
+	case PST_WEBSOCKET_BROKEN:
 	case PST_WEBSOCKET_LEFT:
+		if (event == PST_WEBSOCKET_BROKEN)
+			log_broken(x, piece);
 		tell_worker(x, piece->code, piece->bytes, piece->n);
 		finish(x);
 		break;
