@@ -68,6 +68,17 @@ def test_hello(server: Penstock) -> None:
     assert server.get("/sleep").body == b"slept"
 
 
+def test_the_loop(server: Penstock) -> None:
+    """It is there when the application is imported."""
+
+    def ticks() -> bool:
+        got = json.loads(server.get("/ticks").body)
+        assert got["same"] and got["size"] > 0
+        return bool(got["ticks"] > 1)
+
+    eventually(ticks, "a periodic callback")
+
+
 def test_what_handlers_see(server: Penstock, client: Client) -> None:
     client.get("/facts?a=%20&a=b&c=", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https",
                "X-Many: 1", "X-Many: 2")  # fmt: skip

@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import tornado
-from tornado import iostream, web, websocket
+from tornado import ioloop, iostream, web, websocket
 
 told: list[Any] = []  # what handlers have seen of their end
+ticks = 0
+
+
+def tick() -> None:
+    global ticks
+    ticks += 1
+
+
+clock = ioloop.PeriodicCallback(tick, 10)  # begun at import, as many applications do
+clock.start()
 
 
 class Hello(web.RequestHandler):
@@ -37,6 +47,13 @@ class Facts(web.RequestHandler):
                 "pid": os.getpid(),
             }
         )
+
+
+class Ticks(web.RequestHandler):
+    async def get(self) -> None:
+        here = ioloop.IOLoop.current()
+        size = await here.run_in_executor(None, lambda: len(os.listdir("/")))
+        self.write({"ticks": ticks, "size": size, "same": here is clock.io_loop})
 
 
 class Sleep(web.RequestHandler):
@@ -268,8 +285,8 @@ def make_app(**settings: Any) -> web.Application:
         [
             (f"/{handler.__name__.lower()}", handler)
             for handler in (
-                Hello, Facts, Sleep, Form, Body, Upload, Stream, Gate, Forever, Flood, Told, Fail,
-                Short, Wrong, ErrorPage, Cookies, Wait, Exit, Echo, Small, Deny,
+                Hello, Facts, Ticks, Sleep, Form, Body, Upload, Stream, Gate, Forever, Flood, Told,
+                Fail, Short, Wrong, ErrorPage, Cookies, Wait, Exit, Echo, Small, Deny,
             )
         ],
         xsrf_cookies=True,
