@@ -46,6 +46,7 @@ struct pst_waiter {
 	 * with an exception that was raised in the meantime. */
 	int (*wait)(struct pst_waiter *waiter, struct pst_request *request);
 	unsigned long thread; /* the one that may call the host */
+	PyObject *deadline; /* raised in the application when that of its request is over */
 };
 
 struct pst_call {

@@ -39,7 +39,6 @@ struct pst_greenlets {
 	PyTypeObject *type; /* of tasks */
 	PyObject *make, *current, *hub; /* greenlet.greenlet, greenlet.getcurrent; a greenlet */
 	PyObject *pause; /* switch to the hub */
-	PyObject *deadline; /* the exception */
 	PyObject *switch_, *throw_; /* names */
 	struct tasks tasks; /* listed */
 	struct waits woken;
@@ -189,8 +188,8 @@ stop(struct task *task)
 	PyObject *result;
 
 	Py_INCREF(greenlet);
-	result =
-	    PyObject_CallMethodOneArg(greenlet, task->greenlets->throw_, task->greenlets->deadline);
+	result = PyObject_CallMethodOneArg(
+	    greenlet, task->greenlets->throw_, task->greenlets->waiter.deadline);
 	if (result == NULL)
 		PyErr_WriteUnraisable(greenlet);
 	Py_XDECREF(result);
@@ -322,7 +321,7 @@ fill(struct pst_greenlets *greenlets, PyObject *glue)
 	greenlets->current = PyObject_GetAttrString(glue, "getcurrent");
 	greenlets->hub = PyObject_GetAttrString(glue, "parent");
 	greenlets->pause = PyObject_GetAttrString(glue, "pause");
-	greenlets->deadline = PyErr_NewExceptionWithDoc("penstock.Deadline",
+	greenlets->waiter.deadline = PyErr_NewExceptionWithDoc("penstock.Deadline",
 	    "The request took longer than --timeout allows.", PyExc_BaseException, NULL);
 	greenlets->switch_ = PyUnicode_InternFromString("switch");
 	greenlets->throw_ = PyUnicode_InternFromString("throw");
@@ -374,7 +373,7 @@ pst_greenlets_close(struct pst_greenlets *greenlets)
 	Py_CLEAR(greenlets->current);
 	Py_CLEAR(greenlets->hub);
 	Py_CLEAR(greenlets->pause);
-	Py_CLEAR(greenlets->deadline);
+	Py_CLEAR(greenlets->waiter.deadline);
 	Py_CLEAR(greenlets->switch_);
 	Py_CLEAR(greenlets->throw_);
 }

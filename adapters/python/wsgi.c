@@ -90,12 +90,14 @@ pst_wsgi_environ(const struct pst_wsgi *wsgi)
 
 /* --- What went wrong ------------------------------------------------------------------- */
 
-/* Where an exception came from and what it does to the response. */
+/* Where the exception that is set came from and what it does to the response. */
 static const char *
 effect(const struct pst_call *call, bool whole)
 {
 	if (whole)
 		return "in close(), after a whole response";
+	if (call->waiter != NULL && PyErr_ExceptionMatches(call->waiter->deadline))
+		return "it was late, and was ended by that";
 	return call->stage == PST_CALL_SENT ? "the response had begun and is broken off"
 					    : "answered 500";
 }
@@ -104,10 +106,11 @@ effect(const struct pst_call *call, bool whole)
 static PyObject *
 describe(struct pst_call *call, bool whole)
 {
+	const char *what = effect(call, whole);
 	PyObject *summary;
 	PyObject *traceback = pst_traceback_take(&summary);
 	PyObject *text = PyBytes_FromFormat("the application raised %s: %s\n%s",
-	    summary != NULL ? PyBytes_AS_STRING(summary) : "an exception", effect(call, whole),
+	    summary != NULL ? PyBytes_AS_STRING(summary) : "an exception", what,
 	    traceback != NULL ? PyBytes_AS_STRING(traceback) : "no memory for its traceback\n");
 
 	Py_XDECREF(summary);

@@ -144,7 +144,7 @@ def test_a_deadline(kind: str, penstock: Callable[..., Penstock], tmp_path: Path
     assert server.get("/sleep_long").status == 504
     told = eventually(lambda: json.loads(server.get("/seen").body)[1:], "what it was told")
     assert told == ["Deadline", "cleaned up"]
-    server.wait_for("raised penstock.Deadline")
+    server.wait_for("raised penstock.Deadline: it was late, and was ended by that$")
     assert server.get("/pid").body == pid
     assert server.stop() == 0
 
