@@ -23,6 +23,7 @@ void
 pst_exchange_set_state(struct pst_exchange *x, enum pst_exchange_state state)
 {
 	assert(allowed[x->state] & 1u << state);
+	pst_leaving_remove(&x->context->leaving, &x->leaver);
 	if (x->state == PST_EXCHANGE_OPEN)
 		pst_tunnel_shut(x);
 	x->state = state;

@@ -19,6 +19,7 @@
 #include "gateway/front/forwarded.h"
 #include "gateway/front/http.h"
 #include "gateway/front/http_date.h"
+#include "gateway/front/leaving.h"
 #include "gateway/front/loop.h"
 #include "gateway/front/route.h"
 #include "gateway/front/spool.h"
@@ -40,6 +41,7 @@ struct pst_exchange_context {
 	struct pst_buf params; /* memory for those of one request */
 	struct pst_http_date date;
 	struct pst_tunnels tunnels;
+	struct pst_leaving leaving; /* see pst_exchange_leave() */
 	uint64_t requests; /* that are over, or were refused */
 	bool keep_alive; /* --keep-alive is not 0 */
 	bool draining; /* every answer is the last of its connection */
@@ -119,6 +121,8 @@ bool pst_exchange_ends_by_close(const struct pst_exchange *exchange);
 /* Its worker, or the gateway, is to leave: what would go on for ever, a WebSocket or a stream of
  * events, ends soon. */
 void pst_exchange_leave(struct pst_exchange *exchange);
+/* The time of one of them has come, for pst_leaving_init(). */
+void pst_exchange_on_leave(struct pst_leaver *leaver);
 
 /*
  * The client's side is over: everything was sent, or the connection is lost. The exchange is

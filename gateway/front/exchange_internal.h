@@ -42,6 +42,7 @@ struct pst_exchange {
 	struct pst_answer answer; /* the worker's */
 	struct pst_worker_lines lines;
 	struct pst_websocket_handshake *handshake; /* it asks for a WebSocket, in this way */
+	struct pst_leaver leaver; /* it would go on for ever, and is to end soon */
 	struct pst_tunnel *tunnel; /* since a worker accepted that */
 	bool refused_once; /* by a worker that ran nothing: the next one is the last */
 	bool retried; /* after its worker was lost: the next one is the last */

@@ -165,27 +165,34 @@ begin_answer(struct pst_exchange *x)
 	pst_upstream_supply(&x->job);
 }
 
-/*
- * It streams events, for ever, and its worker or the gateway is to leave: the answer ends here, as
- * it may anywhere, since its client connects again (HTML, "Server-sent events"). To the worker that
- * client has left.
- */
-static void
-end_events(struct pst_exchange *x)
+static bool
+streams_events(const struct pst_exchange *x)
 {
-	if (x->state != PST_EXCHANGE_ANSWERING || !pst_answer_is_events(&x->answer))
-		return;
-	end_answer(x);
-	pst_pool_withdraw(x->pool, &x->job);
+	return x->state == PST_EXCHANGE_ANSWERING && pst_answer_is_events(&x->answer);
+}
+
+/*
+ * An answer of events ends here, as it may anywhere, since its client connects again (HTML,
+ * "Server-sent events"). To the worker that client has left.
+ */
+void
+pst_exchange_on_leave(struct pst_leaver *leaver)
+{
+	struct pst_exchange *x = PST_CONTAINER(leaver, struct pst_exchange, leaver);
+
+	if (pst_tunnel_may_leave(x)) {
+		pst_tunnel_leave(x);
+	} else if (streams_events(x)) {
+		end_answer(x);
+		pst_pool_withdraw(x->pool, &x->job);
+	}
 }
 
 void
 pst_exchange_leave(struct pst_exchange *x)
 {
-	if (pst_tunnel_is_open(x))
-		pst_tunnel_leave(x);
-	else
-		end_events(x);
+	if (pst_tunnel_may_leave(x) || streams_events(x))
+		pst_leaving_add(&x->context->leaving, &x->leaver);
 }
 
 static void
@@ -214,7 +221,7 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 	if (pst_answer_full(&x->answer))
 		pst_upstream_pause(&x->job);
 	if (x->context->draining || pst_upstream_is_retiring(&x->job))
-		end_events(x);
+		pst_exchange_leave(x);
 	pst_client_flush(x->client);
 }
 

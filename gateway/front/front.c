@@ -261,7 +261,8 @@ start_clients(struct pst_front *front)
 
 	if (pst_tunnels_init(&front->context.tunnels, front->loop,
 		settings->websocket_max_message_size, settings->websocket_ping_interval,
-		settings->websocket_deflate) == -1)
+		settings->websocket_deflate) == -1 ||
+	    pst_leaving_init(&front->context.leaving, front->loop, pst_exchange_on_leave) == -1)
 		return -1;
 	return pst_clients_init(&front->clients, &front->context, &limits, on_client_left, front);
 }
@@ -375,6 +376,7 @@ tear_down(struct pst_front *front)
 	pst_routes_free(&front->routes);
 	pst_clients_free(&front->clients);
 	pst_tunnels_free(&front->context.tunnels);
+	pst_leaving_free(&front->context.leaving);
 	if (front->listening != NULL)
 		event_free(front->listening);
 	if (front->graceful != NULL)

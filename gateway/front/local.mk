@@ -104,6 +104,8 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/front_pools.h \
 	%D%/job.c \
 	%D%/job.h \
+	%D%/leaving.c \
+	%D%/leaving.h \
 	%D%/loop.c \
 	%D%/loop.h \
 	%D%/main.c \

@@ -16,9 +16,6 @@
 #define FRAGMENTS_MOST 131072
 /* What a client has to answer our close. */
 #define CLOSING_MS 10000
-/* Those that leave are closed in so many steps: who connects again does not do so all at once. */
-#define TICKS   50
-#define TICK_MS 100
 /* Bytes for the client above which the worker waits, and below which it goes on. */
 #define OUT_ENOUGH 65536
 #define OUT_LITTLE 32768
@@ -35,8 +32,6 @@ struct pst_tunnel {
 	int unsent; /* bytes that the client had not acknowledged at the last ping */
 	bool full; /* what has come waits for room */
 	bool told; /* the worker, how the client closed */
-	bool leaves;
-	TAILQ_ENTRY(pst_tunnel) leaving;
 };
 
 static struct pst_tunnels *
@@ -74,18 +69,6 @@ has_worker(const struct pst_exchange *x)
 
 /* --- the end --- */
 
-static void
-stay(struct pst_exchange *x)
-{
-	struct pst_tunnel *tunnel = x->tunnel;
-
-	if (!tunnel->leaves)
-		return;
-	tunnel->leaves = false;
-	TAILQ_REMOVE(&tunnels_of(x)->leaving, tunnel, leaving);
-	tunnels_of(x)->leaving_count--;
-}
-
 /* Tell the worker how the client closed, once. */
 static void
 tell_worker(struct pst_exchange *x, unsigned code, const char *reason, size_t n)
@@ -100,7 +83,6 @@ tell_worker(struct pst_exchange *x, unsigned code, const char *reason, size_t n)
 void
 pst_tunnel_shut(struct pst_exchange *x)
 {
-	stay(x);
 	pst_deadline_cancel(&x->tunnel->deadline);
 	pst_websocket_free(x->tunnel->websocket);
 	x->tunnel->websocket = NULL;
@@ -122,7 +104,7 @@ finish(struct pst_exchange *x)
 static void
 close_websocket(struct pst_exchange *x, unsigned code, const char *reason, size_t n)
 {
-	stay(x);
+	pst_leaving_remove(&x->context->leaving, &x->leaver);
 	if (pst_websocket_close(x->tunnel->websocket, out_of(x), code, reason, n) != 0) {
 		pst_client_break(x->client);
 		return;
@@ -195,7 +177,7 @@ pst_tunnel_open(struct pst_exchange *x)
 	if (messages)
 		pst_deadline_arm(&x->tunnel->deadline, &tunnels_of(x)->quiet);
 	if (x->context->draining || pst_upstream_is_retiring(&x->job))
-		pst_tunnel_leave(x);
+		pst_exchange_leave(x);
 	pst_client_want_body(x->client);
 	pst_client_flush(x->client);
 }
@@ -457,53 +439,26 @@ closing_passed(struct pst_deadline *deadline)
 	finish(x);
 }
 
+bool
+pst_tunnel_may_leave(const struct pst_exchange *x)
+{
+	return is_open_websocket(x);
+}
+
 void
 pst_tunnel_leave(struct pst_exchange *x)
 {
-	static const struct timeval soon = {.tv_usec = (suseconds_t)TICK_MS * 1000};
-	struct pst_tunnels *tunnels = tunnels_of(x);
-
-	if (!is_open_websocket(x) || x->tunnel->leaves)
-		return;
-	x->tunnel->leaves = true;
-	TAILQ_INSERT_TAIL(&tunnels->leaving, x->tunnel, leaving);
-	if (tunnels->leaving_count++ == 0) {
-		tunnels->ticks = TICKS;
-		event_add(tunnels->tick, &soon);
-	}
-}
-
-static void
-on_tick(evutil_socket_t fd, short what, void *arg)
-{
-	static const struct timeval soon = {.tv_usec = (suseconds_t)TICK_MS * 1000};
-	struct pst_tunnels *tunnels = arg;
-	size_t n = (tunnels->leaving_count + tunnels->ticks - 1) / tunnels->ticks;
-
-	(void)fd;
-	(void)what;
-	while (n-- > 0 && !TAILQ_EMPTY(&tunnels->leaving)) {
-		struct pst_exchange *x = TAILQ_FIRST(&tunnels->leaving)->exchange;
-
-		tell_worker(x, PST_WEBSOCKET_RESTART, NULL, 0);
-		close_websocket(x, PST_WEBSOCKET_RESTART, NULL, 0);
-	}
-	if (tunnels->ticks > 1)
-		tunnels->ticks--;
-	if (tunnels->leaving_count > 0)
-		event_add(tunnels->tick, &soon);
+	tell_worker(x, PST_WEBSOCKET_RESTART, NULL, 0);
+	close_websocket(x, PST_WEBSOCKET_RESTART, NULL, 0);
 }
 
 int
 pst_tunnels_init(struct pst_tunnels *tunnels, struct pst_loop *loop, uint64_t message_most,
     uint64_t ping_interval, bool deflate)
 {
-	TAILQ_INIT(&tunnels->leaving);
 	tunnels->limits = (struct pst_websocket_limits){message_most, FRAGMENTS_MOST};
 	tunnels->deflate = deflate;
-	tunnels->tick = event_new(pst_loop_base(loop), -1, 0, on_tick, tunnels);
-	if (tunnels->tick == NULL ||
-	    pst_deadline_list_init(&tunnels->quiet, loop, ping_interval, quiet_passed) == -1 ||
+	if (pst_deadline_list_init(&tunnels->quiet, loop, ping_interval, quiet_passed) == -1 ||
 	    pst_deadline_list_init(&tunnels->pong, loop, ping_interval, pong_passed) == -1 ||
 	    pst_deadline_list_init(&tunnels->closing, loop, CLOSING_MS, closing_passed) == -1)
 		return -1;
@@ -516,7 +471,4 @@ pst_tunnels_free(struct pst_tunnels *tunnels)
 	pst_deadline_list_free(&tunnels->quiet);
 	pst_deadline_list_free(&tunnels->pong);
 	pst_deadline_list_free(&tunnels->closing);
-	if (tunnels->tick != NULL)
-		event_free(tunnels->tick);
-	tunnels->tick = NULL;
 }

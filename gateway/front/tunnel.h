@@ -24,8 +24,6 @@
 struct pst_exchange;
 struct pst_tunnel;
 
-TAILQ_HEAD(pst_tunnel_list, pst_tunnel);
-
 /* All tunnels of the process: zero, then pst_tunnels_init(). */
 struct pst_tunnels {
 	struct pst_websocket_limits limits;
@@ -34,10 +32,6 @@ struct pst_tunnels {
 	struct pst_deadline_list quiet; /* nothing comes from the client: ping */
 	struct pst_deadline_list pong; /* ... nor after that */
 	struct pst_deadline_list closing; /* from our close to its */
-	struct pst_tunnel_list leaving; /* that are to be closed */
-	size_t leaving_count;
-	unsigned ticks; /* in which that is to be done */
-	struct event *tick;
 };
 
 /* MESSAGE_MOST in bytes, PING_INTERVAL in milliseconds; 0, or -1 when memory is short. */
@@ -59,7 +53,9 @@ size_t pst_tunnel_input(struct pst_exchange *exchange, const void *bytes, size_t
 bool pst_tunnel_end_input(struct pst_exchange *exchange);
 /* The client took bytes. */
 void pst_tunnel_refill(struct pst_exchange *exchange);
-/* Its worker, or the gateway, is to leave: let it go soon. */
+/* It is a WebSocket that is open both ways, and can be asked to leave. */
+bool pst_tunnel_may_leave(const struct pst_exchange *exchange);
+/* Close such a one, as its worker or the gateway is to leave. */
 void pst_tunnel_leave(struct pst_exchange *exchange);
 
 /* What the worker says of it: see struct pst_job_callbacks. */
