@@ -99,6 +99,34 @@ say_missing(
 	return missing->why;
 }
 
+/* What people know from uvicorn, and what it is here. */
+static const struct {
+	const char *name, *here;
+} known_elsewhere[] = {
+    {"app-dir", "--chdir DIR"},
+    {"host", "-b HOST:PORT"},
+    {"limit-max-requests", "--max-requests N"},
+    {"no-proxy-headers", "--forwarded-allow-ips ''"},
+    {"port", "-b HOST:PORT"},
+    {"timeout-graceful-shutdown", "--graceful-timeout SECONDS"},
+    {"timeout-keep-alive", "--keep-alive SECONDS"},
+    {"uds", "-b unix:PATH"},
+};
+
+/* Say what option NAME of another server is here; false: it is not known. */
+static bool
+say_elsewhere(struct pst_conf *conf, const char *name, enum pst_conf_source source)
+{
+	for (size_t i = 0; i < sizeof(known_elsewhere) / sizeof(known_elsewhere[0]); i++) {
+		if (strcmp(known_elsewhere[i].name, name) != 0)
+			continue;
+		pst_conf_mistake(conf, "%s--%s is no option: type %s", pst_conf_source_name(source),
+		    name, known_elsewhere[i].here);
+		return true;
+	}
+	return false;
+}
+
 /* WORD begins with "--" and getopt_long() found no such option, or several. */
 static void
 say_unknown_long(struct pst_conf *conf, const char *word, enum pst_conf_source source)
@@ -107,6 +135,8 @@ say_unknown_long(struct pst_conf *conf, const char *word, enum pst_conf_source s
 	char name[PST_NEAREST_NAME + 1];
 
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(word + 2, "="), word + 2);
+	if (say_elsewhere(conf, name, source))
+		return;
 	pst_nearest_begin(&search, name);
 	for (int id = 0; id < PST_OPT_LINE_COUNT; id++)
 		pst_nearest_offer(&search, pst_options[id].name);

@@ -390,6 +390,8 @@ static const struct {
     {"--wokers 2 a", "--wokers is no option; did you mean --workers?"},
     {"--wokers=2 a", "--wokers is no option; did you mean --workers?"},
     {"--tread 2 a", "--tread is no option; did you mean --threads?"},
+    {"--host 0.0.0.0 a", "--host is no option: type -b HOST:PORT"},
+    {"--uds=/x a", "--uds is no option: type -b unix:PATH"},
     {"--frobnicate a", "--frobnicate is no option; penstock --help lists them"},
     {"-Z a", "-Z is no option; penstock --help lists them"},
     {"-w", "--workers wants a value, as in --workers N"},
