@@ -3,6 +3,7 @@
 #include "gateway/front/job.h"
 #include "gateway/front/trailers.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* What the spool holds in memory, and then in its file. */
@@ -24,8 +25,7 @@ void
 pst_answer_init(struct pst_answer *answer, const struct pst_http_request *request, bool keep_alive,
     struct pst_spool_budget *budget)
 {
-	memset(answer, 0, sizeof(*answer));
-	answer->budget = budget;
+	*answer = (struct pst_answer){.kept = answer->kept, .budget = budget};
 	answer->request = request;
 	answer->to_head = request->method.len == 4 && memcmp(request->method.data, "HEAD", 4) == 0;
 	answer->wants_trailers = pst_trailers_are_wanted(request);
@@ -34,14 +34,36 @@ pst_answer_init(struct pst_answer *answer, const struct pst_http_request *reques
 }
 
 void
-pst_answer_free(struct pst_answer *answer)
+pst_answer_clear(struct pst_answer *answer)
 {
-	pst_cgi_response_free(answer->head);
+	if (answer->head != NULL) {
+		assert(answer->kept == NULL);
+		pst_cgi_response_reset(answer->head);
+		answer->kept = answer->head;
+		answer->head = NULL;
+	}
 	pst_spool_free(answer->spool);
 	pst_answer_files_free(&answer->files);
 	pst_buf_free(&answer->trailers);
-	answer->head = NULL;
 	answer->spool = NULL;
+}
+
+void
+pst_answer_free(struct pst_answer *answer)
+{
+	pst_answer_clear(answer);
+	pst_cgi_response_free(answer->kept);
+	answer->kept = NULL;
+}
+
+/* Memory for the head, as it begins to come. */
+static struct pst_cgi_response *
+new_head(struct pst_answer *answer)
+{
+	struct pst_cgi_response *head = answer->kept;
+
+	answer->kept = NULL;
+	return head != NULL ? head : pst_cgi_response_new(NULL);
 }
 
 static int
@@ -256,7 +278,7 @@ take_head(struct pst_answer *answer, struct pst_buf *out, const void *bytes, siz
 
 	*taken = 0;
 	if (answer->head == NULL)
-		answer->head = pst_cgi_response_new(NULL);
+		answer->head = new_head(answer);
 	if (answer->head == NULL)
 		return fail(answer, PST_ERR_NOMEM, pst_error_string(PST_ERR_NOMEM));
 	event = pst_cgi_response_feed(answer->head, bytes, n, taken);

@@ -59,11 +59,15 @@ struct pst_answer {
 	const struct pst_http_request *request; /* whose answer that is */
 	enum pst_answer_switch switches;
 	const char *reason; /* after an error: a phrase for the log */
+	struct pst_cgi_response *kept; /* memory for `head`; may be NULL */
 };
 
-/* For the answer to REQUEST. BUDGET must outlive it. KEEP_ALIVE: we are willing. */
+/* ANSWER has no memory but what pst_answer_clear() kept. For the answer to REQUEST. BUDGET must
+ * outlive it. KEEP_ALIVE: we are willing. */
 void pst_answer_init(struct pst_answer *answer, const struct pst_http_request *request,
     bool keep_alive, struct pst_spool_budget *budget);
+/* It is over: what it holds is given back, but for what the next one needs as well. */
+void pst_answer_clear(struct pst_answer *answer);
 void pst_answer_free(struct pst_answer *answer);
 
 /*

@@ -49,17 +49,39 @@ struct pst_cgi_response {
 	/* Made when the block is complete. */
 	struct pst_cgi_field *fields;
 	size_t field_count;
+	size_t field_size; /* there is memory for so many */
 };
+
+/* Memory for more than this is given back. */
+#define KEPT_BYTES  4096
+#define KEPT_FIELDS 64
 
 /* --- life --- */
 
 static void
-start_block(struct pst_cgi_response *response)
+clear(struct pst_buf *buf)
 {
-	pst_buf_free(&response->block);
-	pst_buf_free(&response->raw);
+	if (buf->size > KEPT_BYTES)
+		pst_buf_free(buf);
+	else
+		pst_buf_consume(buf, pst_buf_length(buf));
+}
+
+static void
+free_fields(struct pst_cgi_response *response)
+{
 	free(response->fields);
 	response->fields = NULL;
+	response->field_size = 0;
+}
+
+static void
+start_block(struct pst_cgi_response *response)
+{
+	clear(&response->block);
+	clear(&response->raw);
+	if (response->field_size > KEPT_FIELDS)
+		free_fields(response);
 	response->field_count = 0;
 	response->line = 0;
 	response->lines = 0;
@@ -88,7 +110,9 @@ pst_cgi_response_free(struct pst_cgi_response *response)
 {
 	if (!response)
 		return;
-	start_block(response);
+	pst_buf_free(&response->block);
+	pst_buf_free(&response->raw);
+	free_fields(response);
 	free(response);
 }
 
@@ -265,6 +289,20 @@ take_line(struct pst_cgi_response *response, const char *line, size_t n)
 
 /* --- the end of a block --- */
 
+/* What the fields of the last block were is lost. */
+static int
+reserve_fields(struct pst_cgi_response *response, size_t count)
+{
+	size_t size = count < KEPT_FIELDS / 4 ? KEPT_FIELDS / 4 : count;
+
+	free_fields(response);
+	response->fields = calloc(size, sizeof(*response->fields));
+	if (!response->fields)
+		return -1;
+	response->field_size = size;
+	return 0;
+}
+
 /* Fields are slices now that the block does not move any more. */
 static int
 make_fields(struct pst_cgi_response *response)
@@ -275,8 +313,7 @@ make_fields(struct pst_cgi_response *response)
 	response->field_count = count;
 	if (count == 0)
 		return 0;
-	response->fields = calloc(count, sizeof(*response->fields));
-	if (!response->fields)
+	if (count > response->field_size && reserve_fields(response, count) < 0)
 		return fail(response, PST_ERR_NOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++) {
 		struct raw_field raw;
@@ -285,7 +322,7 @@ make_fields(struct pst_cgi_response *response)
 		response->fields[i] = (struct pst_cgi_field){
 		    {block + raw.name, raw.name_len}, {block + raw.value, raw.value_len}};
 	}
-	pst_buf_free(&response->raw);
+	clear(&response->raw);
 	return 0;
 }
 

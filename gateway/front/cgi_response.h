@@ -43,7 +43,7 @@ struct pst_cgi_response;
 /* NULL: no memory. LIMITS are copied; NULL: the defaults. */
 struct pst_cgi_response *pst_cgi_response_new(const struct pst_cgi_response_limits *limits);
 void pst_cgi_response_free(struct pst_cgi_response *response);
-/* As new, for the next request; the memory is given back. */
+/* As new, for the next request; memory for an ordinary head is kept. */
 void pst_cgi_response_reset(struct pst_cgi_response *response);
 
 enum pst_cgi_response_event {

@@ -48,7 +48,66 @@ pst_exchange_date(struct pst_exchange *x)
 	return pst_http_date_at(&x->context->date, time(NULL));
 }
 
+/* So many exchanges are kept, none of them with more memory for a head than this. */
+#define SPARES      64
+#define KEPT_BYTES  8192
+#define KEPT_FIELDS 64
+
 /* --- life --- */
+
+static void
+free_one(struct pst_exchange *x)
+{
+	pst_answer_free(&x->answer);
+	pst_http_request_free(&x->request);
+	free(x);
+}
+
+/* Keep it for a request to come, with the memory that every request needs. */
+static void
+spare_one(struct pst_exchange *x)
+{
+	struct pst_exchange_context *context = x->context;
+	struct pst_exchange clean = {0};
+
+	if (context->spares == SPARES) {
+		free_one(x);
+		return;
+	}
+	pst_answer_clear(&x->answer);
+	if (x->request.size > KEPT_BYTES || x->request.table_size > KEPT_FIELDS)
+		pst_http_request_release(&x->request);
+	else
+		pst_http_request_reset(&x->request);
+	clean.request = x->request;
+	clean.answer.kept = x->answer.kept;
+	clean.spare = context->spare;
+	*x = clean;
+	context->spare = x;
+	context->spares++;
+}
+
+static struct pst_exchange *
+take_spare(struct pst_exchange_context *context)
+{
+	struct pst_exchange *x = context->spare;
+
+	if (x == NULL)
+		return NULL;
+	context->spare = x->spare;
+	context->spares--;
+	x->spare = NULL;
+	return x;
+}
+
+void
+pst_exchange_context_clear(struct pst_exchange_context *context)
+{
+	struct pst_exchange *x;
+
+	while ((x = take_spare(context)) != NULL)
+		free_one(x);
+}
 
 static void
 bury(void *arg)
@@ -57,29 +116,30 @@ bury(void *arg)
 
 	assert(x->state == PST_EXCHANGE_ENDED && x->job.state == PST_JOB_IDLE);
 	pst_spool_free(x->job.body);
-	pst_answer_free(&x->answer);
-	pst_http_request_free(&x->request);
 	free(x->normal_path);
 	free(x->full_script_name);
 	pst_script_free(&x->script);
 	free(x->handshake);
 	free(x->tunnel);
-	free(x);
+	spare_one(x);
 }
 
 struct pst_exchange *
 pst_exchange_new(struct pst_exchange_context *context, struct pst_client *client)
 {
-	struct pst_exchange *x = calloc(1, sizeof(*x));
+	struct pst_exchange *x = take_spare(context);
 
-	if (x == NULL)
-		return NULL;
+	if (x == NULL) {
+		x = calloc(1, sizeof(*x));
+		if (x == NULL)
+			return NULL;
+		pst_http_request_init(&x->request, &context->limits);
+	}
 	x->state = PST_EXCHANGE_HEAD;
 	x->context = context;
 	x->client = client;
 	x->job.callbacks = &pst_exchange_job_callbacks;
 	pst_task_init(&x->burial, bury, x);
-	pst_http_request_init(&x->request, &context->limits);
 	clock_gettime(CLOCK_REALTIME, &x->began);
 	x->began_us = pst_exchange_clock_us();
 	return x;

@@ -29,6 +29,8 @@
 struct pst_client;
 
 /* What all exchanges share. */
+struct pst_exchange;
+
 struct pst_exchange_context {
 	struct pst_loop *loop;
 	const struct pst_routes *routes; /* to a struct pst_front_pool */
@@ -39,6 +41,8 @@ struct pst_exchange_context {
 	struct pst_log_writer *access_log_writer;
 	struct pst_buf access_line; /* memory for the line that is being made */
 	struct pst_buf params; /* memory for those of one request */
+	struct pst_exchange *spare; /* kept for requests to come, with their memory */
+	unsigned spares;
 	struct pst_http_date date;
 	struct pst_tunnels tunnels;
 	struct pst_leaving leaving; /* see pst_exchange_leave() */
@@ -58,7 +62,8 @@ enum pst_exchange_state {
 	PST_EXCHANGE_ENDED,
 };
 
-struct pst_exchange;
+/* Free what CONTEXT keeps for requests to come, when none is open. */
+void pst_exchange_context_clear(struct pst_exchange_context *context);
 
 /* A request is about to come from CLIENT. NULL when memory is short. */
 struct pst_exchange *pst_exchange_new(

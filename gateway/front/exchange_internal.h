@@ -22,6 +22,7 @@ struct pst_exchange {
 	struct pst_exchange_context *context;
 	struct pst_client *client; /* NULL when ENDED */
 	struct pst_task burial;
+	struct pst_exchange *spare; /* the next one that is kept */
 
 	struct pst_http_request request;
 	struct pst_http_body body;

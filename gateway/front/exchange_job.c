@@ -405,7 +405,7 @@ is_run_again(struct pst_exchange *x, const char *reason)
 	pst_exchange_name(x, name, sizeof(name));
 	pst_log_warning("worker %s: %s: %s: it is run again by the next free worker (--retry)",
 	    x->worker, name, reason);
-	pst_answer_free(&x->answer);
+	pst_answer_clear(&x->answer);
 	pst_answer_init(&x->answer, &x->request, pst_exchange_keeps_alive(x), &x->context->budget);
 	pst_pool_resubmit(x->pool, &x->job);
 	return true;

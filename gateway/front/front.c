@@ -382,6 +382,7 @@ tear_down(struct pst_front *front)
 	if (front->graceful != NULL)
 		event_free(front->graceful);
 	pst_loop_free(front->loop);
+	pst_exchange_context_clear(context);
 	pst_log_writer_free(context->access_log_writer, LOG_WAIT_MS);
 	pst_access_log_free(context->access_log);
 	pst_trust_free(context->trust);
