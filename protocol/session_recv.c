@@ -67,8 +67,8 @@ static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
 #define EXTENSION_LAST  PST_RECORD_DRAIN
 
 static const struct pst_record_handler extensions[EXTENSION_LAST - EXTENSION_FIRST + 1] = {
-    [PST_RECORD_CREDIT - EXTENSION_FIRST] =
-	{.by_client = true, .by_server = true, .extension = true, EIGHT, .done = pst_recv_credit},
+    [0] = /* EXTENSION_FIRST: CREDIT */
+    {.by_client = true, .by_server = true, .extension = true, EIGHT, .done = pst_recv_credit},
     [PST_RECORD_MESSAGE - EXTENSION_FIRST] = {.by_client = true,
 	.by_server = true,
 	.extension = true,
