@@ -147,7 +147,8 @@ CASES = [
     Case("leave", "a quarter of the clients leaves at any moment", steady, leavers=16),
     Case(
         "queue-limit", "16 requests may wait, of 64 clients: 503", crowded,
-        ("--queue-limit", "16"),
+        # Not even async workers have room for all of the clients then.
+        ("--queue-limit", "16", "--worker-connections", "8"),
     ),
     Case("restart", "TERM, and a new start", again_and_again(actions.restart)),
     Case("kill-worker", "kill -9 of a worker", again_and_again(actions.kill_worker)),
