@@ -105,7 +105,10 @@ EXPLANATIONS: dict[str, list[Explanation]] = {
     ],
     "connection: not tokens": [("both", SERVED, "an option is a token (RFC 9110, 7.6.1): whether it says close is a guess")],
     "expect: something else": [("both", SERVED, "an unknown expectation is 417 (RFC 9110, 10.1.1)")],
-    "upgrade: websocket": [_UPGRADE, ("node", NUMBER, "Node takes what follows a request for an upgrade for the other protocol's")],
+    "upgrade: websocket": [
+        _UPGRADE, ("both", SERVED, "a handshake that is no GET, or not whole, is 400 (RFC 6455, 4.2.2)"),
+        ("node", NUMBER, "Node takes what follows a request for an upgrade for the other protocol's"),
+    ],
     "upgrade: h2c": [_UPGRADE, ("node", NUMBER, "Node takes what follows a request for an upgrade for the other protocol's")],
     "field: empty name": [_OLD_FIELD],
     "field: whitespace before the first": [_OLD_FIELD],

@@ -14,6 +14,7 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,13 +93,20 @@ class Page:
 
 @contextlib.contextmanager
 def browsing(directory: Path) -> Iterator[Browser]:
-    """A browser whose files and logs are in DIRECTORY."""
-    log = directory / "chromedriver.log"
+    """A browser that logs to DIRECTORY. Its own files are elsewhere: it makes a unix socket among them,
+    whose path must be short."""
+    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as files:
+        with _browsing(directory / "chromedriver.log", Path(files)) as browser:
+            yield browser
+
+
+@contextlib.contextmanager
+def _browsing(log: Path, files: Path) -> Iterator[Browser]:
     with log.open("wb") as output:
         driver = subprocess.Popen(
             [find("chromedriver"), "--port=0"], stdin=subprocess.DEVNULL, stdout=output,
             stderr=output, start_new_session=True,
-            env=environment({"HOME": str(directory), "TMPDIR": str(directory)}),
+            env=environment({"HOME": str(files), "TMPDIR": str(files)}),
         )  # fmt: skip
     try:
 
@@ -107,7 +115,7 @@ def browsing(directory: Path) -> Iterator[Browser]:
             started = re.search(r"started successfully on port (\d+)", log.read_text())
             return int(started[1]) if started else 0
 
-        browser = Browser(eventually(port, "chromedriver's start"), directory / "profile")
+        browser = Browser(eventually(port, "chromedriver's start"), files / "profile")
         try:
             yield browser
         finally:

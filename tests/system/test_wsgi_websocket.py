@@ -26,7 +26,7 @@ def site(
 ) -> Iterator[Gateway]:
     directory = tmp_path_factory.mktemp(request.param)
     gateway = Gateway(
-        directory, "sockets", "-k", request.param, "--python", sys.executable,
+        directory, "wsgi_sockets", "-k", request.param, "--python", sys.executable,
         "--graceful-timeout", "5", *KINDS[request.param],
     )  # fmt: skip
     gateway.kind = request.param  # type: ignore[attr-defined]
