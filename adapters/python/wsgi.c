@@ -279,9 +279,9 @@ is_websocket(const struct pst_wsgi *wsgi, const struct pst_call *call)
 	       call->host->upgradable(call->request) == PST_UPGRADE_WEBSOCKET;
 }
 
-/* Put the socket into ENVIRON, and keep it in the call: 0, or -1 with an exception. */
+/* Put the socket into DICT, an environ, and keep it in the call: 0, or -1 with an exception. */
 static int
-offer_socket(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *environ)
+offer_socket(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *dict)
 {
 	static const char *const names[] = {"gunicorn.socket", "werkzeug.socket", "eventlet.input"};
 	PyObject *stream = pst_handle_new(wsgi->stream_type, call);
@@ -291,7 +291,7 @@ offer_socket(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *envir
 	if (call->socket == NULL)
 		return -1;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-		if (PyDict_SetItemString(environ, names[i], call->socket) < 0)
+		if (PyDict_SetItemString(dict, names[i], call->socket) < 0)
 			return -1;
 	return 0;
 }
@@ -338,7 +338,7 @@ finish_taken(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *resul
 
 /* What the application returns, or NULL with an exception. */
 static PyObject *
-call_application(const struct pst_wsgi *wsgi, struct pst_environ *environ, struct pst_call *call)
+call_application(const struct pst_wsgi *wsgi, struct pst_environ *environs, struct pst_call *call)
 {
 	PyObject *input = pst_handle_new(wsgi->input_type, call);
 	PyObject *errors = pst_handle_new(wsgi->errors_type, call);
@@ -350,7 +350,7 @@ call_application(const struct pst_wsgi *wsgi, struct pst_environ *environ, struc
 		size_t count;
 		const struct pst_field *params = call->host->params(call->request, &count);
 
-		args[1] = pst_environ_make(environ, params, count, input, errors);
+		args[1] = pst_environ_make(environs, params, count, input, errors);
 		if (args[1] != NULL && is_websocket(wsgi, call) &&
 		    offer_socket(wsgi, call, args[1]) < 0)
 			Py_CLEAR(args[1]);
@@ -383,7 +383,7 @@ finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
 }
 
 int
-pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environ,
+pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environs,
     struct pst_request *request, struct pst_waiter *waiter)
 {
 	struct pst_call *call = pst_call_new(wsgi->host, request, waiter);
@@ -400,7 +400,7 @@ pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environ,
 	}
 	method = pst_call_param(call, "REQUEST_METHOD");
 	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
-	result = call_application(wsgi, environ, call);
+	result = call_application(wsgi, environs, call);
 	if (call->taken && finish_socket(call))
 		rc = finish_taken(wsgi, call, result);
 	else
