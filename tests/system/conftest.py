@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import figures
+import process
 from penstock import Penstock
 
 
@@ -27,9 +28,22 @@ def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
         server.clean_up()
 
 
+def uses_greenlets(item: pytest.Item) -> bool:
+    """Its worker is one of gevent's or eventlet's."""
+    params = getattr(item, "callspec", None)
+    kinds = {"gevent", "eventlet"}
+    return item.path.stem in {"test_greenlets", "test_wsgi_websocket", "test_choose"} or bool(
+        params and kinds & {value for value in params.params.values() if isinstance(value, str)}
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what their module has started stay in one process of pytest-xdist."""
+    """Tests that share what their module has started stay in one process of pytest-xdist. Greenlets
+    copy parts of the stack to and fro, which AddressSanitizer takes for errors of whoever runs on it."""
+    skip = pytest.mark.skip(reason="AddressSanitizer does not bear greenlets")
     for item in items:
+        if process.is_sanitized() and uses_greenlets(item):
+            item.add_marker(skip)
         known = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
         if any(fixture.scope == "module" for fixtures in known.values() for fixture in fixtures):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))

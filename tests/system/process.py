@@ -32,9 +32,14 @@ def peak_rss_kib(pid: int) -> int:
 
 
 @functools.cache
-def _quarantine_kib() -> int:
+def is_sanitized() -> bool:
+    """What is installed was built with AddressSanitizer."""
     version = subprocess.run([installed.PENSTOCK, "--version"], stdout=subprocess.PIPE, text=True)
-    return 640 << 10 if "sanitizer=" in version.stdout else 0
+    return "sanitizer=" in version.stdout
+
+
+def _quarantine_kib() -> int:
+    return 640 << 10 if is_sanitized() else 0
 
 
 def at_most_mib(mib: int) -> int:
