@@ -38,14 +38,15 @@ def is_sanitized() -> bool:
     return "sanitizer=" in version.stdout
 
 
-def _quarantine_kib() -> int:
+def quarantine_kib() -> int:
+    """What AddressSanitizer keeps of what was freed, and its shadow, at most."""
     return 640 << 10 if is_sanitized() else 0
 
 
 def at_most_mib(mib: int) -> int:
     """A bound in KiB for memory; AddressSanitizer keeps what was freed, up to 256 MiB, and shadows
     all of it."""
-    return (mib << 10) + _quarantine_kib()
+    return (mib << 10) + quarantine_kib()
 
 
 def descriptors(pid: int) -> int:
