@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import process
 import pytest
 
+import process
 from figures import Show
 from penstock import Penstock, eventually
 from raw import Client
