@@ -28,12 +28,15 @@ run(const uint8_t *data, size_t size, size_t piece)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	/* The long ones are about credit, whose records fill whole reads: byte by byte they cost as
+	 * much as a thousand others. */
+	size_t split = size <= 4096 ? 1 : 1021;
 	uint64_t whole;
 
 	if (size < 2)
 		return 0;
 	whole = run(data, size, size);
-	assert(run(data, size, 1) == whole);
-	assert(run(data, size, 7) == whole);
+	assert(run(data, size, split) == whole);
+	assert(run(data, size, 7 * split) == whole);
 	return 0;
 }

@@ -7,7 +7,7 @@ fuzz_targets += \
 	%D%/fuzz_http_request \
 	%D%/fuzz_http_response \
 	%D%/fuzz_http_target
-EXTRA_DIST += %D%/http_check.h
+EXTRA_DIST += %D%/http_check.h %D%/run
 fuzz_targets += %D%/fuzz_session_server %D%/fuzz_session_client %D%/fuzz_params %D%/fuzz_control
 
 # What several targets share.
