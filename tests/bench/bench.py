@@ -110,7 +110,8 @@ def idle(server: Server, count: int) -> Sample:
 class Run:
     def __init__(self, args: argparse.Namespace, built: Path) -> None:
         self.args, self.built = args, built
-        self.tokens = {"python": args.python, "penstock": args.penstock, "built": str(built)}
+        self.tokens = {"python": args.python, "older": args.older or args.python,
+                       "penstock": args.penstock, "built": str(built)}
         self.pinned = args.pin and (os.cpu_count() or 1) > 1
 
     def missing(self, peer: Peer) -> str:
@@ -119,9 +120,12 @@ class Run:
             kind, _, name = need.partition(":")
             if kind == "exe" and not shutil.which(name):
                 return f"{name} is not installed"
-            if kind == "module" and subprocess.run(
-                    [self.args.python, "-c", f"import {name}"], capture_output=True).returncode:
-                return f"{self.args.python} has no module {name}"
+            if kind == "older" and not self.args.older:
+                return "it needs --older"
+            python = self.tokens["older" if kind == "older" else "python"]
+            if kind != "exe" and subprocess.run([python, "-c", f"import {name}"],
+                                                capture_output=True).returncode:
+                return f"{python} has no module {name}"
         return ""
 
     def version(self, peer: Peer) -> str:
@@ -182,6 +186,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--penstock", default="penstock", help="the installed program")
     parser.add_argument("--python", default=sys.executable,
                         help="interpreter of the environment with the peers; Penstock uses it too")
+    parser.add_argument("--older", default="",
+                        help="that of one with older releases (requirements-older.txt)")
     parser.add_argument("--scenario", default="hello", help="comma separated patterns")
     parser.add_argument("--peer", default="*", help="comma separated patterns")
     parser.add_argument("--rounds", type=int, default=5)

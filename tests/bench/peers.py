@@ -1,7 +1,7 @@
 """The servers that are measured, and how each is started.
 
 In a command, {python} is the interpreter of the environment that holds the peers' packages,
-{penstock} the installed program, {port}, {workers} and {app} (MODULE:CALLABLE) speak for
+{older} that of one with older releases, {penstock} the installed program, {port}, {workers} and {app} (MODULE:CALLABLE) speak for
 themselves, {options} is what the peer has for the scenario, {run} a folder of its own, {sock} a
 socket in it, {built} the folder of the helpers in C; the folder of the applications, {apps}, is the
 working directory.
@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Peer:
     name: str
-    serves: str  # "wsgi", "asgi" or "fastcgi"
+    serves: str  # "wsgi", "asgi", "tornado" or "fastcgi"
     command: str
-    # What must be there: words "exe:NAME" on the PATH, "module:NAME" in {python}.
+    # What must be there: words "exe:NAME" on the PATH, "module:NAME" in {python}, "older:NAME" in
+    # {older}.
     needs: str
     version: str  # a command whose first line of output is the version
     options: dict[str, str] = field(default_factory=dict)  # by scenario; "*": in others
@@ -31,7 +32,7 @@ def module_version(module: str) -> str:
             " \" + m.version(\"" + module + "\"))'")
 
 
-THREADS = {"*": "--threads 8", "io": "--threads 64"}
+THREADS = {"*": "--threads 8", "io": "--threads 64", "io-64": "--threads 64"}
 PENSTOCK = ("{penstock} -b 127.0.0.1:{port} -w {workers} --python {python} --log-level warning"
             " {options} {app} -k ")
 GUNICORN = ("{python} -m gunicorn -b 127.0.0.1:{port} -w {workers} --keep-alive 75 --backlog 2048"
@@ -132,11 +133,17 @@ PEERS = (
     penstock("threaded", options=THREADS),
     penstock("gevent", needs="module:gevent", options={"*": "--worker-connections 2000"}),
     penstock("eventlet", needs="module:eventlet", options={"*": "--worker-connections 2000"}),
+    penstock("tornado", "tornado", needs="module:tornado"),
     ASYNC,
     penstock("async", "asgi", name="async-asyncio", options={"*": "--loop asyncio"}),
     GUNICORN_SYNC,
     gunicorn("gthread", options=THREADS),
     gunicorn("gevent", needs="module:gevent"),
+    Peer("gunicorn-eventlet", "wsgi", GUNICORN.replace("{python}", "{older}") + "eventlet",
+         # Release 26 has no such worker any more.
+         "older:gunicorn older:eventlet", "{older} -m gunicorn --version"),
+    gunicorn("tornado", "tornado", needs="module:tornado"),
+    launched("tornado", "tornado"),
     gunicorn("asgi", "asgi", websocket=True),
     Peer("uwsgi-http", "wsgi",
          # The router in front of the workers, as people run it without nginx.
@@ -162,7 +169,7 @@ PEERS = (
          "{python} -m granian --interface wsgi --host 127.0.0.1 --port {port} --workers {workers}"
          " --log-level warning --no-access-log {options} {app}",
          "module:granian", "{python} -m granian --version",
-         options={"io": "--blocking-threads 64"}),
+         options={"io": "--blocking-threads 64", "io-64": "--blocking-threads 64"}),
     nginx("penstock-sync", SYNC, PROXY),
     nginx("penstock-async", ASYNC, PROXY),
     nginx("gunicorn-sync", GUNICORN_SYNC, PROXY),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Scenario:
     name: str
-    apps: dict[str, str]  # kind of peer ("wsgi", "asgi", "fastcgi") to MODULE:CALLABLE
+    apps: dict[str, str]  # kind of peer ("wsgi", "asgi" ...) to MODULE:CALLABLE
     path: str = "/"
     length: int = 13  # of the body that must be answered
     connections: int = 64
@@ -22,6 +22,10 @@ class Scenario:
 
 def both(name: str) -> dict[str, str]:
     return {"wsgi": f"wsgi_app:{name}", "asgi": f"asgi_app:{name}"}
+
+
+def every(name: str) -> dict[str, str]:
+    return {**both(name), "tornado": f"tornado_app:{name}"}
 
 
 def wsgi(name: str) -> dict[str, str]:
@@ -41,7 +45,9 @@ SCENARIOS = (
     Scenario("hello-both-cores", wsgi("hello"), pin=False),
     Scenario("hello-2w", wsgi("hello"), workers=2, pin=False),
     Scenario("asgi-hello", asgi("hello"), base="uvicorn"),
-    Scenario("io", both("io"), connections=256, base="gunicorn-gthread", skip=ONE_AT_A_TIME),
+    Scenario("tornado-hello", {"tornado": "tornado_app:hello"}, base="gunicorn-tornado"),
+    Scenario("io", every("io"), connections=256, base="gunicorn-gthread", skip=ONE_AT_A_TIME),
+    Scenario("io-64", every("io"), base="gunicorn-gthread", skip=ONE_AT_A_TIME),
     Scenario("cpu-2w", wsgi("cpu"), workers=2, pin=False),
     Scenario("post-64k", both("post"), length=5, post=65536),
     Scenario("stream-1m", both("stream"), length=1 << 20),

@@ -18,6 +18,9 @@ def main() -> None:
             if os.fork() == 0:
                 break
         package.run()
+    elif server == "tornado":
+        importlib.import_module("tornado.httpserver").HTTPServer(app).listen(port, "127.0.0.1")
+        importlib.import_module("tornado.ioloop").IOLoop.current().start()
     else:
         package.run(app, "127.0.0.1", port, 2, workers)
 
