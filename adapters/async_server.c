@@ -570,6 +570,7 @@ const struct pst_host pst_async_host = {
     .send_file = pst_async_request_send_file,
     .error = pst_request_error,
     .reason = pst_request_reason,
+    .begun = pst_request_begun,
     .trailers = pst_request_trailers,
     .complete = pst_async_request_complete,
     .set_user = pst_async_request_set_user,

@@ -15,4 +15,5 @@ const struct pst_host pst_host = {
     .trailers = pst_request_trailers,
     .error = pst_request_error,
     .reason = pst_request_reason,
+    .begun = pst_request_begun,
 };

@@ -466,6 +466,12 @@ pst_request_reason(struct pst_request *request)
 }
 
 int
+pst_request_begun(const struct pst_request *request)
+{
+	return request->state == PST_RESPONSE_SENT;
+}
+
+int
 pst_request_trailers(struct pst_request *request, const struct pst_field *fields, size_t count)
 {
 	size_t total = 0;

@@ -139,6 +139,7 @@ int pst_request_flush(struct pst_request *request);
 int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
 int pst_request_error(struct pst_request *request, const char *text, size_t len);
 const char *pst_request_reason(struct pst_request *request);
+int pst_request_begun(const struct pst_request *request);
 int pst_request_trailers(struct pst_request *request, const struct pst_field *fields, size_t count);
 
 /* --- for what the models do each in its own way --- */

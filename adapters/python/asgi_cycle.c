@@ -134,6 +134,13 @@ finish(struct pst_asgi_cycle *cycle, int result)
 	Py_DECREF(cycle); /* the request's */
 }
 
+/* Part of the response is on its way: it cannot become a 500 any more. */
+static bool
+has_begun(const struct pst_asgi_cycle *cycle)
+{
+	return !cycle->asgi->closed && cycle->asgi->host->begun(cycle->request);
+}
+
 /* What an exception does to the response. */
 static const char *
 effect(const struct pst_asgi_cycle *cycle)
@@ -148,8 +155,8 @@ effect(const struct pst_asgi_cycle *cycle)
 					: "after a whole response";
 	case PST_ASGI_OPEN: return "the connection is closed with 1011";
 	default:
-		return cycle->sent == 0 ? "answered 500, unless the response had begun"
-					: "the response had begun and is broken off";
+		return has_begun(cycle) ? "the response had begun and is broken off"
+					: "answered 500";
 	}
 }
 
@@ -232,8 +239,11 @@ returned(struct pst_asgi_cycle *cycle)
 		log_line(cycle, PST_LOG_ERROR,
 		    cycle->stage == PST_ASGI_START
 			? "the application returned without a response: answered 500"
-			: "the application returned before its response was complete: it is broken "
-			  "off");
+		    : has_begun(cycle)
+			? "the application returned before its response was complete: it is broken "
+			  "off"
+			: "the application returned before its response was complete: answered "
+			  "500");
 	}
 	finish(cycle, whole ? 0 : -1);
 }

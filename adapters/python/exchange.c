@@ -339,6 +339,15 @@ exchange_send_binary(PyObject *self, PyObject *data)
 }
 
 static PyObject *
+exchange_begun(PyObject *self, PyObject *unused)
+{
+	struct pst_exchange *exchange = (struct pst_exchange *)self;
+
+	(void)unused;
+	return PyBool_FromLong(!is_over(exchange) && exchange->host->begun(exchange->request));
+}
+
+static PyObject *
 exchange_flush(PyObject *self, PyObject *unused)
 {
 	struct pst_exchange *exchange = (struct pst_exchange *)self;
@@ -465,6 +474,8 @@ static PyMethodDef methods[] = {
 	"respond(status, reason, headers): the head; with 101 it becomes a WebSocket"},
     {"write", exchange_write, METH_O,
 	"write(data): False: not all of it was taken, the same call is due when it is ready"},
+    {"begun", exchange_begun, METH_NOARGS,
+	"begun(): part of the answer is on its way: what fails now breaks it off"},
     {"flush", exchange_flush, METH_NOARGS, "flush(): send what was written"},
     {"complete", exchange_complete, METH_NOARGS, "complete(): the answer is whole"},
     {"read_message", exchange_read_message, METH_NOARGS,

@@ -210,10 +210,30 @@ is_whole(const struct pst_call *call)
 	       drops_body(call);
 }
 
+/* With the lock held. */
+static const char *
+failure(const struct pst_call *call)
+{
+	return pst_call_is_open(call) && call->host->begun(call->request)
+		   ? "the response had begun and is broken off"
+		   : "answered 500";
+}
+
+const char *
+pst_response_failure(struct pst_call *call)
+{
+	const char *what;
+
+	pst_call_lock(call);
+	what = failure(call);
+	pst_call_unlock(call);
+	return what;
+}
+
 int
 pst_response_end(struct pst_call *call)
 {
-	char message[160];
+	char message[200];
 	int n;
 
 	pst_call_lock(call);
@@ -222,9 +242,8 @@ pst_response_end(struct pst_call *call)
 	if (is_whole(call))
 		return leave(call, 0);
 	n = snprintf(message, sizeof message,
-	    "the application sent %lld bytes of body, its Content-Length said %lld: "
-	    "the response is broken off\n",
-	    call->written, call->head.content_length);
+	    "the application sent %lld bytes of body, its Content-Length said %lld: %s\n",
+	    call->written, call->head.content_length, failure(call));
 	pst_call_unlock(call);
 	pst_errors_flush(call);
 	pst_errors_add(call, message, (size_t)n);

@@ -34,6 +34,9 @@ int pst_response_send_file(struct pst_call *call, int fd, off_t offset, long lon
  */
 void pst_response_set_length(struct pst_call *call, long long length);
 
+/* What a failure now does to the response: the end of a sentence. */
+const char *pst_response_failure(struct pst_call *call);
+
 /* The application has given everything: send a head that still waits, and see that the body is
  * as long as was said. As pst_response_write(); a short body was logged, -1 without exception. */
 int pst_response_end(struct pst_call *call);

@@ -92,14 +92,13 @@ pst_wsgi_environ(const struct pst_wsgi *wsgi)
 
 /* Where the exception that is set came from and what it does to the response. */
 static const char *
-effect(const struct pst_call *call, bool whole)
+effect(struct pst_call *call, bool whole)
 {
 	if (whole)
 		return "in close(), after a whole response";
 	if (call->waiter != NULL && PyErr_ExceptionMatches(call->waiter->deadline))
 		return "it was late, and was ended by that";
-	return call->stage == PST_CALL_SENT ? "the response had begun and is broken off"
-					    : "answered 500";
+	return pst_response_failure(call);
 }
 
 /* The exception that is set, which is taken: a line that says it all, and its traceback. */

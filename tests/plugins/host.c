@@ -261,6 +261,12 @@ host_reason(struct pst_request *request)
 }
 
 static int
+host_begun(const struct pst_request *request)
+{
+	return request->responded;
+}
+
+static int
 host_trailers(struct pst_request *request, const struct pst_field *fields, size_t count)
 {
 	int result;
@@ -665,6 +671,7 @@ static const struct pst_host host = {
     .send_file = host_send_file,
     .error = host_error,
     .reason = host_reason,
+    .begun = host_begun,
     .trailers = host_trailers,
     .set_user = host_set_user,
     .user = host_user,

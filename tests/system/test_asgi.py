@@ -376,6 +376,8 @@ def test_no_body_where_none_belongs(adapter: Adapter) -> None:
         ("wrong/too long", "Content-Length said 3"),
         ("wrong/too short", "Content-Length said 3"),
         ("raises_started", "ValueError: after the head"),
+        ("raises_early", "ValueError: behind a little of the body"),
+        ("returns_early", "returned before its response was complete"),
     ],
 )  # fmt: skip
 def test_500(adapter: Adapter, path: str, error: str) -> None:
@@ -383,7 +385,8 @@ def test_500(adapter: Adapter, path: str, error: str) -> None:
     response = ask(adapter, f"/{path}")
     assert response.status == "500 Internal Server Error", response
     assert error in response.stderr.decode(), response
-    assert response.stderr.count(b"Traceback") == (path != "nothing")
+    assert response.stderr.count(b"Traceback") == (path not in ("nothing", "returns_early"))
+    assert b": answered 500" in response.stderr
     assert f"GET /{path}: ".encode() in response.stderr
 
 
@@ -397,7 +400,9 @@ def test_broken_off(adapter: Adapter, path: str, error: str) -> None:
     response = ask(adapter, f"/{path}")
     assert response.body == b"part"
     assert response.app_status is None
-    assert error in response.stderr.decode() + adapter.log[before:]
+    told = response.stderr.decode() + adapter.log[before:]
+    assert error in told
+    assert "broken off" in told and "answered 500" not in told
 
 
 def test_raises_after_the_response(adapter: Adapter) -> None:

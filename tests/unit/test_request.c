@@ -168,7 +168,9 @@ END_TEST
 START_TEST(test_flush)
 {
 	respond(200);
+	ck_assert(!pst_request_begun(request));
 	ck_assert_int_eq(pst_request_flush(request), 0);
+	ck_assert(pst_request_begun(request));
 	assert_sent("Status: 200 OK\r\n\r\n");
 	pst_request_write(request, "a", 1);
 	ck_assert_int_eq(pst_request_flush(request), 0);

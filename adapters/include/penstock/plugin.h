@@ -196,6 +196,11 @@ struct pst_host {
 	 */
 	const char *(*reason)(struct pst_request *request);
 
+	/* Nonzero when part of the response, its head at least, is on its way already: what fails
+	 * from now on breaks it off. Zero: it would be answered 500. For log lines that tell which.
+	 */
+	int (*begun)(const struct pst_request *request);
+
 	/* Fields behind the body (RFC 9110, 6.5), checked like those of respond(); once, after the
 	 * last of the body. Clients that cannot take them do not get them. Does not block. */
 	int (*trailers)(struct pst_request *request, const struct pst_field *fields, size_t count);

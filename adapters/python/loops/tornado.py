@@ -384,7 +384,7 @@ class Connection(httputil.HTTPConnection):
         refused = isinstance(error, httputil.HTTPInputError)
         if refused:
             gen_log.info("Malformed HTTP message from %s: %s", self, error)
-        elif self._head_written:
+        elif self.exchange.begun():
             self._log(error, "the response had begun and is broken off")
         else:
             self._log(error, "answered 500")

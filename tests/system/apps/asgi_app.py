@@ -279,6 +279,19 @@ async def raises_started(scope, receive, send):
 
 
 @handler
+async def raises_early(scope, receive, send):
+    await start(send)
+    await body(send, b"part", True)
+    raise ValueError("behind a little of the body")
+
+
+@handler
+async def returns_early(scope, receive, send):
+    await start(send)
+    await body(send, b"part", True)
+
+
+@handler
 async def raises_later(scope, receive, send):
     await start(send)
     await body(send, b"part", True)
