@@ -180,12 +180,17 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 	pst_session_set_user(link->session, id, turn);
 }
 
-/* Between Penstock's own ends a request may carry the ticket by which it is claimed. */
+/* Between Penstock's own ends a request may carry the ticket by which it is claimed, and that it
+ * could be upgraded, which it cannot be here. */
 static bool
-is_ticket(const struct pst_link *link, const struct pst_pair *pair)
+take_ours(struct pst_link_turn *turn, const struct pst_pair *pair)
 {
-	return pair->name_len == strlen(PST_PAGE_PARAM) && link->penstock &&
-	       memcmp(pair->name, PST_PAGE_PARAM, pair->name_len) == 0;
+	if (pair->name_len != strlen(PST_PAGE_PARAM) ||
+	    memcmp(pair->name, PST_PAGE_PARAM, pair->name_len) != 0)
+		return pst_request_take_upgrade(turn->request, pair);
+	turn->ticketed = true;
+	turn->ticket = pst_page_parse_ticket(pst_pair_value(pair), pair->value_len);
+	return true;
 }
 
 static int
@@ -198,11 +203,9 @@ on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
 
 	if (!turn)
 		return PST_ERR_STATE;
-	for (size_t i = 0; err == 0 && i < count; i++) {
-		if (!is_ticket(link, &pairs[i]))
+	for (size_t i = 0; link->penstock && err == 0 && i < count; i++) {
+		if (!take_ours(turn, &pairs[i]))
 			continue;
-		turn->ticketed = true;
-		turn->ticket = pst_page_parse_ticket(pst_pair_value(&pairs[i]), pairs[i].value_len);
 		err = pst_request_on_params(turn->request, pairs + from, i - from);
 		from = i + 1;
 	}

@@ -45,6 +45,7 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/threaded_link.c \
 	%D%/threaded_link.h \
 	%D%/threaded_members.c \
+	%D%/threaded_pump.c \
 	%D%/threaded_server.c \
 	%D%/threaded_server.h \
 	%D%/threaded_wait.c \

@@ -253,8 +253,10 @@ pst_request_upgrade_stream(
 	if (result == 0)
 		result = pst_head_append_upgrade(&request->gather, "stream", fields, count,
 		    request->reason, sizeof(request->reason));
-	if (result == 0)
+	if (result == 0) {
 		request->state = PST_RESPONSE_GATHERED;
+		request->upgraded = true;
+	}
 	return result;
 }
 
@@ -309,6 +311,19 @@ pst_request_flush(struct pst_request *request)
 	if (result < 0)
 		return result;
 	return carried(request, request->carrier->flush(request));
+}
+
+int
+pst_request_pump(struct pst_request *request, int fd)
+{
+	int result;
+
+	if (!request->upgraded)
+		return pst_request_fail(request, PST_RESULT_STATE, "it is no stream");
+	result = pst_request_flush(request);
+	if (result < 0)
+		return result;
+	return carried(request, request->carrier->pump(request, fd));
 }
 
 int

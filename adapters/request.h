@@ -56,6 +56,9 @@ struct pst_carrier {
 	int (*fill)(struct pst_request *request);
 	/* The application has read N bytes of the body: so many more may come. Does not block. */
 	void (*grant)(struct pst_request *request, size_t n);
+	/* Carry bytes between an upgraded request and FD until one of both has ended. NULL: this
+	 * model does not. */
+	int (*pump)(struct pst_request *request, int fd);
 };
 
 /* How far the response has come. */
@@ -76,6 +79,7 @@ struct pst_request {
 	bool explained; /* something was sent on STDERR, or logged in its place */
 	bool spoilt; /* bytes were sent that are not the response's: it cannot become whole */
 	bool upgradable; /* a WebSocket handshake, which can be accepted */
+	bool upgraded; /* ... and was, as a stream */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
 	struct pst_fields params;
@@ -134,6 +138,7 @@ int pst_request_respond(struct pst_request *request, int status, const char *rea
 enum pst_upgrade pst_request_upgradable(const struct pst_request *request);
 int pst_request_upgrade_stream(
     struct pst_request *request, const struct pst_field *fields, size_t count);
+int pst_request_pump(struct pst_request *request, int fd);
 int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_flush(struct pst_request *request);
 int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);

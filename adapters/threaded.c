@@ -77,9 +77,12 @@ threaded_busy(void)
 	return pst_threaded_server_busy(threaded_server);
 }
 
+/* What every blocking model has, and upgrades. */
+static struct pst_host host;
+
 static const struct pst_adapter_model model = {
     .model = PST_MODEL_THREADED,
-    .host = &pst_host,
+    .host = &host,
     .prepare = threaded_prepare,
     .run = threaded_run,
     .drain = threaded_drain,
@@ -90,5 +93,9 @@ static const struct pst_adapter_model model = {
 int
 main(int argc, char **argv)
 {
+	host = pst_host;
+	host.upgradable = pst_request_upgradable;
+	host.upgrade_stream = pst_request_upgrade_stream;
+	host.pump = pst_request_pump;
 	return pst_adapter_main(&model, argc, argv);
 }

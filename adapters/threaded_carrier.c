@@ -237,6 +237,14 @@ carrier_grant(struct pst_request *request, size_t n)
 	leave(&passage, 0);
 }
 
+static int
+carrier_pump(struct pst_request *request, int fd)
+{
+	struct passage passage = enter(request);
+
+	return leave(&passage, pst_threaded_pump(passage.server, passage.thread, fd));
+}
+
 const struct pst_carrier pst_threaded_carrier = {
     .submit = carrier_submit,
     .send_piece = carrier_send_piece,
@@ -244,4 +252,5 @@ const struct pst_carrier pst_threaded_carrier = {
     .flush = carrier_flush,
     .fill = carrier_fill,
     .grant = carrier_grant,
+    .pump = carrier_pump,
 };

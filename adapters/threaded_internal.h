@@ -4,6 +4,7 @@
  *	threaded_server    the threads: who runs what, who waits where
  *	threaded_members   the connections: the table, epoll, the listener
  *	threaded_wait      a running thread that needs something of its client
+ *	threaded_pump      bytes between an upgraded request and a socket of its application
  *	threaded_carrier   how a request reaches its client (struct pst_carrier)
  *	threaded_link      one connection
  *
@@ -43,6 +44,16 @@ enum pst_threaded_need {
 	PST_THREADED_WRITTEN, /* so many bytes were written */
 	PST_THREADED_PIECE, /* nobody sends a file on this connection */
 	PST_THREADED_PIECE_SENT, /* the file's part was sent */
+	PST_THREADED_PUMPED, /* the application has ended its side of the socket */
+};
+
+/* A socket of the application's that an upgraded request is joined with, while a thread waits for
+ * its end. Who is at the epoll moves the bytes. */
+struct pst_threaded_pump {
+	int fd;
+	bool full; /* the application is to read first: the epoll tells when FD takes more */
+	bool told_end; /* that the client sends no more */
+	bool over; /* the application has ended its side, and all of that was handed on */
 };
 
 struct pst_threaded_thread {
@@ -58,6 +69,8 @@ struct pst_threaded_thread {
 	TAILQ_ENTRY(pst_threaded_thread) waiting;
 	enum pst_threaded_need need;
 	uint64_t amount; /* of CREDIT, ROOM and WRITTEN */
+	struct pst_threaded_pump *pump; /* of PUMPED; else NULL */
+	uint32_t pumps; /* how many there were: events of older ones are void */
 };
 
 TAILQ_HEAD(pst_threaded_waiting, pst_threaded_thread);
@@ -88,6 +101,7 @@ struct pst_threaded_server {
 	/* Waiting threads. */
 	struct pst_threaded_waiting waiting; /* in the order in which they came */
 	struct pst_threaded_thread *reader; /* the one of them that is at the epoll */
+	unsigned pumps; /* how many of them wait for PUMPED */
 	int kick; /* eventfd: the reader is to look again */
 
 	/* Connections. */
@@ -152,6 +166,20 @@ void pst_threaded_wait_wake(struct pst_threaded_server *server, struct pst_threa
 void pst_threaded_wait_relieve(struct pst_threaded_server *server);
 /* An idle thread comes to the epoll: the reader need not be there. */
 void pst_threaded_wait_relieved(struct pst_threaded_server *server);
+
+/* --- threaded_pump --- */
+
+/* The bit of an event's place that says that the rest of it is a thread's number. */
+#define PST_THREADED_PUMP_PLACE 0x40000000u
+
+/* Join the request that THREAD runs with FD until the application has ended its side, or the
+ * client is gone: 0, or PST_RESULT_ERROR without memory. */
+int pst_threaded_pump(
+    struct pst_threaded_server *server, struct pst_threaded_thread *thread, int fd);
+/* LINK has changed: move what can be moved. */
+void pst_threaded_pump_move(struct pst_threaded_server *server, struct pst_threaded_link *link);
+/* The epoll has told something about a thread's socket. */
+void pst_threaded_pump_event(struct pst_threaded_server *server, uint32_t place, uint32_t serial);
 
 /* --- threaded_carrier --- */
 

@@ -13,7 +13,8 @@
 /* How long a connection lingers. */
 #define LINGER_SECONDS 5
 
-/* What an event is about: one of these, or the place of a member and its serial. */
+/* What an event is about: one of these, or the place of a member, or of a thread's pump, and its
+ * serial. */
 #define EVENT_LISTENER UINT64_MAX
 #define EVENT_BELL     (UINT64_MAX - 1)
 
@@ -309,6 +310,10 @@ handle_event(struct pst_threaded_server *server, struct pst_threaded_thread *thr
 		return;
 	if (event->data.u64 == EVENT_LISTENER) {
 		accept_one(server, thread);
+		return;
+	}
+	if (place & PST_THREADED_PUMP_PLACE) {
+		pst_threaded_pump_event(server, place & ~PST_THREADED_PUMP_PLACE, serial);
 		return;
 	}
 	link = server->members[place].link;

@@ -23,6 +23,7 @@ is_met(const struct pst_threaded_thread *thread)
 	case PST_THREADED_ROOM: return pst_session_pending(link->session) <= thread->amount;
 	case PST_THREADED_WRITTEN: return link->sent >= thread->amount;
 	case PST_THREADED_PIECE: return link->piece == NULL;
+	case PST_THREADED_PUMPED: return thread->pump->over;
 	default: return true;
 	}
 }
@@ -51,6 +52,7 @@ pst_threaded_wait_wake(struct pst_threaded_server *server, struct pst_threaded_l
 {
 	struct pst_threaded_thread *thread;
 
+	pst_threaded_pump_move(server, link);
 	TAILQ_FOREACH (thread, &server->waiting, waiting)
 		if (thread->stream->link == link && is_met(thread))
 			wake(server, thread);

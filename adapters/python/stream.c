@@ -182,17 +182,49 @@ stream_write(PyObject *self, PyObject *data)
 	Py_RETURN_NONE;
 }
 
+static PyObject *
+stream_pump(PyObject *self, PyObject *number)
+{
+	struct pst_call *call = open_call(self);
+	int fd = call != NULL ? PyObject_AsFileDescriptor(number) : -1;
+	PyThreadState *state;
+	int result;
+
+	if (fd < 0)
+		return NULL;
+	state = pst_call_leave_python(call);
+	result = call->host->pump(call->request, fd);
+	pst_call_enter_python(state);
+	if (result < 0)
+		return raise_result(call, result);
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+stream_pumps(PyObject *self, void *unused)
+{
+	(void)unused;
+	return PyBool_FromLong(call_of(self)->host->pump != NULL);
+}
+
+static PyGetSetDef stream_getset[] = {
+    {"pumps", stream_pumps, NULL, "whether there is pump()", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMethodDef stream_methods[] = {
     {"take", stream_take, METH_NOARGS, "take(): the response comes by this stream"},
     {"respond", stream_respond, METH_VARARGS, "respond(status, reason, fields): the head"},
     {"read", stream_read, METH_O, "read(size): up to size bytes, none at the end"},
     {"write", stream_write, METH_O, "write(bytes): send them"},
+    {"pump", stream_pump, METH_O, "pump(file): carry bytes both ways until it has ended"},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot stream_slots[] = {
     {Py_tp_dealloc, pst_handle_dealloc},
     {Py_tp_methods, stream_methods},
+    {Py_tp_getset, stream_getset},
     {0, NULL},
 };
 

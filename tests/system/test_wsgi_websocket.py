@@ -17,7 +17,7 @@ from worker import APPS, Gateway
 
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")  # fmt: skip
-KINDS = {"gevent": (), "eventlet": ()}
+KINDS = {"threaded": ("--threads", "6"), "gevent": (), "eventlet": ()}
 
 
 @pytest.fixture(scope="module", params=KINDS)

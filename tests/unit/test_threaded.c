@@ -86,11 +86,48 @@ wait_a_while(void)
 	return 0;
 }
 
+/* An application that has a socket: it echoes what comes until that ends. */
+static void *
+echo_socket(void *arg)
+{
+	int fd = *(const int *)arg;
+	char bytes[3000];
+	ssize_t n;
+
+	while ((n = recv(fd, bytes, sizeof(bytes), 0)) > 0 &&
+	       send(fd, bytes, (size_t)n, MSG_NOSIGNAL) == n) {
+	}
+	shutdown(fd, SHUT_RDWR);
+	return NULL;
+}
+
+static int
+pump(struct pst_request *request)
+{
+	pthread_t thread;
+	int ends[2];
+	int result = pst_request_upgrade_stream(request, NULL, 0);
+
+	if (result < 0)
+		return result;
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, echo_socket, &ends[0]), 0);
+	pthread_mutex_unlock(&gil);
+	result = pst_request_pump(request, ends[1]);
+	close(ends[1]);
+	pthread_join(thread, NULL);
+	close(ends[0]);
+	pthread_mutex_lock(&gil);
+	return result;
+}
+
 static int
 application(struct pst_request *request)
 {
 	const struct pst_field *kind = pst_fields_find(&request->params, "KIND");
 
+	if (kind && kind->value[0] == 'p')
+		return pump(request);
 	if (pst_request_respond(request, 200, NULL, NULL, 0) < 0)
 		return -1;
 	switch (kind ? kind->value[0] : '?') {
@@ -356,6 +393,8 @@ ask(struct client *client, int i, char kind, size_t n)
 	*ask = (struct ask){.kind = kind, .to_send = n};
 	ck_assert_int_eq(pst_session_submit_begin(session, PST_ROLE_RESPONDER, true, &ask->id), 0);
 	pst_session_submit_param(session, ask->id, "KIND", 4, &kind, 1);
+	if (kind == 'p')
+		pst_session_submit_param(session, ask->id, "PENSTOCK_UPGRADE", 16, "websocket", 9);
 	pst_session_submit_params_end(session, ask->id);
 	if (n == 0)
 		pst_session_submit_data(session, ask->id, PST_STREAM_STDIN, NULL, 0);
@@ -373,7 +412,7 @@ finish(struct client *client, const struct ask *ask)
 static void
 check(const struct ask *ask)
 {
-	size_t body = ask->kind == 'e' ? ask->to_send : ask->kind == 'b' ? BIG : 0;
+	size_t body = ask->kind == 'b' ? BIG : ask->to_send;
 
 	ck_assert(ask->done && ask->whole);
 	ck_assert_uint_ge(ask->received, body);
@@ -386,7 +425,7 @@ check(const struct ask *ask)
 static void *
 busy_client(void *arg)
 {
-	static const char kinds[] = "heheebhwhe";
+	static const char kinds[] = "hehpebhwhe";
 	const unsigned count = 300;
 	struct client client;
 	unsigned begun = 0;
@@ -401,7 +440,7 @@ busy_client(void *arg)
 			if (of->done && of->kind != 'a')
 				check(of);
 			ask(&client, i, kinds[begun % 10],
-			    kinds[begun % 10] == 'e' ? begun * 977 % 200000 : 0);
+			    strchr("ep", kinds[begun % 10]) ? begun * 977 % 200000 : 0);
 			begun++;
 			if (begun % 13 == 0) {
 				of->kind = 'a';
@@ -444,7 +483,7 @@ START_TEST(test_all_wait_at_once)
 
 	begin_server(_i == 1);
 	client_begin(&client);
-	bodies[0] = ask(&client, 0, 'e', 100000);
+	bodies[0] = ask(&client, 0, 'p', 100000);
 	bodies[1] = ask(&client, 1, 'e', 100000);
 	credit = ask(&client, 2, 'b', 0);
 	bodies[0]->hold = bodies[1]->hold = credit->hold = true;
@@ -481,6 +520,27 @@ START_TEST(test_all_wait_at_once)
 }
 END_TEST
 
+/* Every thread has a socket: one of those that wait for their ends carries the bytes of all. */
+START_TEST(test_sockets_only)
+{
+	struct client client;
+
+	begin_server(_i == 1);
+	client_begin(&client);
+	for (int i = 0; i < THREADS; i++)
+		ask(&client, i, 'p', 200000)->hold = i > 0;
+	for (int i = 0; i < THREADS; i++) {
+		client.asks[i].hold = false;
+		finish(&client, &client.asks[i]);
+		check(&client.asks[i]);
+	}
+	ask(&client, 0, 'h', 0);
+	finish(&client, &client.asks[0]);
+	client_end(&client);
+	end_server();
+}
+END_TEST
+
 /* Who waits hears of an abort, and of a client that is lost. */
 START_TEST(test_waiting_is_given_up)
 {
@@ -490,7 +550,7 @@ START_TEST(test_waiting_is_given_up)
 	client_begin(&client);
 	client_begin(&other);
 	for (int i = 0; i < 3; i++)
-		ask(&client, i, i == 0 ? 'b' : 'e', i == 0 ? 0 : 100000)->hold = true;
+		ask(&client, i, "bep"[i], i == 0 ? 0 : 100000)->hold = true;
 	ask(&other, 3, 'e', 100000)->hold = true;
 	await_inside(&client, 3);
 	await_inside(&other, 4);
@@ -553,6 +613,7 @@ main(void)
 
 	tcase_add_loop_test(tcase, test_many_requests, 0, 2);
 	tcase_add_loop_test(tcase, test_all_wait_at_once, 0, 2);
+	tcase_add_loop_test(tcase, test_sockets_only, 0, 2);
 	tcase_add_loop_test(tcase, test_waiting_is_given_up, 0, 2);
 	tcase_add_loop_test(tcase, test_drain, 0, 2);
 	tcase_add_test(tcase, test_nobody_there);

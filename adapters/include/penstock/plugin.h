@@ -30,7 +30,7 @@ extern "C" {
 
 #define PST_PLUGIN_MAGIC 0x4e545350u /* "PSTN" */
 #define PST_PLUGIN_MAJOR 0
-#define PST_PLUGIN_MINOR 2
+#define PST_PLUGIN_MINOR 3
 
 /* The models of adapter; `models` of a plugin has the bits 1 << model that it supports. */
 enum pst_model {
@@ -210,6 +210,32 @@ struct pst_host {
 	 * blocking models. Does not block. */
 	int (*complete)(struct pst_request *request);
 
+	/* --- models threaded and async; NULL in sync --- */
+
+	/* What its connection could become. */
+	enum pst_upgrade (*upgradable)(const struct pst_request *request);
+	/*
+	 * Accept a WebSocket as a stream of bytes, for programs that speak its protocol themselves:
+	 * FIELDS hold their Sec-WebSocket-Accept. Afterwards read() and write() carry what the
+	 * client sends and gets.
+	 */
+	int (*upgrade_stream)(
+	    struct pst_request *request, const struct pst_field *fields, size_t count);
+
+	/* --- model threaded; NULL in others --- */
+
+	/*
+	 * Carry bytes both ways between a request that became a stream and FD, a stream socket:
+	 * one end of a pair of which the application has the other. 0 once the application has
+	 * closed its end, or shut its writing down, and the client was sent what came before;
+	 * PST_RESULT_GONE when there is no client any more. When the client, or a worker that is to
+	 * end, sends no more, FD's writing is shut down: the application finds the end of its
+	 * input. FD stays the caller's, and is no longer used then. Blocks throughout: any one
+	 * thread may call it in the place of the one that runs the application, as long as only
+	 * that thread calls the host for the request.
+	 */
+	int (*pump)(struct pst_request *request, int fd);
+
 	/* --- async model, on the loop's thread; NULL in others --- */
 
 	/* What the plugin keeps with a request; NULL at first. */
@@ -223,21 +249,12 @@ struct pst_host {
 	 */
 	void (*finish)(struct pst_request *request, int result);
 
-	/* What its connection could become. */
-	enum pst_upgrade (*upgradable)(const struct pst_request *request);
 	/*
 	 * Accept a WebSocket: the head is sent with FIELDS (Sec-WebSocket-Protocol among them, if a
 	 * subprotocol was chosen; the gateway adds what the handshake needs). From then on messages
 	 * take the place of bodies both ways. To deny it, respond() with any status.
 	 */
 	int (*upgrade)(struct pst_request *request, const struct pst_field *fields, size_t count);
-	/*
-	 * The same as a stream of bytes, for programs that speak the WebSocket protocol themselves:
-	 * FIELDS hold their Sec-WebSocket-Accept. Afterwards read() and write() carry what the
-	 * client sends and gets.
-	 */
-	int (*upgrade_stream)(
-	    struct pst_request *request, const struct pst_field *fields, size_t count);
 	/*
 	 * Up to N bytes of the message that has come: a count (0 is possible, for an empty piece),
 	 * and what they are in *FLAGS. AGAIN when nothing has come. A piece never holds bytes of

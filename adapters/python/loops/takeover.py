@@ -1,7 +1,9 @@
 """gunicorn.socket and werkzeug.socket of a WSGI environ: a WebSocket as a socket of its own.
 
 The application owns one end of a socketpair, and what it writes there first is the head of its
-response. Greenlets (threading is patched) carry bytes between the other end and the client. Nothing of this is made before the application touches the socket.
+response. A thread reads that at the other end and lets the host carry bytes between there and the
+client (pump()). Where the host cannot, threading is patched, and greenlets do. Nothing of this is
+made before the application touches the socket.
 """
 from __future__ import annotations
 
@@ -63,12 +65,15 @@ class Socket:
     # --- the other end ---
 
     def _carry(self) -> None:
-        """From the application to the client; another carries what comes back."""
+        """From the application to the client; of greenlets another carries what comes back."""
         try:
             first = self._head()
             if first is None:
                 return
             self._stream.write(first)
+            if self._stream.pumps:
+                self._stream.pump(self._peer)
+                return
             threading.Thread(target=self._carry_back, daemon=True).start()
             while data := self._peer.recv(PIECE):
                 self._stream.write(data)
