@@ -22,7 +22,8 @@
 
 #define PST_CONF_WHY 512
 
-/* What --workers, --threads and --worker-connections may be at most. */
+/* What --gateways, --workers, --threads and --worker-connections may be at most. */
+#define PST_GATEWAYS_MOST 16
 #define PST_WORKERS_MOST  1024
 #define PST_THREADS_MOST  1024
 #define PST_CAPACITY_MOST 65535 /* ids of requests have 16 bits */
@@ -81,6 +82,7 @@ enum pst_option_id {
 	PST_OPT_PID,
 	PST_OPT_NAME,
 	PST_OPT_DAEMON,
+	PST_OPT_GATEWAYS,
 	PST_OPT_GATEWAY_TIMEOUT,
 	PST_OPT_CONTROL_SOCKET,
 	PST_OPT_NO_CONTROL_SOCKET,

@@ -63,6 +63,12 @@ pst_check_positive(const char *value, char why[PST_CONF_WHY])
 }
 
 int
+pst_check_gateways(const char *value, char why[PST_CONF_WHY])
+{
+	return check_range(value, 1, PST_GATEWAYS_MOST, why);
+}
+
+int
 pst_check_workers(const char *value, char why[PST_CONF_WHY])
 {
 	return check_range(value, 1, PST_WORKERS_MOST, why);

@@ -11,6 +11,7 @@ int pst_check_any(const char *value, char why[PST_CONF_WHY]);
 int pst_check_bind(const char *value, char why[PST_CONF_WHY]);
 int pst_check_number(const char *value, char why[PST_CONF_WHY]); /* 0 to 2147483647 */
 int pst_check_positive(const char *value, char why[PST_CONF_WHY]); /* 1 to 2147483647 */
+int pst_check_gateways(const char *value, char why[PST_CONF_WHY]); /* 1 to 16 */
 int pst_check_workers(const char *value, char why[PST_CONF_WHY]); /* 1 to 1024 */
 int pst_check_connections(const char *value, char why[PST_CONF_WHY]); /* 1 to 65535 */
 int pst_check_size(

@@ -110,6 +110,8 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 	NULL, NULL, pst_check_any},
     [PST_OPT_DAEMON] = {"daemon", NULL, 'D', PST_KIND_FLAG, PST_TO_ARBITER, PST_SCOPE_TOP, NULL,
 	NULL, "run in the background", NULL},
+    [PST_OPT_GATEWAYS] = {"gateways", NULL, 0, PST_KIND_VALUE, PST_TO_ARBITER, PST_SCOPE_TOP, "N",
+	"1", NULL, pst_check_gateways},
     [PST_OPT_GATEWAY_TIMEOUT] = {"gateway-timeout", NULL, 0, PST_KIND_VALUE, PST_TO_ARBITER,
 	PST_SCOPE_TOP, "SECONDS", "30", NULL, pst_check_number},
     [PST_OPT_CONTROL_SOCKET] = {"control-socket", NULL, 0, PST_KIND_VALUE, PST_TO_ARBITER,

@@ -146,6 +146,31 @@ check_class(struct pst_conf *conf, const struct pst_conf *pool)
 		    class.loop);
 }
 
+/* ---- gateways ---- */
+
+/* Each has its share of the workers of every pool, and none does without. */
+static void
+check_gateways(struct pst_conf *conf, const struct pst_conf *pool)
+{
+	enum pst_option_id id =
+	    pst_conf_pool_kind(pool) == PST_POOL_REMOTE ? PST_OPT_CONNECTIONS : PST_OPT_WORKERS;
+	char where[PST_CONF_WHERE], other[PST_CONF_WHERE];
+	unsigned long gateways, count;
+
+	/* Where memory was short they have no values. */
+	if (!pst_conf_text(conf, PST_OPT_GATEWAYS) || !pst_conf_text(pool, id))
+		return;
+	gateways = pst_conf_number(conf, PST_OPT_GATEWAYS);
+	count = pst_conf_number(pool, id);
+	if (count < gateways)
+		pst_conf_mistake(conf,
+		    "%s is %lu, and %s of pool %s is %lu: each gateway has to have one of the "
+		    "pool's %s, so it wants at least %lu",
+		    pst_conf_where(conf, conf, PST_OPT_GATEWAYS, other), gateways,
+		    pst_conf_where(conf, pool, id, where), pst_conf_pool_name(pool), count,
+		    pst_options[id].name, gateways);
+}
+
 /* ---- what is served ---- */
 
 static bool
@@ -178,6 +203,7 @@ check_pool(struct pst_conf *conf, const struct pst_conf *pool)
 		pst_conf_warn(conf, "%s: no route goes to pool %s, so it gets no request", where,
 		    pst_conf_pool_name(pool));
 	check_meaning(conf, pool);
+	check_gateways(conf, pool);
 	if (pst_conf_pool_kind(pool) == PST_POOL_APP)
 		check_class(conf, pool);
 }
@@ -196,6 +222,7 @@ check_anonymous(struct pst_conf *conf)
 	else if (!serves_something(conf))
 		pst_conf_mistake(conf, "no application was named: %s", app_wanted);
 	check_meaning(conf, conf);
+	check_gateways(conf, conf);
 	if (pst_conf_pool_kind(conf) == PST_POOL_APP)
 		check_class(conf, conf);
 }

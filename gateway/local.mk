@@ -3,6 +3,8 @@ noinst_LTLIBRARIES += %D%/libpst-gateway.la
 %C%_libpst_gateway_la_SOURCES = \
 	%D%/address.c \
 	%D%/address.h \
+	%D%/board.c \
+	%D%/board.h \
 	%D%/escape.c \
 	%D%/escape.h \
 	%D%/log.c \

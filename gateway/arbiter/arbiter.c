@@ -127,6 +127,17 @@ on_hup(struct pst_arbiter *arbiter, unsigned sender)
 	pst_reload_begin(arbiter);
 }
 
+/* One, or after WINCH one for each gateway. */
+static void
+add_worker(struct pst_crew *crew)
+{
+	unsigned gateways = pst_generation_gateways(crew->arbiter->generation);
+
+	pst_crew_more(crew);
+	for (unsigned count = pst_crew_size(crew); count < gateways; count++)
+		pst_crew_more(crew);
+}
+
 static void
 on_scale(struct pst_arbiter *arbiter, int number, unsigned sender)
 {
@@ -141,7 +152,7 @@ on_scale(struct pst_arbiter *arbiter, int number, unsigned sender)
 	pst_log_info("SIG%s from pid %u: one worker %s", sigabbrev_np(number), sender,
 	    more ? "more" : "less");
 	if (first && more)
-		pst_crew_more(first);
+		add_worker(first);
 	else if (first)
 		pst_crew_less(first);
 	else
@@ -277,8 +288,7 @@ make_children(struct pst_arbiter *arbiter)
 {
 	struct pst_generation *generation = arbiter->generation;
 
-	arbiter->gate = pst_gate_new(arbiter, generation, PST_GATE_SERVING);
-	if (!arbiter->gate)
+	if (pst_gates_new(arbiter, generation, PST_GATE_SERVING) < 0)
 		return -1;
 	for (size_t i = 0; i < generation->count; i++)
 		if (generation->pools[i]->kind != PST_POOL_REMOTE &&
@@ -324,14 +334,19 @@ close_machinery(struct pst_arbiter *arbiter)
 		event_base_free(arbiter->base);
 	if (arbiter->null >= 0)
 		close(arbiter->null);
+	pst_board_unmap(&arbiter->board);
+	if (arbiter->board_fd >= 0)
+		close(arbiter->board_fd);
 }
 
 static void
 start_children(struct pst_arbiter *arbiter)
 {
+	struct pst_gate *gate;
 	struct pst_crew *crew;
 
-	pst_gate_start(arbiter->gate);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	pst_gate_start(gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		pst_crew_start(crew);
 }
@@ -438,6 +453,7 @@ pst_arbiter_run(struct pst_generation **generation, const struct pst_start *star
 	    .first = pst_generation_hold(*generation),
 	    .generation = *generation,
 	    .null = -1,
+	    .board_fd = -1,
 	    .daemon = *daemon,
 	};
 

@@ -225,10 +225,18 @@ pst_crew_size(const struct pst_crew *crew)
 	return count;
 }
 
+unsigned
+pst_crew_next_number(const struct pst_crew *crew)
+{
+	const struct pst_worker *last = find_last(crew);
+
+	return last ? last->number + 1 : 1;
+}
+
 void
 pst_crew_more(struct pst_crew *crew)
 {
-	struct pst_worker *last = find_last(crew), *worker;
+	struct pst_worker *worker;
 	unsigned count = pst_crew_size(crew);
 	char text[64];
 
@@ -237,7 +245,7 @@ pst_crew_more(struct pst_crew *crew)
 		    "there are %u workers%s, and cannot be more", count, where(crew, text));
 		return;
 	}
-	worker = pst_worker_new(crew, last ? last->number + 1 : 1, PST_WORKER_HOLDER);
+	worker = pst_worker_new(crew, pst_crew_next_number(crew), PST_WORKER_HOLDER);
 	if (!worker) {
 		pst_log_error("no worker is added: out of memory");
 		return;
@@ -251,8 +259,15 @@ pst_crew_less(struct pst_crew *crew)
 {
 	struct pst_worker *last = find_last(crew), *heir;
 	unsigned count = pst_crew_size(crew);
+	unsigned gateways = pst_generation_gateways(crew->arbiter->generation);
 	char text[64];
 
+	if (gateways > 1 && count <= gateways) {
+		pst_log_warning("no worker%s is taken away: there are %u gateways, and each has to "
+				"have one of them",
+		    where(crew, text), gateways);
+		return;
+	}
 	if (count <= 1) {
 		pst_log_warning(
 		    "the last worker%s is kept: there cannot be fewer", where(crew, text));

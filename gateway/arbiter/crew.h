@@ -69,7 +69,10 @@ const char *pst_crew_name(const struct pst_crew *crew);
 /* That of the first pool which has one; NULL where all pools are remote. */
 struct pst_crew *pst_crew_first(const struct pst_arbiter *arbiter);
 
-/* One worker more or less. */
+/* The slot that comes after all that it has. */
+unsigned pst_crew_next_number(const struct pst_crew *crew);
+
+/* One worker more or less: never fewer than there are gateways. */
 void pst_crew_more(struct pst_crew *crew);
 void pst_crew_less(struct pst_crew *crew);
 /* WINCH: all leave, and nobody takes their places. */

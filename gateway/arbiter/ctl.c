@@ -44,10 +44,21 @@ finish_status(struct pst_arbiter *arbiter)
 	    pst_buf_append(&lines, pst_buf_bytes(&ctl->said), pst_buf_length(&ctl->said)) == 0;
 
 	ctl->asking = false;
+	ctl->asked = 0;
 	event_del(ctl->patience);
 	pst_buf_free(&ctl->said);
 	pst_ctl_each_waiting(ctl->socket, tell_status, made ? &lines : NULL);
 	pst_buf_free(&lines);
+}
+
+static void
+ask(struct pst_ctl *ctl, struct pst_gate *gate)
+{
+	if (!gate->child.channel)
+		return;
+	gate->owed++;
+	ctl->asked |= gate->bit;
+	pst_channel_send(gate->child.channel, "STATUS", NULL);
 }
 
 static void
@@ -56,16 +67,16 @@ begin_status(struct pst_arbiter *arbiter)
 	static const struct timeval wait = {
 	    .tv_sec = ANSWER_MS / 1000, .tv_usec = ANSWER_MS % 1000 * 1000};
 	struct pst_ctl *ctl = arbiter->ctl;
-	struct pst_channel *gate = arbiter->gate->child.channel;
+	struct pst_gate *gate;
 
 	ctl->asking = true;
-	if (!gate) {
+	ctl->asked = 0;
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	ask(ctl, gate);
+	if (ctl->asked)
+		event_add(ctl->patience, &wait);
+	else
 		finish_status(arbiter);
-		return;
-	}
-	ctl->owed++;
-	pst_channel_send(gate, "STATUS", NULL);
-	event_add(ctl->patience, &wait);
 }
 
 static void
@@ -102,30 +113,43 @@ on_patience_over(evutil_socket_t fd, short what, void *arg)
 	end_status(arg);
 }
 
-void
-pst_ctl_gate_line(struct pst_arbiter *arbiter, const struct pst_control *line)
+/* GATE has said all that it will. */
+static void
+on_answered(struct pst_gate *gate)
 {
-	struct pst_ctl *ctl = arbiter->ctl;
+	struct pst_ctl *ctl = gate->arbiter->ctl;
 
-	if (!ctl || ctl->owed == 0)
+	if (!(ctl->asked & gate->bit))
+		return;
+	ctl->asked &= ~gate->bit;
+	if (!ctl->asked)
+		end_status(gate->arbiter);
+}
+
+void
+pst_ctl_gate_line(struct pst_gate *gate, const struct pst_control *line)
+{
+	struct pst_ctl *ctl = gate->arbiter->ctl;
+
+	if (!ctl || gate->owed == 0)
 		return;
 	if (pst_control_is(line, "STATUS end")) {
-		if (--ctl->owed == 0)
-			end_status(arbiter);
+		if (--gate->owed == 0)
+			on_answered(gate);
 		return;
 	}
 	/* Of several, only the last answer is still waited for. */
-	if (ctl->asking && ctl->owed == 1 && pst_buf_length(&ctl->said) < ANSWER_BYTES)
+	if ((ctl->asked & gate->bit) && gate->owed == 1 &&
+	    pst_buf_length(&ctl->said) < ANSWER_BYTES)
 		(void)pst_control_append(&ctl->said, (const char *const *)line->words, line->count);
 }
 
 void
-pst_ctl_gate_gone(struct pst_arbiter *arbiter)
+pst_ctl_gate_gone(struct pst_gate *gate)
 {
-	if (!arbiter->ctl)
-		return;
-	arbiter->ctl->owed = 0;
-	end_status(arbiter);
+	gate->owed = 0;
+	if (gate->arbiter->ctl)
+		on_answered(gate);
 }
 
 void

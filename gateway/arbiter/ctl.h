@@ -11,6 +11,7 @@
 
 struct pst_arbiter;
 struct pst_ctl;
+struct pst_gate;
 
 /* The file of the socket, or of a link to it, in the runtime directory. */
 #define PST_CTL_FILE "penstock.ctl"
@@ -19,10 +20,10 @@ struct pst_ctl;
 int pst_ctl_open(struct pst_arbiter *arbiter);
 void pst_ctl_close(struct pst_arbiter *arbiter);
 
-/* A STATUS line came from the gateway. */
-void pst_ctl_gate_line(struct pst_arbiter *arbiter, const struct pst_control *line);
-/* The gateway's process is gone, or another has taken its place: it answers nothing any more. */
-void pst_ctl_gate_gone(struct pst_arbiter *arbiter);
+/* A STATUS line came from GATE. */
+void pst_ctl_gate_line(struct pst_gate *gate, const struct pst_control *line);
+/* Its process is gone: it answers nothing any more. */
+void pst_ctl_gate_gone(struct pst_gate *gate);
 
 /* A reload is over. FAILURE says what went wrong, NULL: nothing. */
 void pst_ctl_reload_over(struct pst_arbiter *arbiter, const char *failure);

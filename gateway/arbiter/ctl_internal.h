@@ -10,7 +10,7 @@
 /* What a client waits for. */
 enum pst_ctl_waits {
 	PST_CTL_WAITS_NOTHING,
-	PST_CTL_WAITS_STATUS, /* for the answer that the gateway is making */
+	PST_CTL_WAITS_STATUS, /* for the answer that the gateways are making */
 	PST_CTL_WAITS_NEXT, /* for the one after that */
 	PST_CTL_WAITS_RELOAD, /* for its end */
 };
@@ -21,10 +21,10 @@ struct pst_ctl {
 	int64_t started_at;
 	unsigned reloads; /* that are over */
 	bool reload_failed; /* the last of them */
-	bool asking; /* the gateway, for those that wait for STATUS */
-	unsigned owed; /* ends of answers that the gateway has yet to send */
-	struct event *patience; /* with its answer */
-	struct pst_buf said; /* by the gateway, of the present answer */
+	bool asking; /* the gateways, for those that wait for STATUS */
+	pst_gate_set asked; /* those that have not answered that yet */
+	struct event *patience; /* with their answers */
+	struct pst_buf said; /* by the gateways, of the present answer */
 };
 
 /* ---- ctl.c ---- */

@@ -202,6 +202,7 @@ static void
 serve_log(struct pst_arbiter *arbiter, struct pst_ctl_client *client, char *const *words)
 {
 	static const char *const names[] = {"debug", "info", "warning", "error", "critical"};
+	const struct pst_gate *gate;
 	enum pst_log_level level;
 
 	if (!pst_log_level_parse(words[1], &level)) {
@@ -215,8 +216,9 @@ serve_log(struct pst_arbiter *arbiter, struct pst_ctl_client *client, char *cons
 	pst_log_info(
 	    "LOG over the control socket: the log's level is %s from now on", arbiter->log_level);
 	pst_log_set_level(level);
-	if (arbiter->gate->child.channel)
-		pst_channel_send(arbiter->gate->child.channel, "LOG", arbiter->log_level, NULL);
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		if (gate->child.channel)
+			pst_channel_send(gate->child.channel, "LOG", arbiter->log_level, NULL);
 	answer(client, true, "the log's level is %s", arbiter->log_level);
 }
 

@@ -91,19 +91,28 @@ put_child(struct pst_status_line *line, const struct pst_child *child)
 }
 
 static int
-put_gate(const struct pst_arbiter *arbiter, struct pst_buf *out)
+put_gate(const struct pst_gate *gate, unsigned leaving, struct pst_buf *out)
 {
-	const struct pst_gate *gate;
 	struct pst_status_line line;
-	unsigned leaving = 0;
-
-	TAILQ_FOREACH (gate, &arbiter->gates, link)
-		leaving += gate->role == PST_GATE_LEAVING;
 
 	pst_status_begin(&line, out, "gateway", "-");
-	put_child(&line, &arbiter->gate->child);
+	put_child(&line, &gate->child);
 	pst_status_number(&line, "leaving", leaving);
 	return pst_status_end(&line);
+}
+
+static int
+put_gates(const struct pst_arbiter *arbiter, struct pst_buf *out)
+{
+	const struct pst_gate *gate;
+	unsigned leaving = 0;
+	int result = 0;
+
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_LEAVING)
+	leaving++;
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	result |= put_gate(gate, leaving, out);
+	return result;
 }
 
 static void
@@ -186,7 +195,7 @@ pst_ctl_status(const struct pst_arbiter *arbiter, struct pst_buf *out)
 	const struct pst_worker *worker;
 	const struct pst_crew *crew;
 	int result =
-	    put_instance(arbiter, out) | put_listeners(arbiter, out) | put_gate(arbiter, out);
+	    put_instance(arbiter, out) | put_listeners(arbiter, out) | put_gates(arbiter, out);
 
 	TAILQ_FOREACH (crew, &arbiter->crews, link) {
 		result |= put_crew(crew, out);

@@ -25,6 +25,12 @@ pst_gate_has(const struct pst_gate *gate, const struct pst_crew *crew)
 	return crew->since <= gate->generation->number && gate->generation->number < crew->until;
 }
 
+bool
+pst_gate_serves(const struct pst_gate *gate, const struct pst_worker *worker)
+{
+	return pst_gate_has(gate, worker->crew) && pst_share_has(gate->share, worker->number);
+}
+
 /*
  * A page is one gateway's at a time: what another had offered there could not be claimed any more.
  * So a successor gets it once the one that knew WORKER before has exited.
@@ -53,7 +59,7 @@ pst_gates_announce(struct pst_worker *worker)
 	struct pst_gate *gate;
 
 	TAILQ_FOREACH (gate, &worker->crew->arbiter->gates, link)
-		if (gate->child.channel && pst_gate_has(gate, worker->crew))
+		if (gate->child.channel && pst_gate_serves(gate, worker))
 			announce(gate, worker);
 }
 
@@ -86,8 +92,9 @@ announce_crew(struct pst_gate *gate, struct pst_crew *crew)
 	struct pst_worker *worker;
 
 	TAILQ_FOREACH (worker, &crew->workers, link)
-		if (worker->child.slot.state == PST_SLOT_READY ||
-		    worker->child.slot.state == PST_SLOT_USABLE)
+		if (pst_gate_serves(gate, worker) &&
+		    (worker->child.slot.state == PST_SLOT_READY ||
+			worker->child.slot.state == PST_SLOT_USABLE))
 			announce(gate, worker);
 }
 
@@ -106,18 +113,30 @@ find_worker(const struct pst_gate *gate, const char *id)
 	return NULL;
 }
 
-/* What it finds usable is so: it serves, or the one that serves does not have that pool. */
-static bool
-decides(const struct pst_gate *gate, const struct pst_crew *crew)
+/* The gateway that serves and that WORKER is for; NULL: none that serves has that pool. */
+static struct pst_gate *
+find_serving(const struct pst_worker *worker)
 {
-	return gate->role == PST_GATE_SERVING || !pst_gate_has(gate->arbiter->gate, crew);
+	struct pst_gate *gate;
+
+	PST_GATES_FOREACH(gate, worker->crew->arbiter, PST_GATE_SERVING)
+	if (pst_gate_serves(gate, worker))
+		return gate;
+	return NULL;
+}
+
+/* What it finds usable is so: it serves, or nobody who serves has that pool. */
+static bool
+decides(const struct pst_gate *gate, const struct pst_worker *worker)
+{
+	return gate->role == PST_GATE_SERVING || !find_serving(worker);
 }
 
 static void
 on_usable(struct pst_gate *gate, struct pst_worker *worker)
 {
 	worker->usable |= gate->bit;
-	if (worker->child.slot.state == PST_SLOT_READY && decides(gate, worker->crew)) {
+	if (worker->child.slot.state == PST_SLOT_READY && decides(gate, worker)) {
 		pst_slot_enter(&worker->child.slot, PST_SLOT_USABLE, pst_clock_ms());
 		pst_arbiter_worker_usable(gate->arbiter, worker);
 	}
@@ -191,11 +210,10 @@ on_line(void *owner, const struct pst_control *line)
 			return;
 		pst_child_ready(&gate->child, PST_SLOT_USABLE);
 		gate->was_usable = true;
-		pst_log_debug("gateway ready (pid %ld)", (long)gate->child.pid);
+		pst_log_debug("%s ready (pid %ld)", gate->child.name, (long)gate->child.pid);
 		pst_arbiter_gate_usable(gate);
 	} else if (pst_control_is(line, "STATUS")) {
-		if (gate == gate->arbiter->gate)
-			pst_ctl_gate_line(gate->arbiter, line);
+		pst_ctl_gate_line(gate, line);
 	} else if (pst_control_is(line, "PONG")) {
 		pst_gate_answered(gate);
 	} else {
@@ -230,15 +248,12 @@ free_bit(const struct pst_arbiter *arbiter)
 
 	TAILQ_FOREACH (gate, &arbiter->gates, link)
 		taken |= gate->bit;
-	for (pst_gate_set bit = 1; bit < 1u << PST_GATES_MOST; bit <<= 1)
-		if (!(taken & bit))
-			return bit;
-	return 0;
+	return ~taken & (taken + 1);
 }
 
-struct pst_gate *
-pst_gate_new(
-    struct pst_arbiter *arbiter, struct pst_generation *generation, enum pst_gate_role role)
+static struct pst_gate *
+gate_new(struct pst_arbiter *arbiter, struct pst_generation *generation, struct pst_share share,
+    enum pst_gate_role role)
 {
 	static const struct pst_child_events events = {
 	    .line = on_line, .late = on_late, .retry = on_retry};
@@ -257,9 +272,45 @@ pst_gate_new(
 	}
 	gate->arbiter = arbiter;
 	gate->role = role;
+	gate->share = share;
 	gate->generation = pst_generation_hold(generation);
 	TAILQ_INSERT_TAIL(&arbiter->gates, gate, link);
 	return gate;
+}
+
+static int
+open_board(struct pst_arbiter *arbiter)
+{
+	if (arbiter->board.words)
+		return 0;
+	if (arbiter->board_fd < 0)
+		arbiter->board_fd = pst_board_create();
+	return arbiter->board_fd < 0 ? -1 : pst_board_map(&arbiter->board, arbiter->board_fd);
+}
+
+int
+pst_gates_new(
+    struct pst_arbiter *arbiter, struct pst_generation *generation, enum pst_gate_role role)
+{
+	struct pst_share share = {.of = pst_generation_gateways(generation)};
+
+	if (share.of > 1 && open_board(arbiter) < 0)
+		return -1;
+	for (share.number = 1; share.number <= share.of; share.number++)
+		if (!gate_new(arbiter, generation, share, role))
+			return -1;
+	return 0;
+}
+
+struct pst_gate *
+pst_gates_next(
+    const struct pst_arbiter *arbiter, enum pst_gate_role role, const struct pst_gate *gate)
+{
+	struct pst_gate *next = gate ? TAILQ_NEXT(gate, link) : TAILQ_FIRST(&arbiter->gates);
+
+	while (next && next->role != role)
+		next = TAILQ_NEXT(next, link);
+	return next;
 }
 
 void
@@ -303,7 +354,7 @@ pst_gate_start(struct pst_gate *gate)
 	struct pst_arbiter *arbiter = gate->arbiter;
 	const struct pst_generation *generation = gate->generation;
 	struct pst_crew *crew;
-	char title[128];
+	char name[32] = "gateway", title[128];
 	char *argv[] = {title, NULL};
 	struct pst_spawn spawn = {
 	    .file = PST_LIBEXECDIR "/gateway",
@@ -316,15 +367,18 @@ pst_gate_start(struct pst_gate *gate)
 	    .raise_nofile = true,
 	};
 
+	if (gate->share.of > 1)
+		snprintf(name, sizeof(name), "gateway %u", gate->share.number);
 	snprintf(
-	    title, sizeof(title), "penstock: gateway [%.100s]", pst_conf_title(generation->conf));
-	if (pst_child_start(&gate->child, &spawn, "gateway") < 0) {
+	    title, sizeof(title), "penstock: %s [%.80s]", name, pst_conf_title(generation->conf));
+	if (pst_child_start(&gate->child, &spawn, name) < 0) {
 		pst_arbiter_gate_gone(gate, PST_NOT_STARTED);
 		return;
 	}
 	if (gate->role == PST_GATE_SUCCESSOR)
 		pst_child_limit_start(&gate->child, SUCCESSOR_START_MS);
 	pst_gate_send_settings(gate);
+	pst_gate_send_board(gate);
 	pst_gate_send_listeners(gate);
 	if (generation->access_log >= 0)
 		pst_channel_send_fd(
@@ -363,6 +417,7 @@ static void
 forget(struct pst_gate *gate, struct pst_worker *worker)
 {
 	bool was_busy = worker->busy & gate->bit;
+	struct pst_gate *serving = find_serving(worker);
 
 	worker->told &= ~gate->bit;
 	worker->usable &= ~gate->bit;
@@ -370,9 +425,9 @@ forget(struct pst_gate *gate, struct pst_worker *worker)
 	worker->paged &= ~gate->bit;
 	if (was_busy && !worker->busy)
 		pst_worker_drained(worker);
-	if (worker->told & gate->arbiter->gate->bit)
-		share_page(gate->arbiter->gate, worker);
-	if (worker->child.slot.state == PST_SLOT_USABLE && decides(gate, worker->crew))
+	if (serving && (worker->told & serving->bit))
+		share_page(serving, worker);
+	if (worker->child.slot.state == PST_SLOT_USABLE && decides(gate, worker))
 		pst_slot_enter(&worker->child.slot, PST_SLOT_READY, pst_clock_ms());
 }
 
@@ -383,6 +438,7 @@ pst_gate_reaped(struct pst_gate *gate)
 	struct pst_worker *worker;
 
 	pst_child_reaped(&gate->child);
+	pst_gate_hide(gate);
 	TAILQ_FOREACH (crew, &gate->arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
 			if (worker->told & gate->bit)

@@ -2,14 +2,25 @@
 
 #include "gateway/arbiter/state.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 #define OPTION_KEY 64
 
-/* What of CONF stands in SCOPE and is for the gateway; of pool NAME, unless that is NULL. */
+/* Of a limit that holds for all gateways together each has its share. */
+static bool
+is_shared(enum pst_option_id id)
+{
+	return id == PST_OPT_QUEUE_LIMIT || id == PST_OPT_CONNECTIONS || id == PST_OPT_SPOOL_SIZE;
+}
+
+/* What of CONF stands in SCOPE and is for GATE; of pool NAME, unless that is NULL. */
 static void
-send_scope(struct pst_channel *channel, const struct pst_conf *conf, enum pst_option_scope scope,
+send_scope(struct pst_gate *gate, const struct pst_conf *conf, enum pst_option_scope scope,
     const char *name)
 {
-	char key[OPTION_KEY];
+	char key[OPTION_KEY], part[24];
 
 	for (int i = 0; i < PST_OPT_COUNT; i++) {
 		enum pst_option_id id = (enum pst_option_id)i;
@@ -19,12 +30,17 @@ send_scope(struct pst_channel *channel, const struct pst_conf *conf, enum pst_op
 		    !value)
 			continue;
 		pst_option_key(id, key, sizeof(key));
-		pst_channel_send(channel, "SET", key, value, name, NULL);
+		if (is_shared(id)) {
+			snprintf(part, sizeof(part), "%llu",
+			    pst_share_part(gate->share, strtoull(value, NULL, 10)));
+			value = part;
+		}
+		pst_channel_send(gate->child.channel, "SET", key, value, name, NULL);
 	}
 }
 
 static void
-send_pool(struct pst_channel *channel, const struct pst_scope *scope)
+send_pool(struct pst_gate *gate, const struct pst_scope *scope)
 {
 	static const char *const kinds[] = {
 	    [PST_POOL_APP] = "app",
@@ -32,8 +48,8 @@ send_pool(struct pst_channel *channel, const struct pst_scope *scope)
 	    [PST_POOL_REMOTE] = "remote",
 	};
 
-	pst_channel_send(channel, "POOL", scope->name, kinds[scope->kind], NULL);
-	send_scope(channel, scope->conf, PST_SCOPE_POOL, scope->name);
+	pst_channel_send(gate->child.channel, "POOL", scope->name, kinds[scope->kind], NULL);
+	send_scope(gate, scope->conf, PST_SCOPE_POOL, scope->name);
 }
 
 static void
@@ -53,12 +69,12 @@ pst_gate_send_settings(struct pst_gate *gate)
 	const struct pst_generation *generation = gate->generation;
 	struct pst_channel *channel = gate->child.channel;
 
-	send_scope(channel, generation->conf, PST_SCOPE_TOP, NULL);
+	send_scope(gate, generation->conf, PST_SCOPE_TOP, NULL);
 	if (gate->arbiter->log_level)
 		pst_channel_send(channel, "SET", "log_level", gate->arbiter->log_level, NULL);
 	pst_channel_send(channel, "SET", "runtime_dir", gate->arbiter->rundir.path, NULL);
 	for (size_t i = 0; i < generation->count; i++)
-		send_pool(channel, generation->pools[i]);
+		send_pool(gate, generation->pools[i]);
 	send_routes(channel, generation->conf);
 }
 
@@ -72,15 +88,51 @@ pst_gate_send_listeners(struct pst_gate *gate)
 		    listeners->list[i]->name, NULL);
 }
 
+/* Its place on the board. */
+static unsigned
+place_of(const struct pst_gate *gate)
+{
+	unsigned place = 0;
+
+	while (!(gate->bit >> place & 1))
+		place++;
+	return place;
+}
+
 void
-pst_gate_send_unlisten(struct pst_gate *gate, const struct pst_gate *successor)
+pst_gate_send_board(struct pst_gate *gate)
+{
+	const struct pst_gate *other;
+	pst_gate_set mates = 0;
+	char place[16], text[24];
+
+	if (gate->share.of == 1)
+		return;
+	TAILQ_FOREACH (other, &gate->arbiter->gates, link)
+		if (other != gate && other->generation == gate->generation)
+			mates |= other->bit;
+	snprintf(place, sizeof(place), "%u", place_of(gate));
+	snprintf(text, sizeof(text), "%" PRIu64, mates);
+	pst_channel_send_fd(
+	    gate->child.channel, gate->arbiter->board_fd, "BOARD", place, text, NULL);
+}
+
+void
+pst_gate_hide(const struct pst_gate *gate)
+{
+	if (gate->arbiter->board.words)
+		pst_board_hide(&gate->arbiter->board, place_of(gate));
+}
+
+void
+pst_gate_send_unlisten(struct pst_gate *gate, const struct pst_generation *next)
 {
 	const struct pst_listeners *listeners = &gate->generation->listeners;
 
 	if (!gate->child.channel)
 		return;
 	for (size_t i = 0; i < listeners->count; i++)
-		if (pst_listeners_have(&successor->generation->listeners, listeners->list[i]))
+		if (pst_listeners_have(&next->listeners, listeners->list[i]))
 			pst_channel_send(
 			    gate->child.channel, "UNLISTEN", listeners->list[i]->name, NULL);
 }

@@ -166,12 +166,19 @@ same_routes(const struct pst_conf *a, const struct pst_conf *b)
 	return true;
 }
 
+unsigned
+pst_generation_gateways(const struct pst_generation *generation)
+{
+	return (unsigned)pst_conf_number(generation->conf, PST_OPT_GATEWAYS);
+}
+
 bool
 pst_generation_differs(const struct pst_generation *a, const struct pst_generation *b)
 {
 	return !same_settings(a->conf, b->conf, PST_SCOPE_TOP) || !same_pools(a, b) ||
 	       !same_routes(a->conf, b->conf) ||
 	       !pst_listeners_same(&a->listeners, &b->listeners) ||
+	       !pst_conf_same(a->conf, b->conf, PST_OPT_GATEWAYS) ||
 	       !pst_conf_same(a->conf, b->conf, PST_OPT_ENV) ||
 	       !pst_conf_same(a->conf, b->conf, PST_OPT_ACCESS_LOGFILE);
 }

@@ -34,6 +34,9 @@ struct pst_generation *pst_generation_hold(struct pst_generation *generation);
 /* *GENERATION, which may be NULL, becomes NULL. The last holder frees it. */
 void pst_generation_release(struct pst_generation **generation);
 
+/* --gateways: how many share its listeners. */
+unsigned pst_generation_gateways(const struct pst_generation *generation);
+
 /* A gateway that was told of A has to be told other things for B, whose listeners are open. */
 bool pst_generation_differs(const struct pst_generation *a, const struct pst_generation *b);
 

@@ -73,6 +73,8 @@ noinst_LTLIBRARIES += %D%/libpst-arbiter.la
 	%D%/rundir.h \
 	%D%/scope.c \
 	%D%/scope.h \
+	%D%/share.c \
+	%D%/share.h \
 	%D%/slot.c \
 	%D%/slot.h \
 	%D%/source_watch.c \

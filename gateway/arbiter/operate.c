@@ -69,7 +69,7 @@ void
 pst_arbiter_detach(struct pst_arbiter *arbiter)
 {
 	const struct pst_conf *conf = arbiter->generation->conf;
-	struct pst_channel *gate = arbiter->gate->child.channel;
+	const struct pst_gate *gate;
 
 	if (arbiter->daemon < 0)
 		return;
@@ -79,13 +79,16 @@ pst_arbiter_detach(struct pst_arbiter *arbiter)
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (dup2(arbiter->null, fd) < 0)
 			pst_log_warning("descriptor %d stays open: %s", fd, strerror(errno));
-	if (gate && !pst_logfile_is_file(conf, PST_OPT_ERROR_LOGFILE))
-		pst_channel_send_fd(gate, arbiter->null, "ERROR_LOG", NULL);
+	TAILQ_FOREACH (gate, &arbiter->gates, link)
+		if (gate->child.channel && !pst_logfile_is_file(conf, PST_OPT_ERROR_LOGFILE))
+			pst_channel_send_fd(gate->child.channel, arbiter->null, "ERROR_LOG", NULL);
 	if (arbiter->generation->access_log >= 0 &&
 	    !pst_logfile_is_file(conf, PST_OPT_ACCESS_LOGFILE)) {
 		dup3(arbiter->null, arbiter->generation->access_log, O_CLOEXEC);
-		if (gate)
-			pst_channel_send_fd(gate, arbiter->null, "ACCESS_LOG", NULL);
+		TAILQ_FOREACH (gate, &arbiter->gates, link)
+			if (gate->child.channel)
+				pst_channel_send_fd(
+				    gate->child.channel, arbiter->null, "ACCESS_LOG", NULL);
 	}
 	pst_daemon_tell(&arbiter->daemon, PST_EXIT_OK);
 }

@@ -158,16 +158,18 @@ say_closing(struct pst_arbiter *arbiter)
 static void
 drain(struct pst_arbiter *arbiter)
 {
-	struct pst_gate *gate = arbiter->gate;
+	struct pst_gate *gate;
 
 	enter_phase(arbiter, PST_PHASE_DRAINING);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
 	give_up_slot(&gate->child);
-	/* First, so that nobody connects whom the gateway does not accept. */
+	/* First, so that nobody connects whom no gateway accepts. */
 	pst_listeners_close(&arbiter->generation->listeners);
 	say_closing(arbiter);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
 	if (pst_slot_is_wanted(&gate->child.slot))
 		pst_gate_leave(gate);
-	else if (!has_gate(arbiter))
+	if (!has_gate(arbiter))
 		retire(arbiter);
 }
 
@@ -187,13 +189,15 @@ pst_arbiter_drain(struct pst_arbiter *arbiter)
 {
 	unsigned long delay = pst_conf_number(arbiter->generation->conf, PST_OPT_DRAIN_DELAY);
 	struct timeval wait = {.tv_sec = (time_t)(delay > 86400 ? 86400 : delay)};
+	struct pst_gate *gate;
 	struct pst_crew *crew;
 	struct pst_worker *worker;
 
 	enter_phase(arbiter, PST_PHASE_LINGERING);
 	pst_reload_stop(arbiter);
 	if (delay > 0)
-		pst_gate_say_closing(arbiter->gate);
+		PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	pst_gate_say_closing(gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
 			if (worker->role == PST_WORKER_HEIR)
@@ -251,7 +255,8 @@ gate_left_at_end(struct pst_gate *gate, long pid, int wait_status)
 
 	pst_child_describe(wait_status, words, sizeof(words));
 	if (gate->child.slot.state == PST_SLOT_DRAINING && wait_status != 0)
-		pst_log_error("gateway (pid %ld) %s while it finished requests", pid, words);
+		pst_log_error(
+		    "%s (pid %ld) %s while it finished requests", gate->child.name, pid, words);
 	empty_slot(&gate->child);
 	if (arbiter->phase == PST_PHASE_DRAINING && !has_gate(arbiter))
 		retire(arbiter);
@@ -297,7 +302,7 @@ gate_failed(struct pst_gate *gate, long pid, int wait_status)
 	char words[128];
 
 	if (gate->was_usable || code < 0) {
-		retry(child, "gateway", pid, wait_status);
+		retry(child, child->name, pid, wait_status);
 		return;
 	}
 	pst_child_describe(wait_status, words, sizeof(words));
@@ -312,8 +317,7 @@ pst_arbiter_gate_gone(struct pst_gate *gate, int wait_status)
 	long pid = gate->child.pid;
 
 	pst_gate_reaped(gate);
-	if (gate == gate->arbiter->gate)
-		pst_ctl_gate_gone(gate->arbiter);
+	pst_ctl_gate_gone(gate);
 	if (gate->arbiter->phase >= PST_PHASE_DRAINING) {
 		gate_left_at_end(gate, pid, wait_status);
 		return;
@@ -463,11 +467,40 @@ every_crew_was_usable(const struct pst_arbiter *arbiter)
 	return true;
 }
 
-/* At the start: all can be served once the gateway is ready and each crew has a usable worker. */
+/* Where each has a share of the workers only, it needs one of these. */
+static bool
+has_usable(const struct pst_gate *gate, const struct pst_crew *crew)
+{
+	const struct pst_worker *worker;
+
+	TAILQ_FOREACH (worker, &crew->workers, link)
+		if (worker->usable & gate->bit)
+			return true;
+	return false;
+}
+
+static bool
+every_gate_was_usable(const struct pst_arbiter *arbiter)
+{
+	const struct pst_gate *gate;
+	const struct pst_crew *crew;
+
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	{
+		if (!gate->was_usable)
+			return false;
+		TAILQ_FOREACH (crew, &arbiter->crews, link)
+			if (gate->share.of > 1 && !has_usable(gate, crew))
+				return false;
+	}
+	return true;
+}
+
+/* At the start: all can be served once all gateways are ready and each crew has a usable worker. */
 static void
 serve_if_complete(struct pst_arbiter *arbiter)
 {
-	if (arbiter->phase != PST_PHASE_STARTING || !arbiter->gate->was_usable ||
+	if (arbiter->phase != PST_PHASE_STARTING || !every_gate_was_usable(arbiter) ||
 	    !every_crew_was_usable(arbiter))
 		return;
 	enter_phase(arbiter, PST_PHASE_SERVING);

@@ -8,7 +8,11 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+/* The pids of all gateways that serve. */
+#define PST_GATES_TEXT 256
 
 /* ---- state ---- */
 
@@ -33,6 +37,17 @@ pst_reload_brings(const struct pst_crew *crew)
 	return reload->step != PST_RELOAD_OFF && crew->since == reload->next->number;
 }
 
+/* More of them are started once those that there are were replaced: from then on all are new. */
+unsigned
+pst_reload_least(const struct pst_crew *crew)
+{
+	const struct pst_reload *reload = &crew->arbiter->reload;
+
+	return crew->next && reload->step == PST_RELOAD_WORKERS
+		   ? pst_generation_gateways(reload->next)
+		   : 0;
+}
+
 void
 pst_reload_count(struct pst_arbiter *arbiter)
 {
@@ -47,6 +62,7 @@ static void
 abandon(struct pst_arbiter *arbiter)
 {
 	struct pst_reload *reload = &arbiter->reload;
+	struct pst_gate *gate;
 	struct pst_crew *crew;
 
 	TAILQ_FOREACH (crew, &arbiter->crews, link) {
@@ -57,12 +73,11 @@ abandon(struct pst_arbiter *arbiter)
 			crew->until = crew->since + 1;
 	}
 	/* As at the end of any gateway: what is wanted again is shared with others by now. */
-	if (reload->successor)
-		pst_gate_send_unlisten(reload->successor, arbiter->gate);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
+	pst_gate_send_unlisten(gate, arbiter->generation);
 	pst_listeners_close(&reload->next->listeners);
-	if (reload->successor)
-		pst_gate_leave(reload->successor);
-	reload->successor = NULL;
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
+	pst_gate_leave(gate);
 	pst_crews_release(arbiter);
 	pst_generation_release(&reload->next);
 	enter(reload, PST_RELOAD_OFF);
@@ -125,29 +140,69 @@ commit_crew(struct pst_crew *crew, struct pst_generation *next)
 		resize(crew);
 }
 
+/* The gateways stay, and have been told nothing else than NEXT would have them told. */
 static void
-commit_gateway(struct pst_arbiter *arbiter, struct pst_generation *next)
+keep_gateways(struct pst_arbiter *arbiter, struct pst_generation *next)
 {
-	struct pst_reload *reload = &arbiter->reload;
-	struct pst_gate *old = arbiter->gate;
+	struct pst_gate *gate;
 
-	if (!reload->successor) {
-		pst_listeners_close(&old->generation->listeners);
-		pst_generation_release(&old->generation);
-		old->generation = pst_generation_hold(next);
-		return;
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	{
+		pst_listeners_close(&gate->generation->listeners);
+		pst_generation_release(&gate->generation);
+		gate->generation = pst_generation_hold(next);
 	}
+}
+
+/* "gateway (pid 7)", "gateways (pids 7, 8)" */
+static void
+name_gateways(const struct pst_arbiter *arbiter, enum pst_gate_role role, char text[PST_GATES_TEXT])
+{
+	const struct pst_gate *gate = pst_gates_next(arbiter, role, NULL);
+	bool are_several = gate && gate->share.of > 1;
+	size_t used = (size_t)snprintf(text, PST_GATES_TEXT, "gateway%s (pid%s",
+	    are_several ? "s" : "", are_several ? "s" : "");
+	const char *before = " ";
+
+	for (; gate && used < PST_GATES_TEXT; gate = pst_gates_next(arbiter, role, gate)) {
+		used += (size_t)snprintf(
+		    text + used, PST_GATES_TEXT - used, "%s%ld", before, (long)gate->child.pid);
+		before = ", ";
+	}
+	if (used < PST_GATES_TEXT)
+		snprintf(text + used, PST_GATES_TEXT - used, ")");
+}
+
+static void
+log_takeover(const struct pst_arbiter *arbiter, const char *old)
+{
+	const struct pst_gate *gate = pst_gates_next(arbiter, PST_GATE_SUCCESSOR, NULL);
+	char new[PST_GATES_TEXT];
+
+	name_gateways(arbiter, PST_GATE_SUCCESSOR, new);
+	pst_log_info("the new %s take%s over; the old %s finish%s what was begun", new,
+	    gate->share.of > 1 ? "" : "s", old, strncmp(old, "gateways", 8) == 0 ? "" : "es");
+}
+
+/* The successors serve from now on. */
+static void
+take_over(struct pst_arbiter *arbiter, struct pst_generation *next)
+{
+	char old[PST_GATES_TEXT];
+	struct pst_gate *gate;
+
+	name_gateways(arbiter, PST_GATE_SERVING, old);
+	log_takeover(arbiter, old);
 	/* Who connects from now on gets what the reload has brought. */
-	pst_gate_send_unlisten(old, reload->successor);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	pst_gate_send_unlisten(gate, next);
 	/* A unix socket has to be gone before its last connections are taken. */
-	pst_listeners_close(&old->generation->listeners);
-	pst_gate_set_role(reload->successor, PST_GATE_SERVING);
-	arbiter->gate = reload->successor;
-	reload->successor = NULL;
-	pst_log_info(
-	    "the gateway (pid %ld) takes over; the old one (pid %ld) finishes its requests",
-	    (long)arbiter->gate->child.pid, (long)old->child.pid);
-	pst_gate_leave(old);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	pst_listeners_close(&gate->generation->listeners);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
+	pst_gate_leave(gate);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
+	pst_gate_set_role(gate, PST_GATE_SERVING);
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", "");
 }
 
@@ -188,7 +243,10 @@ commit(struct pst_arbiter *arbiter)
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		crew->was_usable = true;
 	enter(reload, PST_RELOAD_OFF);
-	commit_gateway(arbiter, reload->next);
+	if (pst_gates_next(arbiter, PST_GATE_SUCCESSOR, NULL))
+		take_over(arbiter, reload->next);
+	else
+		keep_gateways(arbiter, reload->next);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		commit_crew(crew, reload->next);
 	pst_operate_settings(arbiter, old->conf);
@@ -224,7 +282,7 @@ has_workers(const struct pst_crew *crew, const struct pst_generation *next)
 	return true;
 }
 
-/* The successor has found a worker of CREW usable, or there is none that it could. */
+/* The successor has found a worker of its share of CREW usable, or there is none that it could. */
 static bool
 is_connected(const struct pst_crew *crew, const struct pst_gate *successor)
 {
@@ -234,13 +292,13 @@ is_connected(const struct pst_crew *crew, const struct pst_gate *successor)
 	TAILQ_FOREACH (worker, &crew->workers, link) {
 		if (worker->usable & successor->bit)
 			return true;
-		waits |= is_ready(worker);
+		waits |= is_ready(worker) && pst_gate_serves(successor, worker);
 	}
 	return !waits;
 }
 
 static bool
-may_take_over(const struct pst_gate *successor)
+is_connected_to_all(const struct pst_gate *successor)
 {
 	const struct pst_crew *crew;
 
@@ -252,24 +310,33 @@ may_take_over(const struct pst_gate *successor)
 	return true;
 }
 
-static void
-start_successor(struct pst_arbiter *arbiter)
+static bool
+may_take_over(const struct pst_arbiter *arbiter)
 {
-	struct pst_reload *reload = &arbiter->reload;
-	char why[128];
+	const struct pst_gate *gate;
 
-	enter(reload, PST_RELOAD_GATEWAY);
-	reload->successor = pst_gate_new(arbiter, reload->next, PST_GATE_SUCCESSOR);
-	if (reload->successor) {
-		pst_gate_start(reload->successor);
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
+	if (!is_connected_to_all(gate))
+		return false;
+	return true;
+}
+
+static void
+start_successors(struct pst_arbiter *arbiter)
+{
+	static const char why[] = "no other gateway can be started: there is no memory, or too "
+				  "many of them still finish requests";
+	struct pst_gate *gate;
+
+	enter(&arbiter->reload, PST_RELOAD_GATEWAY);
+	if (pst_gates_new(arbiter, arbiter->reload.next, PST_GATE_SUCCESSOR) < 0) {
+		pst_log_error("%s", why);
+		pst_reload_fail(arbiter, why);
 		return;
 	}
-	snprintf(why, sizeof(why),
-	    "no other gateway can be started: there is no memory, or %d of them still finish "
-	    "requests",
-	    PST_GATES_MOST - 1);
-	pst_log_error("%s", why);
-	pst_reload_fail(arbiter, why);
+	/* One that cannot be started ends the reload, and all others are successors no more. */
+	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
+	pst_gate_start(gate);
 }
 
 void
@@ -285,10 +352,10 @@ pst_reload_go_on(struct pst_arbiter *arbiter)
 			if (!has_workers(crew, reload->next))
 				return;
 		if (pst_generation_differs(arbiter->generation, reload->next))
-			start_successor(arbiter);
+			start_successors(arbiter);
 		else
 			commit(arbiter);
-	} else if (reload->step == PST_RELOAD_GATEWAY && may_take_over(reload->successor)) {
+	} else if (reload->step == PST_RELOAD_GATEWAY && may_take_over(arbiter)) {
 		commit(arbiter);
 	}
 }

@@ -1,6 +1,6 @@
 /*
  * HUP: the configuration is read again, and every worker is replaced by one that loads its
- * application anew. Where the gateway would have to be told other things, another one takes over.
+ * application anew. Where the gateways would have to be told other things, others take over.
  *
  *	off ──► workers ──► gateway ──► off
  *	 ▲         │  └──────────┼───────▲     nothing changes for the gateway
@@ -16,12 +16,11 @@
 
 struct pst_arbiter;
 struct pst_crew;
-struct pst_gate;
 
 enum pst_reload_step {
 	PST_RELOAD_OFF,
 	PST_RELOAD_WORKERS, /* workers are replaced, those of new pools load */
-	PST_RELOAD_GATEWAY, /* the successor of the gateway connects to them */
+	PST_RELOAD_GATEWAY, /* the successors of the gateways connect to them */
 };
 
 struct pst_reload {
@@ -29,7 +28,6 @@ struct pst_reload {
 	int64_t begun;
 	unsigned replaced; /* workers, by it */
 	struct pst_generation *next; /* NULL: off */
-	struct pst_gate *successor; /* of the gateway, in that step */
 };
 
 /*
@@ -39,6 +37,8 @@ struct pst_reload {
 void pst_reload_begin(struct pst_arbiter *arbiter);
 /* Something was done that it may have waited for. */
 void pst_reload_go_on(struct pst_arbiter *arbiter);
+/* How many workers CREW has to have before it is done: one for each gateway. */
+unsigned pst_reload_least(const struct pst_crew *crew);
 /* CREW is of a pool that there was not before. */
 bool pst_reload_brings(const struct pst_crew *crew);
 /* An heir became a holder. */

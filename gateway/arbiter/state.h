@@ -21,8 +21,8 @@ enum pst_phase {
 	PST_PHASE_STARTING, /* there is a crew of which no worker was ever usable */
 	PST_PHASE_SERVING,
 	PST_PHASE_LINGERING, /* will end; still accepts for --drain-delay */
-	PST_PHASE_DRAINING, /* the gateway finishes its requests, workers are kept for it */
-	PST_PHASE_RETIRING, /* the gateway is gone, workers finish */
+	PST_PHASE_DRAINING, /* the gateways finish their requests, workers are kept for them */
+	PST_PHASE_RETIRING, /* the gateways are gone, workers finish */
 	PST_PHASE_ENDING, /* everything was signalled */
 };
 
@@ -36,7 +36,9 @@ struct pst_arbiter {
 	struct pst_rundir rundir;
 	struct pst_outputs outputs;
 	struct pst_gate_list gates;
-	struct pst_gate *gate; /* the one that serves */
+	int board_fd; /* where several gateways show how many clients they have; -1: not needed yet
+		       */
+	struct pst_board board;
 	struct pst_ctl *ctl; /* NULL without a control socket */
 	const char *log_level; /* that an operator set; NULL: the configuration's holds */
 	struct pst_crew_list crews;

@@ -52,6 +52,21 @@ choose(const struct pst_crew *crew)
 	return find_due(crew, PST_DUE_WORN);
 }
 
+/* A reload wants more workers, which are heirs of nobody. */
+static bool
+is_short(const struct pst_crew *crew)
+{
+	return pst_crew_size(crew) < pst_reload_least(crew);
+}
+
+static void
+not_replaced(struct pst_worker *worker)
+{
+	pst_log_error("worker %s (pid %ld) is not replaced: out of memory", worker->id,
+	    (long)worker->child.pid);
+	worker->due = PST_DUE_NOT;
+}
+
 void
 pst_turnover_next(struct pst_crew *crew)
 {
@@ -61,18 +76,18 @@ pst_turnover_next(struct pst_crew *crew)
 	if (arbiter->phase != PST_PHASE_SERVING || find_role(crew, PST_WORKER_HEIR))
 		return;
 	worker = choose(crew);
-	if (!worker) {
+	if (!worker && !is_short(crew)) {
 		pst_reload_go_on(arbiter);
 		return;
 	}
-	heir = pst_worker_new(crew, worker->number, PST_WORKER_HEIR);
-	if (heir) {
+	heir = pst_worker_new(
+	    crew, worker ? worker->number : pst_crew_next_number(crew), PST_WORKER_HEIR);
+	if (heir)
 		pst_worker_start(heir);
-		return;
-	}
-	pst_log_error("worker %s (pid %ld) is not replaced: out of memory", worker->id,
-	    (long)worker->child.pid);
-	worker->due = PST_DUE_NOT;
+	else if (worker)
+		not_replaced(worker);
+	else
+		pst_reload_fail(arbiter, "out of memory");
 }
 
 /* ---- a reload ---- */
@@ -113,7 +128,8 @@ pst_turnover_stop(struct pst_crew *crew)
 bool
 pst_turnover_is_done(const struct pst_crew *crew)
 {
-	return !find_due(crew, PST_DUE_RELOAD) && !find_role(crew, PST_WORKER_HEIR);
+	return !find_due(crew, PST_DUE_RELOAD) && !find_role(crew, PST_WORKER_HEIR) &&
+	       !is_short(crew);
 }
 
 /* ---- the worn ---- */
@@ -181,7 +197,8 @@ pst_turnover_usable(struct pst_worker *heir)
 {
 	struct pst_worker *holder = find_holder(heir->crew, heir->number);
 
-	pst_reload_count(heir->crew->arbiter);
+	if (holder)
+		pst_reload_count(heir->crew->arbiter);
 	pst_worker_set_role(heir, PST_WORKER_HOLDER);
 	if (holder)
 		pst_worker_leave(holder);

@@ -15,6 +15,8 @@
 #define BATCH 64
 /* When there was no descriptor or memory, it is tried again after so many milliseconds. */
 #define PAUSE_MS 500
+/* Who is left to another gateway is taken after all when that has not done so by then. */
+#define LEAVE_MS 1
 /* How often that is logged. */
 #define WARN_MS 60000
 /* Descriptors for listeners, logs and workers; a quarter of all is for spool files besides. */
@@ -35,6 +37,7 @@ struct listener {
 	struct listener *next;
 	struct pst_acceptor *acceptor;
 	struct event *readable;
+	struct event *later; /* somebody was left to another gateway; NULL: there are none */
 	int fd;
 	char *name; /* as the arbiter calls it */
 	bool any; /* bound to a wildcard address: each connection has its own local one */
@@ -48,8 +51,29 @@ struct pst_acceptor {
 	struct listener *listeners;
 	struct event *retry;
 	size_t limit; /* clients */
+	struct pst_board board; /* of all gateways that accept here; none: we are alone */
+	unsigned place; /* on it */
+	uint64_t mates; /* the places of the others */
 	uint64_t warned; /* when it was last logged that there is no room; 0: never */
 };
+
+static bool
+is_alone(const struct pst_acceptor *acceptor)
+{
+	return acceptor->board.words == NULL;
+}
+
+/* What the others are to know of us. */
+static void
+show(const struct pst_acceptor *acceptor)
+{
+	if (is_alone(acceptor))
+		return;
+	if (acceptor->state == ACCEPTING && acceptor->listeners != NULL)
+		pst_board_show(&acceptor->board, acceptor->place, acceptor->clients->count);
+	else
+		pst_board_hide(&acceptor->board, acceptor->place);
+}
 
 static void
 set_state(struct pst_acceptor *acceptor, enum state state)
@@ -60,9 +84,12 @@ set_state(struct pst_acceptor *acceptor, enum state state)
 			event_add(l->readable, NULL);
 		else
 			event_del(l->readable);
+		if (l->later != NULL)
+			event_del(l->later);
 	}
 	if (state != PAUSED)
 		event_del(acceptor->retry);
+	show(acceptor);
 }
 
 static void
@@ -101,6 +128,7 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 void
 pst_acceptor_room(struct pst_acceptor *acceptor)
 {
+	show(acceptor);
 	on_retry(-1, 0, acceptor);
 }
 
@@ -119,6 +147,7 @@ serve(struct listener *listener, int fd, const struct sockaddr_storage *from, so
 			pst_peer_address_set(&local, (struct sockaddr *)&own, own_length);
 	}
 	pst_client_new(listener->acceptor->clients, fd, &peer, &local);
+	show(listener->acceptor);
 }
 
 /* True when there may be more to accept. */
@@ -145,19 +174,60 @@ accept_one(struct listener *listener)
 }
 
 static void
+look_later(struct listener *listener)
+{
+	static const struct timeval wait = {.tv_usec = LEAVE_MS * 1000};
+
+	if (listener->acceptor->state == ACCEPTING &&
+	    !event_pending(listener->later, EV_TIMEOUT, NULL))
+		event_add(listener->later, &wait);
+}
+
+static bool
+is_turn(const struct pst_acceptor *acceptor)
+{
+	return is_alone(acceptor) ||
+	       pst_board_is_turn(&acceptor->board, acceptor->mates, acceptor->clients->count);
+}
+
+/* True when there may be more to accept; the first of a batch that waits is taken if MUST. */
+static bool
+accept_batch(struct listener *listener, bool must)
+{
+	struct pst_acceptor *acceptor = listener->acceptor;
+
+	for (int i = 0; i < BATCH && acceptor->state == ACCEPTING; i++) {
+		if (is_full(acceptor))
+			pause_for(acceptor, "the limit of open files (ulimit -n) is near");
+		else if (!(must && i == 0) && !is_turn(acceptor))
+			return true;
+		else if (!accept_one(listener))
+			return false;
+	}
+	return true;
+}
+
+static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct listener *listener = arg;
 
 	(void)fd;
 	(void)what;
-	for (int i = 0; i < BATCH && listener->acceptor->state == ACCEPTING; i++) {
-		if (is_full(listener->acceptor))
-			pause_for(
-			    listener->acceptor, "the limit of open files (ulimit -n) is near");
-		else if (!accept_one(listener))
-			return;
-	}
+	if (accept_batch(listener, false) && !is_alone(listener->acceptor))
+		look_later(listener);
+}
+
+/* Whoever should have come first has not: it may be busy, or hang. */
+static void
+on_later(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *listener = arg;
+
+	(void)fd;
+	(void)what;
+	if (accept_batch(listener, true))
+		look_later(listener);
 }
 
 /* What of the process's descriptors clients may take. */
@@ -184,26 +254,61 @@ is_wildcard(const struct sockaddr_storage *address)
 	return address->ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
 }
 
+static void
+free_listener(struct listener *listener)
+{
+	if (listener->readable != NULL)
+		event_free(listener->readable);
+	if (listener->later != NULL)
+		event_free(listener->later);
+	free(listener->name);
+	free(listener);
+}
+
+/*
+ * With others all are told of whoever connects, once, and leave it to one of them: a level that
+ * stays would wake them again and again.
+ */
+static struct listener *
+new_listener(struct pst_acceptor *acceptor, int fd, const char *name)
+{
+	struct event_base *base = pst_loop_base(acceptor->loop);
+	struct listener *listener = calloc(1, sizeof(*listener));
+	short what = is_alone(acceptor) ? EV_READ | EV_PERSIST : EV_READ | EV_PERSIST | EV_ET;
+
+	if (listener == NULL)
+		return NULL;
+	listener->readable = event_new(base, fd, what, on_readable, listener);
+	if (!is_alone(acceptor))
+		listener->later = event_new(base, -1, 0, on_later, listener);
+	listener->name = strdup(name);
+	if (listener->readable != NULL && listener->name != NULL &&
+	    (is_alone(acceptor) || listener->later != NULL))
+		return listener;
+	free_listener(listener);
+	return NULL;
+}
+
+void
+pst_acceptor_share(
+    struct pst_acceptor *acceptor, struct pst_board *board, unsigned place, uint64_t mates)
+{
+	acceptor->board = *board;
+	acceptor->place = place;
+	acceptor->mates = mates;
+	*board = (struct pst_board){0};
+}
+
 int
 pst_acceptor_add(struct pst_acceptor *acceptor, int fd, const char *name)
 {
 	struct sockaddr_storage address = {.ss_family = AF_UNIX};
 	socklen_t length = sizeof(address);
-	struct listener *listener = calloc(1, sizeof(*listener));
+	struct listener *listener = new_listener(acceptor, fd, name);
 	int on = 1;
 
 	if (listener == NULL)
 		return -1;
-	listener->readable = event_new(
-	    pst_loop_base(acceptor->loop), fd, EV_READ | EV_PERSIST, on_readable, listener);
-	listener->name = strdup(name);
-	if (listener->readable == NULL || listener->name == NULL) {
-		if (listener->readable != NULL)
-			event_free(listener->readable);
-		free(listener->name);
-		free(listener);
-		return -1;
-	}
 	evutil_make_socket_nonblocking(fd);
 	if (getsockname(fd, (struct sockaddr *)&address, &length) == -1)
 		pst_log_warning("listener %s: its address is not known: %s", name, strerror(errno));
@@ -239,10 +344,10 @@ pst_acceptor_drain(struct pst_acceptor *acceptor)
 static void
 close_listener(struct listener *listener)
 {
-	event_free(listener->readable);
-	close(listener->fd);
-	free(listener->name);
-	free(listener);
+	int fd = listener->fd;
+
+	free_listener(listener);
+	close(fd);
 }
 
 void
@@ -258,6 +363,7 @@ pst_acceptor_leave(struct pst_acceptor *acceptor, const char *name)
 		*at = listener->next;
 		close_listener(listener);
 	}
+	show(acceptor);
 }
 
 void
@@ -302,6 +408,7 @@ pst_acceptor_free(struct pst_acceptor *acceptor)
 	if (acceptor == NULL)
 		return;
 	pst_acceptor_stop(acceptor);
+	pst_board_unmap(&acceptor->board);
 	event_free(acceptor->retry);
 	free(acceptor);
 }

@@ -1,10 +1,14 @@
 /*
  * The client listeners: accepts while there are descriptors for it, and pauses when there are
  * none. A share of the process's descriptors is kept for workers and spool files.
+ *
+ * Where other gateways accept at the same listeners, whoever has clearly more clients than another
+ * leaves the next to that one for a moment.
  */
 #ifndef PST_FRONT_ACCEPTOR_H
 #define PST_FRONT_ACCEPTOR_H
 
+#include "gateway/board.h"
 #include "gateway/front/client.h"
 
 struct pst_acceptor;
@@ -13,6 +17,11 @@ struct pst_acceptor;
 struct pst_acceptor *pst_acceptor_new(struct pst_loop *loop, struct pst_clients *clients);
 /* Closes what is left open. NULL is allowed. */
 void pst_acceptor_free(struct pst_acceptor *acceptor);
+
+/* Others accept, too: those at MATES of BOARD, which is taken over and set to none. We are at
+ * PLACE. Before anything is added. */
+void pst_acceptor_share(
+    struct pst_acceptor *acceptor, struct pst_board *board, unsigned place, uint64_t mates);
 
 /* The listening socket FD, named NAME in the log, belongs to the acceptor: 0, or -1: no memory. */
 int pst_acceptor_add(struct pst_acceptor *acceptor, int fd, const char *name);

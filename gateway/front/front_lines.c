@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -64,6 +65,23 @@ on_route(struct pst_front *front, const struct pst_control *line)
 	snprintf(text, sizeof(text), "route %.100s%.200s to pool %.32s: %s", line->words[1],
 	    line->words[2], line->words[3], reason);
 	pst_front_refuse(front, text);
+}
+
+/* BOARD place mates +fd: MATES is a number whose bits are places. */
+static void
+on_board(struct pst_front *front, const struct pst_control *line)
+{
+	int fd = pst_uplink_take_fd(front->uplink);
+	unsigned long place = strtoul(line->words[1], NULL, 10);
+	struct pst_board board = {0};
+
+	if (fd == -1 || place >= PST_BOARD_PLACES || pst_board_map(&board, fd) == -1)
+		pst_front_give_up(front, "what it shares with other gateways cannot be mapped");
+	else
+		pst_acceptor_share(
+		    front->acceptor, &board, (unsigned)place, strtoull(line->words[2], NULL, 10));
+	if (fd != -1)
+		close(fd);
 }
 
 static void
@@ -213,6 +231,8 @@ pst_front_on_line(void *arg, const struct pst_control *line)
 		on_pool(front, line);
 	else if (setting && is(line, "ROUTE", 5))
 		on_route(front, line);
+	else if (setting && is(line, "BOARD", 3))
+		on_board(front, line);
 	else if (setting && is(line, "LISTEN", 2))
 		on_listen(front, line);
 	else if (pst_control_is(line, "ERROR_LOG"))
