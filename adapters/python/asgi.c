@@ -32,6 +32,7 @@ pst_asgi_new(const struct pst_host *host, PyObject *callable, PyObject *loop, Py
 		return NULL;
 	}
 	asgi->host = host;
+	asgi->thread = PyThread_get_thread_ident();
 	asgi->queue_end = &asgi->queue;
 	Py_INCREF(callable);
 	asgi->callable = callable;
@@ -59,6 +60,7 @@ pst_asgi_close(struct pst_asgi *asgi)
 		asgi->queue = cycle->next;
 		Py_DECREF(cycle);
 	}
+	pst_asgi_step_reap(asgi);
 	pst_asgi_step_free_spares(asgi);
 	if (asgi->scope != NULL)
 		pst_asgi_scope_free(asgi->scope);
@@ -126,6 +128,8 @@ pst_asgi_after(struct pst_asgi *asgi)
 	struct pst_asgi_cycle *cycle;
 	bool any = asgi->queue != NULL;
 
+	if (atomic_load_explicit(&asgi->orphans, memory_order_relaxed) != NULL)
+		pst_asgi_step_reap(asgi);
 	while ((cycle = asgi->queue) != NULL) {
 		asgi->queue = cycle->next;
 		if (asgi->queue == NULL)

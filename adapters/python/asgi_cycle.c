@@ -329,6 +329,16 @@ ended(struct pst_asgi_cycle *cycle)
 	return -1;
 }
 
+/* The task does what follows, on the loop's thread: 0, or -1 with an exception. */
+static int
+check_thread(const struct pst_asgi_cycle *cycle)
+{
+	if (pst_asgi_on_loop(cycle->asgi))
+		return 0;
+	PyErr_SetString(PyExc_RuntimeError, "the request runs on another thread");
+	return -1;
+}
+
 static PySendResult
 cycle_am_send(PyObject *self, PyObject *arg, PyObject **result)
 {
@@ -336,6 +346,8 @@ cycle_am_send(PyObject *self, PyObject *arg, PyObject **result)
 	PySendResult sent = PYGEN_ERROR;
 
 	*result = NULL;
+	if (check_thread(cycle) < 0)
+		return PYGEN_ERROR;
 	if (cycle->request == NULL && cycle->coroutine == NULL) {
 		PyErr_SetString(PyExc_RuntimeError, "the request is over");
 		return PYGEN_ERROR;
@@ -404,6 +416,8 @@ cycle_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
 		PyErr_SetString(PyExc_TypeError, "throw() takes one to three arguments");
 		return NULL;
 	}
+	if (check_thread(cycle) < 0)
+		return NULL;
 	Py_INCREF(cycle);
 	cycle->begun = true;
 	method = cycle->coroutine != NULL
@@ -437,6 +451,8 @@ cycle_close(PyObject *self, PyObject *unused)
 	PyObject *closed = NULL;
 
 	(void)unused;
+	if (check_thread(cycle) < 0)
+		return NULL;
 	Py_INCREF(cycle);
 	cycle->coroutine = NULL;
 	if (coroutine != NULL) {

@@ -16,8 +16,13 @@ pst_asgi_is(PyObject *string, PyObject *name)
 int
 pst_asgi_get(PyObject *event, PyObject *key, PyObject **value)
 {
+#if PY_VERSION_HEX >= 0x030d0000
+	return PyDict_GetItemRef(event, key, value) < 0 ? -1 : 0;
+#else
 	*value = PyDict_GetItemWithError(event, key);
+	Py_XINCREF(*value);
 	return *value == NULL && PyErr_Occurred() ? -1 : 0;
+#endif
 }
 
 int
@@ -32,6 +37,7 @@ pst_asgi_get_bool(PyObject *event, PyObject *key, bool *value)
 		truth = 1;
 	else if (object != NULL && object != Py_False)
 		truth = PyObject_IsTrue(object);
+	Py_XDECREF(object);
 	*value = truth > 0;
 	return truth < 0 ? -1 : 0;
 }
@@ -151,9 +157,11 @@ pst_asgi_fields_get(struct pst_asgi_fields *fields, PyObject *event, PyObject *k
 	if (PyUnicode_Check(headers) || PyBytes_Check(headers)) {
 		PyErr_Format(PyExc_TypeError, "%U must be an iterable of pairs, not %.100s", key,
 		    Py_TYPE(headers)->tp_name);
+		Py_DECREF(headers);
 		return -1;
 	}
 	fields->items = pairs_of(headers);
+	Py_DECREF(headers);
 	if (fields->items == NULL)
 		return -1;
 	count = PyList_GET_SIZE(fields->items);

@@ -6,6 +6,7 @@
 
 #include <penstock/plugin.h>
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "adapters/python/asgi_names.h"
@@ -26,8 +27,10 @@ struct pst_asgi {
 	struct pst_asgi_scope *scope;
 	struct pst_asgi_cycle *queue, **queue_end; /* with a reference each: to be started, or
 						      cancelled */
+	unsigned long thread; /* the loop's: the only one that calls the host */
 	struct pst_asgi_step *spare; /* steps that are used again */
 	unsigned spares;
+	struct pst_asgi_step *_Atomic orphans; /* steps that ended on other threads */
 	bool closed; /* the host is not called any more */
 	char buffer[PST_WRITE_MAX]; /* for a piece of a body */
 };
@@ -108,6 +111,7 @@ struct pst_asgi_step {
 	PyObject *future; /* while it waits */
 	PyObject *iterator; /* of the future */
 	struct pst_asgi_step *next; /* in the cycle's list, or among the spares */
+	struct pst_asgi_step *orphan; /* the next of the orphans */
 	bool listed; /* there */
 	bool parsed; /* the event was checked, what follows is what it holds */
 	bool more; /* not the last of the body */
@@ -126,13 +130,18 @@ PyTypeObject *pst_asgi_step_type(void);
 /* A new step, for EVENT if it sends; NULL with an exception. */
 PyObject *pst_asgi_step_new(struct pst_asgi_cycle *cycle, pst_asgi_step_fn *fn, PyObject *event);
 void pst_asgi_step_free_spares(struct pst_asgi *asgi);
+/* Whether the calling thread is the loop's. Others may make steps and let go of them (an exception
+ * or the garbage collector does that anywhere), and do nothing else with them. */
+bool pst_asgi_on_loop(const struct pst_asgi *asgi);
+/* On the loop's thread: end the steps that were let go of on others. */
+void pst_asgi_step_reap(struct pst_asgi *asgi);
 /* Let go of what it holds to send. */
 void pst_asgi_step_release(struct pst_asgi_step *step);
 
 pst_asgi_step_fn pst_asgi_receive, pst_asgi_send;
 pst_asgi_step_fn pst_asgi_websocket_receive, pst_asgi_websocket_send;
 
-/* Which kind of event STEP sends: borrowed, or NULL with an exception. */
+/* Which kind of event STEP sends: a new reference, or NULL with an exception. */
 PyObject *pst_asgi_type_of(struct pst_asgi_step *step);
 /* Settle what became of the event of a send(): SENT, and None in *RESULT when it is through. */
 PySendResult pst_asgi_sent(struct pst_asgi_step *step, PySendResult sent, PyObject **result);
@@ -146,7 +155,8 @@ PySendResult pst_asgi_failed(struct pst_asgi_cycle *cycle, int result);
 /* Whether STRING (borrowed) is NAME, an interned string. */
 bool pst_asgi_is(PyObject *string, PyObject *name);
 
-/* The value of KEY in EVENT, borrowed, or NULL; -1 with an exception. */
+/* The value of KEY in EVENT, a new reference because the event is the application's to change, or
+ * NULL; -1 with an exception. */
 int pst_asgi_get(PyObject *event, PyObject *key, PyObject **value);
 /* The truth of KEY's value; absent: false. */
 int pst_asgi_get_bool(PyObject *event, PyObject *key, bool *value);

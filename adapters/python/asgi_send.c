@@ -64,14 +64,16 @@ get_status(struct pst_asgi_step *step, long *status)
 	if (value == NULL || !PyLong_Check(value)) {
 		PyErr_Format(PyExc_TypeError, "status must be an int, not %.100s",
 		    value != NULL ? Py_TYPE(value)->tp_name : "left out");
+		Py_XDECREF(value);
 		return -1;
 	}
 	*status = PyLong_AsLong(value);
-	if (*status >= 200 && *status <= 599)
-		return 0;
-	PyErr_Clear();
-	PyErr_Format(PyExc_ValueError, "status %S is not from 200 to 599", value);
-	return -1;
+	if (*status < 200 || *status > 599) {
+		PyErr_Clear();
+		PyErr_Format(PyExc_ValueError, "status %S is not from 200 to 599", value);
+	}
+	Py_DECREF(value);
+	return PyErr_Occurred() ? -1 : 0;
 }
 
 PySendResult
@@ -162,17 +164,19 @@ parse_body(struct pst_asgi_step *step)
 	    pst_asgi_get(step->event, names->body, &body) < 0)
 		return -1;
 	if (body != NULL && PyBytes_CheckExact(body)) {
-		step->bytes = PyBytes_AS_STRING(body); /* the event keeps it */
+		step->bytes = PyBytes_AS_STRING(body);
 		step->size = (size_t)PyBytes_GET_SIZE(body);
-		Py_INCREF(body);
-		Py_SETREF(step->event, body);
+		Py_SETREF(step->event, body); /* which keeps it */
 	} else if (body != NULL) {
-		if (!PyObject_CheckBuffer(body)) {
+		int rc = -1;
+
+		if (!PyObject_CheckBuffer(body))
 			PyErr_Format(PyExc_TypeError, "body must be bytes, not %.100s",
 			    Py_TYPE(body)->tp_name);
-			return -1;
-		}
-		if (PyObject_GetBuffer(body, &step->view, PyBUF_SIMPLE) < 0)
+		else
+			rc = PyObject_GetBuffer(body, &step->view, PyBUF_SIMPLE);
+		Py_DECREF(body);
+		if (rc < 0)
 			return -1;
 		step->bytes = step->view.buf;
 		step->size = (size_t)step->view.len;
@@ -235,19 +239,13 @@ set_file(struct pst_asgi_step *step, int fd, off_t offset, off_t size)
 	return check_length(step->cycle, step->size);
 }
 
+/* The regular file at PATH, and its STATUS; -1 with an exception. */
 static int
-parse_pathsend(struct pst_asgi_step *step)
+open_path(PyObject *path, struct stat *status)
 {
-	PyObject *path, *encoded;
-	struct stat status;
+	PyObject *encoded;
 	int fd;
 
-	if (pst_asgi_get(step->event, step->cycle->asgi->names.path, &path) < 0)
-		return -1;
-	if (path == NULL) {
-		PyErr_SetString(PyExc_TypeError, "http.response.pathsend needs a path");
-		return -1;
-	}
 	if (!PyUnicode_FSConverter(path, &encoded))
 		return -1;
 	fd = open(PyBytes_AS_STRING(encoded), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -256,12 +254,31 @@ parse_pathsend(struct pst_asgi_step *step)
 		PyErr_SetFromErrnoWithFilenameObject(PyExc_OSError, path);
 		return -1;
 	}
-	step->fd = fd;
-	step->owns_fd = true;
-	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
-		PyErr_Format(PyExc_ValueError, "%R is no regular file", path);
+	if (fstat(fd, status) == 0 && S_ISREG(status->st_mode))
+		return fd;
+	PyErr_Format(PyExc_ValueError, "%R is no regular file", path);
+	close(fd);
+	return -1;
+}
+
+static int
+parse_pathsend(struct pst_asgi_step *step)
+{
+	struct stat status;
+	PyObject *path;
+	int fd;
+
+	if (pst_asgi_get(step->event, step->cycle->asgi->names.path, &path) < 0)
+		return -1;
+	if (path == NULL) {
+		PyErr_SetString(PyExc_TypeError, "http.response.pathsend needs a path");
 		return -1;
 	}
+	fd = open_path(path, &status);
+	Py_DECREF(path);
+	if (fd < 0)
+		return -1;
+	step->owns_fd = true;
 	return set_file(step, fd, 0, status.st_size);
 }
 
@@ -274,15 +291,31 @@ get_number(PyObject *event, PyObject *key, long long default_value, long long *n
 	*number = default_value;
 	if (pst_asgi_get(event, key, &value) < 0)
 		return -1;
-	if (value == NULL || value == Py_None)
-		return 0;
-	*number = PyLong_AsLongLong(value);
-	if (*number == -1 && PyErr_Occurred())
+	if (value != NULL && value != Py_None) {
+		*number = PyLong_AsLongLong(value);
+		if (*number < 0 && !PyErr_Occurred())
+			PyErr_Format(PyExc_ValueError, "%U must not be below 0", key);
+	}
+	Py_XDECREF(value);
+	return PyErr_Occurred() ? -1 : 0;
+}
+
+/* Another descriptor of FILE, which may be NULL: the application may close its own while it is
+ * being sent. -1 with an exception. */
+static int
+own_descriptor(PyObject *file)
+{
+	int fd = file != NULL ? PyObject_AsFileDescriptor(file) : -1;
+
+	if (fd < 0) {
+		if (!PyErr_Occurred())
+			PyErr_SetString(PyExc_TypeError, "http.response.zerocopysend needs a file");
 		return -1;
-	if (*number >= 0)
-		return 0;
-	PyErr_Format(PyExc_ValueError, "%U must not be below 0", key);
-	return -1;
+	}
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		PyErr_SetFromErrno(PyExc_OSError);
+	return fd;
 }
 
 static int
@@ -297,12 +330,12 @@ parse_zerocopysend(struct pst_asgi_step *step)
 	if (pst_asgi_get_bool(step->event, names->more_body, &step->more) < 0 ||
 	    pst_asgi_get(step->event, names->file, &file) < 0)
 		return -1;
-	fd = file != NULL ? PyObject_AsFileDescriptor(file) : -1;
-	if (fd < 0) {
-		if (!PyErr_Occurred())
-			PyErr_SetString(PyExc_TypeError, "http.response.zerocopysend needs a file");
+	fd = own_descriptor(file);
+	Py_XDECREF(file);
+	if (fd < 0)
 		return -1;
-	}
+	step->fd = fd;
+	step->owns_fd = true;
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
 		PyErr_SetString(PyExc_ValueError, "http.response.zerocopysend takes regular files");
 		return -1;
@@ -319,13 +352,6 @@ parse_zerocopysend(struct pst_asgi_step *step)
 	} else if (count < 0 || count > status.st_size - offset) {
 		count = status.st_size - offset;
 	}
-	/* The application may close its file while it is being sent. */
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0) {
-		PyErr_SetFromErrno(PyExc_OSError);
-		return -1;
-	}
-	step->owns_fd = true;
 	return set_file(step, fd, offset, count);
 }
 
@@ -376,11 +402,14 @@ send_trailers(struct pst_asgi_step *step)
 	struct pst_asgi_fields fields;
 	PyObject *headers, *all;
 	bool more;
-	int rc = 0;
+	int rc;
 
 	if (pst_asgi_get_bool(step->event, names->more_trailers, &more) < 0 ||
-	    pst_asgi_get(step->event, names->headers, &headers) < 0 ||
-	    keep_trailers(cycle, headers) < 0)
+	    pst_asgi_get(step->event, names->headers, &headers) < 0)
+		return PYGEN_ERROR;
+	rc = keep_trailers(cycle, headers);
+	Py_XDECREF(headers);
+	if (rc < 0)
 		return PYGEN_ERROR;
 	if (more)
 		return PYGEN_RETURN;
@@ -409,6 +438,7 @@ send_early_hint(struct pst_asgi_step *step)
 	if (pst_asgi_get(step->event, cycle->asgi->names.links, &links) < 0)
 		return PYGEN_ERROR;
 	items = links != NULL ? PySequence_Tuple(links) : PyTuple_New(0);
+	Py_XDECREF(links);
 	if (items == NULL)
 		return PYGEN_ERROR;
 	for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items); i++) {
@@ -472,8 +502,7 @@ pst_asgi_type_of(struct pst_asgi_step *step)
 		    Py_TYPE(step->event)->tp_name);
 		return NULL;
 	}
-	type = PyDict_GetItemWithError(step->event, step->cycle->asgi->names.type);
-	if (type == NULL && !PyErr_Occurred())
+	if (pst_asgi_get(step->event, step->cycle->asgi->names.type, &type) == 0 && type == NULL)
 		PyErr_SetString(PyExc_TypeError, "the event has no type");
 	return type;
 }
@@ -522,6 +551,7 @@ pst_asgi_send(struct pst_asgi_step *step, PyObject **result)
 		if (type == NULL)
 			return PYGEN_ERROR;
 		sent = dispatch(step, type);
+		Py_DECREF(type);
 	}
 	return pst_asgi_sent(step, sent, result);
 }

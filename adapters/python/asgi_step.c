@@ -7,11 +7,17 @@
 
 #define SPARES 64
 
+bool
+pst_asgi_on_loop(const struct pst_asgi *asgi)
+{
+	return asgi->thread == PyThread_get_thread_ident();
+}
+
 PyObject *
 pst_asgi_step_new(struct pst_asgi_cycle *cycle, pst_asgi_step_fn *fn, PyObject *event)
 {
 	struct pst_asgi *asgi = cycle->asgi;
-	struct pst_asgi_step *step = asgi->spare;
+	struct pst_asgi_step *step = pst_asgi_on_loop(asgi) ? asgi->spare : NULL;
 
 	if (step != NULL) {
 		asgi->spare = step->next;
@@ -90,12 +96,12 @@ end(struct pst_asgi_step *step)
 		pst_asgi_cycle_wake(cycle);
 }
 
+/* STEP, which nobody refers to, and the references that it has. On the loop's thread. */
 static void
-step_dealloc(PyObject *self)
+destroy(struct pst_asgi_step *step)
 {
-	struct pst_asgi_step *step = (struct pst_asgi_step *)self;
 	struct pst_asgi *asgi = step->cycle->asgi;
-	PyTypeObject *type = Py_TYPE(self);
+	PyTypeObject *type = Py_TYPE(step);
 
 	if (step->fn != NULL)
 		end(step);
@@ -107,9 +113,38 @@ step_dealloc(PyObject *self)
 		asgi->spare = step;
 		asgi->spares++;
 	} else {
-		PyObject_Free(self);
+		PyObject_Free(step);
 	}
 	Py_DECREF(type);
+}
+
+void
+pst_asgi_step_reap(struct pst_asgi *asgi)
+{
+	struct pst_asgi_step *step = atomic_exchange(&asgi->orphans, NULL);
+
+	while (step != NULL) {
+		struct pst_asgi_step *next = step->orphan;
+
+		destroy(step);
+		step = next;
+	}
+}
+
+/* What it may have to tell others of its request, and the host, is for the loop's thread. */
+static void
+step_dealloc(PyObject *self)
+{
+	struct pst_asgi_step *step = (struct pst_asgi_step *)self;
+	struct pst_asgi *asgi = step->cycle->asgi;
+
+	if (pst_asgi_on_loop(asgi)) {
+		destroy(step);
+		return;
+	}
+	step->orphan = atomic_load(&asgi->orphans);
+	while (!atomic_compare_exchange_weak(&asgi->orphans, &step->orphan, step))
+		;
 }
 
 /* Wait: the future's iterator gives what the task wants to have. */
@@ -140,9 +175,15 @@ step_send(PyObject *self, PyObject *arg, PyObject **result)
 	struct pst_asgi_step *step = (struct pst_asgi_step *)self;
 	PySendResult sent;
 
+	*result = NULL;
+	if (!pst_asgi_on_loop(step->cycle->asgi)) {
+		PyErr_SetString(PyExc_RuntimeError,
+		    "receive() and send() are to be awaited on the event loop of their request, "
+		    "which another thread runs: see asyncio.run_coroutine_threadsafe()");
+		return PYGEN_ERROR;
+	}
 	if (step->fn == NULL) {
 		PyErr_SetString(PyExc_RuntimeError, "this was awaited already");
-		*result = NULL;
 		return PYGEN_ERROR;
 	}
 	if (step->iterator != NULL) {
@@ -231,7 +272,7 @@ step_throw(PyObject *self, PyObject *const *args, Py_ssize_t count)
 		PyErr_SetString(PyExc_TypeError, "throw() takes one to three arguments");
 		return NULL;
 	}
-	if (step->fn != NULL)
+	if (step->fn != NULL && pst_asgi_on_loop(step->cycle->asgi))
 		end(step);
 	return raise_given(args, count);
 }
@@ -242,7 +283,7 @@ step_close(PyObject *self, PyObject *unused)
 	struct pst_asgi_step *step = (struct pst_asgi_step *)self;
 
 	(void)unused;
-	if (step->fn != NULL)
+	if (step->fn != NULL && pst_asgi_on_loop(step->cycle->asgi))
 		end(step);
 	Py_RETURN_NONE;
 }

@@ -117,43 +117,53 @@ pst_asgi_websocket_receive(struct pst_asgi_step *step, PyObject **result)
 
 /* --- send() ---------------------------------------------------------------------------- */
 
+/* Accept with FIELDS and SUBPROTOCOL, which may be NULL. */
+static PySendResult
+accept_with(
+    struct pst_asgi_cycle *cycle, const struct pst_asgi_fields *fields, PyObject *subprotocol)
+{
+	struct pst_field all[32];
+	size_t count = fields->count;
+	int rc;
+
+	if (count >= sizeof all / sizeof *all) {
+		PyErr_SetString(PyExc_ValueError, "websocket.accept takes at most 31 headers");
+		return PYGEN_ERROR;
+	}
+	memcpy(all, fields->fields, count * sizeof *all);
+	if (subprotocol != NULL && subprotocol != Py_None) {
+		Py_ssize_t n;
+		const char *text = PyUnicode_AsUTF8AndSize(subprotocol, &n);
+
+		if (text == NULL)
+			return PYGEN_ERROR;
+		all[count++] = (struct pst_field){"Sec-WebSocket-Protocol", 22, text, (size_t)n};
+	}
+	rc = cycle->asgi->host->upgrade(cycle->request, all, count);
+	if (rc < 0)
+		return pst_asgi_failed(cycle, rc);
+	cycle->stage = PST_ASGI_OPEN;
+	pst_asgi_cycle_wake(cycle);
+	return PYGEN_RETURN;
+}
+
 static PySendResult
 accept_it(struct pst_asgi_step *step)
 {
 	struct pst_asgi_cycle *cycle = step->cycle;
 	const struct pst_asgi_names *names = &cycle->asgi->names;
 	struct pst_asgi_fields fields;
-	struct pst_field all[32];
+	PySendResult sent = PYGEN_ERROR;
 	PyObject *subprotocol;
-	Py_ssize_t n;
-	int rc;
 
-	if (pst_asgi_get(step->event, names->subprotocol, &subprotocol) < 0 ||
-	    pst_asgi_fields_get(&fields, step->event, names->headers) < 0)
+	if (pst_asgi_get(step->event, names->subprotocol, &subprotocol) < 0)
 		return PYGEN_ERROR;
-	if (fields.count >= sizeof all / sizeof *all) {
+	if (pst_asgi_fields_get(&fields, step->event, names->headers) == 0) {
+		sent = accept_with(cycle, &fields, subprotocol);
 		pst_asgi_fields_free(&fields);
-		PyErr_SetString(PyExc_ValueError, "websocket.accept takes at most 31 headers");
-		return PYGEN_ERROR;
 	}
-	memcpy(all, fields.fields, fields.count * sizeof *all);
-	if (subprotocol != NULL && subprotocol != Py_None) {
-		const char *text = PyUnicode_AsUTF8AndSize(subprotocol, &n);
-
-		if (text == NULL) {
-			pst_asgi_fields_free(&fields);
-			return PYGEN_ERROR;
-		}
-		all[fields.count++] =
-		    (struct pst_field){"Sec-WebSocket-Protocol", 22, text, (size_t)n};
-	}
-	rc = cycle->asgi->host->upgrade(cycle->request, all, fields.count);
-	pst_asgi_fields_free(&fields);
-	if (rc < 0)
-		return pst_asgi_failed(cycle, rc);
-	cycle->stage = PST_ASGI_OPEN;
-	pst_asgi_cycle_wake(cycle);
-	return PYGEN_RETURN;
+	Py_XDECREF(subprotocol);
+	return sent;
 }
 
 /* Closed before it was accepted: 403, as ASGI says. */
@@ -170,20 +180,15 @@ deny(struct pst_asgi_cycle *cycle)
 	return PYGEN_RETURN;
 }
 
+/* Close with CODE and REASON, which may be NULL. */
 static PySendResult
-close_it(struct pst_asgi_step *step)
+close_with(struct pst_asgi_cycle *cycle, PyObject *code, PyObject *reason)
 {
-	struct pst_asgi_cycle *cycle = step->cycle;
-	const struct pst_asgi_names *names = &cycle->asgi->names;
-	PyObject *code, *reason;
 	const char *text = "";
 	Py_ssize_t n = 0;
 	long number = 1000;
 	int rc;
 
-	if (pst_asgi_get(step->event, names->code, &code) < 0 ||
-	    pst_asgi_get(step->event, names->reason, &reason) < 0)
-		return PYGEN_ERROR;
 	if (code != NULL && code != Py_None)
 		number = PyLong_AsLong(code);
 	if (number == -1 && PyErr_Occurred())
@@ -205,17 +210,30 @@ close_it(struct pst_asgi_step *step)
 	return PYGEN_RETURN;
 }
 
-/* Exactly one of bytes and text. */
-static int
-parse_message(struct pst_asgi_step *step)
+static PySendResult
+close_it(struct pst_asgi_step *step)
 {
-	const struct pst_asgi_names *names = &step->cycle->asgi->names;
-	PyObject *bytes, *text;
+	struct pst_asgi_cycle *cycle = step->cycle;
+	const struct pst_asgi_names *names = &cycle->asgi->names;
+	PyObject *code, *reason;
+	PySendResult sent = PYGEN_ERROR;
+
+	if (pst_asgi_get(step->event, names->code, &code) < 0)
+		return PYGEN_ERROR;
+	if (pst_asgi_get(step->event, names->reason, &reason) == 0) {
+		sent = close_with(cycle, code, reason);
+		Py_XDECREF(reason);
+	}
+	Py_XDECREF(code);
+	return sent;
+}
+
+/* What a message of BYTES or TEXT sends: the other is NULL or None. */
+static int
+set_message(struct pst_asgi_step *step, PyObject *bytes, PyObject *text)
+{
 	Py_ssize_t n;
 
-	if (pst_asgi_get(step->event, names->bytes, &bytes) < 0 ||
-	    pst_asgi_get(step->event, names->text, &text) < 0)
-		return -1;
 	bytes = bytes == Py_None ? NULL : bytes;
 	text = text == Py_None ? NULL : text;
 	if ((bytes == NULL) == (text == NULL)) {
@@ -243,6 +261,24 @@ parse_message(struct pst_asgi_step *step)
 	step->bytes = step->view.buf;
 	step->size = (size_t)step->view.len;
 	return 0;
+}
+
+/* Exactly one of bytes and text. */
+static int
+parse_message(struct pst_asgi_step *step)
+{
+	const struct pst_asgi_names *names = &step->cycle->asgi->names;
+	PyObject *bytes, *text;
+	int rc = -1;
+
+	if (pst_asgi_get(step->event, names->bytes, &bytes) < 0)
+		return -1;
+	if (pst_asgi_get(step->event, names->text, &text) == 0) {
+		rc = set_message(step, bytes, text);
+		Py_XDECREF(text);
+	}
+	Py_XDECREF(bytes);
+	return rc;
 }
 
 static PySendResult
@@ -328,6 +364,7 @@ pst_asgi_websocket_send(struct pst_asgi_step *step, PyObject **result)
 		if (type == NULL)
 			return PYGEN_ERROR;
 		sent = dispatch(step, type);
+		Py_DECREF(type);
 	}
 	return pst_asgi_sent(step, sent, result);
 }

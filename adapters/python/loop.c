@@ -129,7 +129,8 @@ static struct PyModuleDef module_def = {
 static PyObject *
 import_package(void)
 {
-	PyObject *path = PySys_GetObject("path");
+	PyObject *sys = PyImport_ImportModule("sys");
+	PyObject *path = sys != NULL ? PyObject_GetAttrString(sys, "path") : NULL;
 	PyObject *ours = PyUnicode_DecodeFSDefault(GLUE_PATH);
 	PyObject *package = NULL;
 
@@ -139,10 +140,12 @@ import_package(void)
 
 		package = PyImport_ImportModule(GLUE_PACKAGE);
 		PyErr_Fetch(&type, &value, &traceback);
-		PyList_SetSlice(path, 0, 1, NULL);
+		Py_XDECREF(PyObject_CallMethod(path, "remove", "O", ours));
 		PyErr_Restore(type, value, traceback);
 	}
 	Py_XDECREF(ours);
+	Py_XDECREF(path);
+	Py_XDECREF(sys);
 	return package;
 }
 

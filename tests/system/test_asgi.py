@@ -421,6 +421,18 @@ def test_a_right_event_after_a_wrong_one(adapter: Adapter) -> None:
     assert b"byte 0x0a" in response.body
 
 
+def test_other_threads(adapter: Adapter) -> None:
+    """Only the loop's thread calls the host."""
+    response = ask(adapter, "/threads")
+    assert response.app_status == 0
+    assert b"the event loop of their request, which another thread runs" in response.body
+
+
+def test_an_event_that_changes_while_it_is_read(adapter: Adapter) -> None:
+    response = ask(adapter, "/changes")
+    assert (response.status, response.app_status) == ("200 OK", 0), response
+
+
 def test_early_hints(adapter: Adapter) -> None:
     """A web server does not know them; the response follows all the same."""
     assert ask(adapter, "/hints").body == b"hinted"

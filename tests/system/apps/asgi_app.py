@@ -279,6 +279,62 @@ async def raises_started(scope, receive, send):
 
 
 @handler
+async def threads(scope, receive, send):
+    """Of other threads' doings: what waits is let go of there, and sent from there the right way."""
+    loop = asyncio.get_running_loop()
+    await receive()
+    for _ in range(100):
+        waiting = [receive()]
+        waiting[0].send(None)  # until the client leaves
+        await asyncio.to_thread(waiting.clear)
+    errors = []
+
+    def send_wrongly():
+        try:
+            send({"type": "http.response.start", "status": 500}).send(None)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    def send_rightly(event):
+        asyncio.run_coroutine_threadsafe(send(event), loop).result()
+
+    await asyncio.to_thread(send_wrongly)
+    await asyncio.to_thread(send_rightly, {"type": "http.response.start", "status": 200})
+    body = errors[0].encode()
+    await asyncio.to_thread(send_rightly, {"type": "http.response.body", "body": body})
+
+
+@handler
+async def changes(scope, receive, send):
+    """An event that changes while it is read."""
+
+    class Emptying:
+        def __init__(self, event):
+            self.event = event
+
+        def __bool__(self):
+            self.event.clear()
+            return False
+
+        def __fspath__(self):
+            self.event.clear()
+            return self.event
+
+    head = {"type": "http.response.start", "status": int("200"), "headers": []}
+    head["trailers"] = Emptying(head)
+    await send(head)
+    event = {"type": "http.response.pathsend"}
+    event["path"] = Emptying(event)
+    try:
+        await send(event)
+    except TypeError:
+        event = {"type": "http.response.body", "body": b"cl" + b"ear" * 2}
+        event["more_body"] = Emptying(event)
+        await send(event)
+        await body(send, b"ed")
+
+
+@handler
 async def raises_early(scope, receive, send):
     await start(send)
     await body(send, b"part", True)
