@@ -43,10 +43,26 @@ pst_call_unref(struct pst_call *call)
 	free(call);
 }
 
+#ifdef Py_GIL_DISABLED
+/* Greenlets, too, have the mutex, as other threads do run beside them. */
+static bool
+has_mutex(const struct pst_call *call)
+{
+	(void)call;
+	return true;
+}
+#else
+static bool
+has_mutex(const struct pst_call *call)
+{
+	return call->waiter == NULL;
+}
+#endif
+
 void
 pst_call_lock(struct pst_call *call)
 {
-	if (call->waiter != NULL || pthread_mutex_trylock(&call->lock) == 0)
+	if (!has_mutex(call) || pthread_mutex_trylock(&call->lock) == 0)
 		return;
 	Py_BEGIN_ALLOW_THREADS
 	pthread_mutex_lock(&call->lock);
@@ -56,7 +72,7 @@ pst_call_lock(struct pst_call *call)
 void
 pst_call_unlock(struct pst_call *call)
 {
-	if (call->waiter == NULL)
+	if (has_mutex(call))
 		pthread_mutex_unlock(&call->lock);
 }
 
@@ -93,7 +109,12 @@ pst_call_closed_reason(const struct pst_call *call)
 int
 pst_call_wait(struct pst_call *call)
 {
-	if (call->waiter->wait(call->waiter, call->request) < 0)
+	int rc;
+
+	pst_call_unlock(call);
+	rc = call->waiter->wait(call->waiter, call->request);
+	pst_call_lock(call);
+	if (rc < 0)
 		return -1;
 	if (call->request != NULL)
 		return 0;

@@ -10,7 +10,8 @@
  * Where the host does not block (the async model), the application runs on greenlets of one thread,
  * and a mutex that one of them holds while another runs would stop all of them. There the GIL,
  * which is held throughout, is the lock: what other threads do reaches no host, and whoever waits
- * (pst_call_wait()) takes it that everything may have changed meanwhile.
+ * (pst_call_wait()) takes it that everything may have changed meanwhile. A Python without a GIL has
+ * the mutex there, too; it is let go of while a greenlet waits.
  */
 #ifndef PST_PYTHON_CALL_H
 #define PST_PYTHON_CALL_H
@@ -91,8 +92,8 @@ bool pst_call_is_open(const struct pst_call *call);
 /* Why it cannot: the end of a sentence. */
 const char *pst_call_closed_reason(const struct pst_call *call);
 /*
- * The host said AGAIN: wait until it is worth while to try again. 0, or -1 with an exception, which
- * is a ValueError when the request is over.
+ * With the lock held. The host said AGAIN: wait until it is worth while to try again. 0, or -1 with
+ * an exception, which is a ValueError when the request is over.
  */
 int pst_call_wait(struct pst_call *call);
 

@@ -7,19 +7,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef Py_GIL_DISABLED
+static bool
+is_elsewhere(const struct pst_exchange *exchange)
+{
+	return exchange->thread != PyThread_get_thread_ident();
+}
+#else
+static bool
+is_elsewhere(const struct pst_exchange *exchange)
+{
+	(void)exchange;
+	return false;
+}
+#endif
+
+/* The host cannot be called for it, here at least. */
 static bool
 is_over(const struct pst_exchange *exchange)
 {
-	return exchange->request == NULL || *exchange->closed;
+	return is_elsewhere(exchange) || exchange->request == NULL || *exchange->closed;
 }
 
 /* --- Results --------------------------------------------------------------------------- */
 
 static PyObject *
-gone(void)
+gone(const struct pst_exchange *exchange)
 {
-	PyObject *args = Py_BuildValue("(is)", EPIPE, "the client has left");
+	PyObject *args;
 
+	if (is_elsewhere(exchange)) {
+		PyErr_SetString(PyExc_RuntimeError,
+		    "this is not the event loop's thread: see IOLoop.add_callback()");
+		return NULL;
+	}
+	args = Py_BuildValue("(is)", EPIPE, "the client has left");
 	if (args != NULL)
 		PyErr_SetObject(PyExc_BrokenPipeError, args);
 	Py_XDECREF(args);
@@ -33,7 +55,7 @@ failed(const struct pst_exchange *exchange, ssize_t result)
 	const char *reason;
 
 	if (result == PST_RESULT_GONE)
-		return gone();
+		return gone(exchange);
 	reason = exchange->host->reason(exchange->request);
 	PyErr_SetString(result == PST_RESULT_INVALID ? PyExc_ValueError
 			: result == PST_RESULT_STATE ? PyExc_RuntimeError
@@ -168,7 +190,7 @@ exchange_read(PyObject *self, PyObject *unused)
 
 	(void)unused;
 	if (is_over(exchange))
-		return gone();
+		return gone(exchange);
 	n = exchange->host->read(exchange->request, bytes, sizeof bytes);
 	if (n == PST_RESULT_AGAIN)
 		Py_RETURN_NONE;
@@ -254,7 +276,7 @@ exchange_respond(PyObject *self, PyObject *args)
 
 	if (!PyArg_ParseTuple(args, "izO!:respond", &status, &reason, &PyList_Type, &items))
 		return NULL;
-	return !is_over(exchange) ? send_head(exchange, status, reason, items) : gone();
+	return !is_over(exchange) ? send_head(exchange, status, reason, items) : gone(exchange);
 }
 
 /* --- What is sent ---------------------------------------------------------------------- */
@@ -312,7 +334,7 @@ send_all(PyObject *self, PyObject *data, send_fn *send)
 	Py_buffer view;
 
 	if (is_over(exchange))
-		return gone();
+		return gone(exchange);
 	if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0)
 		return NULL;
 	result = send_rest(exchange, &view, send);
@@ -354,7 +376,7 @@ exchange_flush(PyObject *self, PyObject *unused)
 
 	(void)unused;
 	return !is_over(exchange) ? settled(exchange, exchange->host->flush(exchange->request))
-				  : gone();
+				  : gone(exchange);
 }
 
 static PyObject *
@@ -364,7 +386,7 @@ exchange_complete(PyObject *self, PyObject *unused)
 
 	(void)unused;
 	return !is_over(exchange) ? settled(exchange, exchange->host->complete(exchange->request))
-				  : gone();
+				  : gone(exchange);
 }
 
 /* --- Messages -------------------------------------------------------------------------- */
@@ -390,7 +412,7 @@ exchange_read_message(PyObject *self, PyObject *unused)
 
 	(void)unused;
 	if (is_over(exchange))
-		return gone();
+		return gone(exchange);
 	n = exchange->host->read_message(exchange->request, bytes, sizeof bytes, &flags);
 	if (n == PST_RESULT_AGAIN)
 		Py_RETURN_NONE;
@@ -414,7 +436,7 @@ exchange_close(PyObject *self, PyObject *args)
 	if (!PyArg_ParseTuple(args, "Is#:close", &code, &reason, &n))
 		return NULL;
 	if (is_over(exchange))
-		return gone();
+		return gone(exchange);
 	return settled(exchange, exchange->host->close(exchange->request, code, reason, (size_t)n));
 }
 
@@ -440,6 +462,8 @@ exchange_finish(PyObject *self, PyObject *whole)
 	struct pst_exchange *exchange = (struct pst_exchange *)self;
 	struct pst_request *request = exchange->request;
 
+	if (is_elsewhere(exchange))
+		return gone(exchange);
 	if (request == NULL)
 		Py_RETURN_NONE;
 	exchange->request = NULL;
@@ -522,6 +546,9 @@ pst_exchange_new(PyTypeObject *type, const struct pst_host *host, struct pst_req
 	exchange->host = host;
 	exchange->request = request;
 	exchange->closed = closed;
+#ifdef Py_GIL_DISABLED
+	exchange->thread = PyThread_get_thread_ident();
+#endif
 	exchange->handler = NULL;
 	exchange->next = NULL;
 	exchange->queued = exchange->begun = exchange->ready = false;

@@ -108,6 +108,18 @@ stream_respond(PyObject *self, PyObject *args)
 	Py_RETURN_NONE;
 }
 
+/* The host said AGAIN: 0 when it is worth while to try again, or -1 with an exception. */
+static int
+wait_for(struct pst_call *call)
+{
+	int rc;
+
+	pst_call_lock(call);
+	rc = pst_call_wait(call);
+	pst_call_unlock(call);
+	return rc;
+}
+
 static PyObject *
 stream_read(PyObject *self, PyObject *size)
 {
@@ -123,7 +135,7 @@ stream_read(PyObject *self, PyObject *size)
 		got = call->host->read(call->request, PyBytes_AS_STRING(bytes), (size_t)n);
 		if (got != PST_RESULT_AGAIN)
 			break;
-		if (pst_call_wait(call) < 0)
+		if (wait_for(call) < 0)
 			Py_CLEAR(bytes);
 	}
 	if (bytes == NULL)
@@ -148,7 +160,7 @@ write_piece(struct pst_call *call, const char *bytes, size_t n)
 		pst_call_enter_python(state);
 		if (result != PST_RESULT_AGAIN)
 			return result;
-		if (pst_call_wait(call) < 0)
+		if (wait_for(call) < 0)
 			break;
 	}
 	return PST_RESULT_ERROR;
