@@ -292,15 +292,24 @@ reraise(PyObject *exc_info)
 	return -1;
 }
 
+/* The application has answered by its socket. What it returns then, for servers that expect
+ * something, goes nowhere. */
+static bool
+is_by_socket(const struct pst_call *call)
+{
+	return call->taken && call->stage == PST_CALL_SENT;
+}
+
 /* Whether start_response() may set the head now: 0, or -1 with an exception. */
 static int
 check_order(struct pst_call *call, PyObject *exc_info)
 {
 	enum pst_call_stage stage;
-	bool over;
+	bool over, by_socket;
 
 	pst_call_lock(call);
 	stage = call->stage;
+	by_socket = is_by_socket(call);
 	over = call->request == NULL;
 	pst_call_unlock(call);
 	if (over) {
@@ -308,7 +317,7 @@ check_order(struct pst_call *call, PyObject *exc_info)
 		return -1;
 	}
 	if (exc_info == Py_None) {
-		if (stage == PST_CALL_NO_HEAD)
+		if (stage == PST_CALL_NO_HEAD || by_socket)
 			return 0;
 		PyErr_SetString(PyExc_AssertionError,
 		    "start_response() was called twice without exc_info (PEP 3333)");
@@ -327,13 +336,14 @@ static int
 set_head(struct pst_call *call, PyObject *status, PyObject *headers)
 {
 	struct pst_head head;
-	bool late;
+	bool late, by_socket;
 
 	pst_head_init(&head);
 	if (pst_head_set(&head, status, headers) < 0)
 		return -1;
 	pst_call_lock(call);
 	late = call->stage == PST_CALL_SENT;
+	by_socket = is_by_socket(call);
 	if (!late) {
 		struct pst_head old = call->head;
 
@@ -343,9 +353,10 @@ set_head(struct pst_call *call, PyObject *status, PyObject *headers)
 	}
 	pst_call_unlock(call);
 	pst_head_free(&head);
-	if (late)
-		PyErr_SetString(PyExc_AssertionError, "start_response(): the response has begun");
-	return late ? -1 : 0;
+	if (!late || by_socket)
+		return 0;
+	PyErr_SetString(PyExc_AssertionError, "start_response(): the response has begun");
+	return -1;
 }
 
 /* start_response(status, headers, exc_info=None), by position or by name. */

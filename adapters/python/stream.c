@@ -104,7 +104,9 @@ stream_respond(PyObject *self, PyObject *args)
 		    reason[0] != '\0' ? reason : NULL, fields, (size_t)count);
 	if (result < 0)
 		return raise_result(call, result);
+	pst_call_lock(call);
 	call->stage = PST_CALL_SENT;
+	pst_call_unlock(call);
 	Py_RETURN_NONE;
 }
 

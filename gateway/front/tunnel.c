@@ -60,6 +60,13 @@ is_open_websocket(const struct pst_exchange *x)
 	       pst_websocket_state(x->tunnel->websocket) == PST_WEBSOCKET_OPEN;
 }
 
+/* Bytes of the client go through it. */
+static bool
+is_open_stream(const struct pst_exchange *x)
+{
+	return x->state == PST_EXCHANGE_OPEN && x->tunnel->websocket == NULL && x->job.body_open;
+}
+
 /* The worker has it still, and is to hear of it. */
 static bool
 has_worker(const struct pst_exchange *x)
@@ -187,8 +194,9 @@ pst_tunnel_open(struct pst_exchange *x)
 bool
 pst_tunnel_wants(const struct pst_exchange *x)
 {
+	/* What comes after its end is dropped. */
 	if (x->tunnel->websocket == NULL)
-		return x->job.body_open && pst_spool_memory_room(x->job.body) > 0;
+		return !x->job.body_open || pst_spool_memory_room(x->job.body) > 0;
 	return !x->tunnel->full;
 }
 
@@ -289,13 +297,20 @@ pst_tunnel_input(struct pst_exchange *x, const void *bytes, size_t n)
 	return take_frames(x, bytes, n);
 }
 
+/* The worker finds its end behind what it was given. */
+static void
+end_stream(struct pst_exchange *x)
+{
+	x->job.body_open = false;
+	pst_upstream_supply(&x->job);
+}
+
 bool
 pst_tunnel_end_input(struct pst_exchange *x)
 {
 	if (x->tunnel->websocket != NULL)
 		return x->tunnel->full;
-	x->job.body_open = false;
-	pst_upstream_supply(&x->job);
+	end_stream(x);
 	return true;
 }
 
@@ -442,12 +457,16 @@ closing_passed(struct pst_deadline *deadline)
 bool
 pst_tunnel_may_leave(const struct pst_exchange *x)
 {
-	return is_open_websocket(x);
+	return is_open_websocket(x) || is_open_stream(x);
 }
 
 void
 pst_tunnel_leave(struct pst_exchange *x)
 {
+	if (is_open_stream(x)) {
+		end_stream(x);
+		return;
+	}
 	tell_worker(x, PST_WEBSOCKET_RESTART, NULL, 0);
 	close_websocket(x, PST_WEBSOCKET_RESTART, NULL, 0);
 }

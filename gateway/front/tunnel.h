@@ -9,7 +9,8 @@
  * Neither side is read faster than the other takes: frames wait in the client's buffer for the
  * worker's credit, and a worker is granted nothing while 64 KiB wait for the client. Its clocks do
  * not run. A WebSocket of which nothing comes is pinged; one that is to leave, as its worker does
- * or we do, is closed with 1012, all of them over a few seconds.
+ * or we do, is closed with 1012, all of them over a few seconds. Of a stream that is to leave the
+ * worker finds the end, as if its client had sent the last: how it says farewell is its own.
  *
  * The worker is told once how the client closed: by its code, by ours if we did, by 1006 if the
  * connection was lost.
@@ -53,9 +54,9 @@ size_t pst_tunnel_input(struct pst_exchange *exchange, const void *bytes, size_t
 bool pst_tunnel_end_input(struct pst_exchange *exchange);
 /* The client took bytes. */
 void pst_tunnel_refill(struct pst_exchange *exchange);
-/* It is a WebSocket that is open both ways, and can be asked to leave. */
+/* It is open both ways, and can be asked to leave. */
 bool pst_tunnel_may_leave(const struct pst_exchange *exchange);
-/* Close such a one, as its worker or the gateway is to leave. */
+/* Close such a one, or end what its worker gets, as its worker or the gateway is to leave. */
 void pst_tunnel_leave(struct pst_exchange *exchange);
 
 /* What the worker says of it: see struct pst_job_callbacks. */

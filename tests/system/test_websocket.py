@@ -319,6 +319,8 @@ class Nginx(Server):
     def command(self) -> list[str]:
         d = self.directory
         params = (installed.SOURCE / "examples/nginx/penstock_proxy_params").read_text()
+        # As it says, for a port that browsers name.
+        params = params.replace("Host $host;", "Host $host:$server_port;")
         (d / "penstock_proxy_params").write_text(params)
         user = "user root;" if os.geteuid() == 0 else ""
         (d / "nginx.conf").write_text(f"""

@@ -3,16 +3,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect as ws_connect
 from penstock import PATIENCE, eventually
 from raw import Client
+from test_websocket import Nginx
 from worker import APPS, Gateway
 
 UPGRADE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
@@ -33,6 +36,8 @@ def site(
     try:
         yield gateway
         assert gateway.penstock.stop() == 0, gateway.errors()
+        # What these libraries return after their sockets is no mistake.
+        assert "start_response" not in gateway.errors()
     finally:
         gateway.penstock.clean_up()
 
@@ -94,15 +99,19 @@ def test_simple_websocket(site: Gateway) -> None:
     seen(site, "simple closed")
 
 
-@pytest.mark.parametrize("transports", ["websocket", "polling,websocket"])
-def test_flask_socketio(site: Gateway, transports: str) -> None:
-    """With "polling" first the connection begins by requests and is upgraded."""
-    url = f"http://127.0.0.1:{site.penstock.port}"
+def socketio(url: str, transports: str) -> tuple[int, str]:
     done = subprocess.run(
         [sys.executable, APPS / "socketio_client.py", url, transports], timeout=PATIENCE,
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (0, "answer LOUD by websocket\n"), site.errors()
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("transports", ["websocket", "polling,websocket"])
+def test_flask_socketio(site: Gateway, transports: str) -> None:
+    """With "polling" first the connection begins by requests and is upgraded."""
+    url = f"http://127.0.0.1:{site.penstock.port}"
+    assert socketio(url, transports) == (0, "answer LOUD by websocket\n"), site.errors()
 
 
 def test_the_mode_is_found(site: Gateway) -> None:
@@ -141,6 +150,78 @@ def test_ordinary_answers(site: Gateway, path: str, status: int, body: bytes | N
         response = raw.response()
         assert response.status == status
         assert body in (None, response.body)
+
+
+def test_through_nginx(site: Gateway, tmp_path: Path) -> None:
+    with Nginx(tmp_path, site.penstock.port) as nginx:
+        url = f"ws://127.0.0.1:{nginx.port}"
+        with ws_connect(url + "/echo", open_timeout=PATIENCE, proxy=None) as ws:
+            for message in ("a", "x" * 300_000, bytes(100_000)):
+                ws.send(message)
+                assert ws.recv(PATIENCE) == message
+        with Client(("127.0.0.1", nginx.port)) as raw:
+            raw.get("/denied", *UPGRADE)
+            assert raw.response().status == 418
+        url = f"http://127.0.0.1:{nginx.port}"
+        assert socketio(url, "polling,websocket") == (0, "answer LOUD by websocket\n")
+
+
+# ---- the end of its worker
+
+
+@pytest.fixture(params=KINDS)
+def long(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Gateway]:
+    """Nobody here sees the end of its graceful timeout."""
+    gateway = Gateway(
+        tmp_path, "wsgi_sockets", "-k", request.param, "--python", sys.executable,
+        "--graceful-timeout", "3600", *KINDS[request.param],
+    )  # fmt: skip
+    try:
+        yield gateway
+    finally:
+        gateway.penstock.clean_up()
+
+
+def open_some(stack: ExitStack, site: Gateway) -> list[ClientConnection]:
+    some = [stack.enter_context(connect(site, path)) for path in ("/echo", "/echo", "/simple")]
+    for ws in some:
+        ws.send("a")
+        assert ws.recv(PATIENCE).endswith("a")
+    return some
+
+
+def all_ended(site: Gateway, some: list[ClientConnection]) -> None:
+    for ws in some:
+        with pytest.raises(ConnectionClosed):
+            ws.recv(PATIENCE)
+    site.wait_logged("told: echo ended", "told: simple closed")
+
+
+def test_a_drain(long: Gateway) -> None:
+    with ExitStack() as stack:
+        some = open_some(stack, long)
+        raw = stack.enter_context(client(long))
+        raw.get("/by-hand", *UPGRADE)
+        raw.until(b"first:")
+        long.penstock.signal(signal.SIGTERM)
+        all_ended(long, some)
+        assert raw.rest() == b""
+    assert long.penstock.wait() == 0
+    long.wait_logged("told: by hand: the end came")
+    assert "was killed" not in long.errors() and "Traceback" not in long.errors()
+
+
+def test_a_reload(long: Gateway) -> None:
+    with ExitStack() as stack:
+        some = open_some(stack, long)
+        (old,) = long.penstock.worker_pids
+        long.penstock.signal(signal.SIGHUP)
+        long.penstock.wait_for("reload done: 1 worker replaced")
+        all_ended(long, some)
+        eventually(lambda: old not in long.penstock.worker_pids, "the old worker to leave")
+        open_some(stack, long)
+    assert long.penstock.stop() == 0, long.errors()
+    assert "was killed" not in long.errors() and "Traceback" not in long.errors()
 
 
 def test_ordinary_requests_have_no_socket(site: Gateway) -> None:

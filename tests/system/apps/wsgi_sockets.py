@@ -19,6 +19,11 @@ socketio = SocketIO(app, async_mode="threading" if PATCHED == "time" else PATCHE
 told: list[str] = []
 
 
+def tell(what: str) -> None:
+    told.append(what)
+    print("told:", what, flush=True)
+
+
 @app.get("/")
 def hello() -> str:
     return "hello"
@@ -40,7 +45,7 @@ def echo(ws) -> None:
         while True:
             ws.send(ws.receive())
     finally:
-        told.append("echo ended")
+        tell("echo ended")
 
 
 @sock.route("/bye")
@@ -63,7 +68,7 @@ def simple() -> str:
         while True:
             ws.send("simple " + ws.receive())
     except ConnectionClosed:
-        told.append("simple closed")
+        tell("simple closed")
     return ""
 
 
@@ -82,7 +87,7 @@ def by_hand(environ, start_response):
     stream.sendall(b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\nfirst:")
     while data := stream.recv(1000):
         stream.sendall(data)
-    told.append("by hand: the end came")
+    tell("by hand: the end came")
     return []
 
 
