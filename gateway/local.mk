@@ -11,6 +11,8 @@ noinst_LTLIBRARIES += %D%/libpst-gateway.la
 	%D%/log.h \
 	%D%/log_writer.c \
 	%D%/log_writer.h \
+	%D%/report.c \
+	%D%/report.h \
 	%D%/status_line.c \
 	%D%/status_line.h
 

@@ -345,8 +345,8 @@ start_children(struct pst_arbiter *arbiter)
 	struct pst_gate *gate;
 	struct pst_crew *crew;
 
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	pst_gate_start(gate);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		pst_gate_start(gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		pst_crew_start(crew);
 }

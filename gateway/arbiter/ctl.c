@@ -41,12 +41,14 @@ finish_status(struct pst_arbiter *arbiter)
 	struct pst_buf lines = {0};
 	bool made =
 	    pst_ctl_status(arbiter, &lines) == 0 &&
-	    pst_buf_append(&lines, pst_buf_bytes(&ctl->said), pst_buf_length(&ctl->said)) == 0;
+	    pst_buf_append(&lines, pst_buf_bytes(&ctl->said), pst_buf_length(&ctl->said)) == 0 &&
+	    pst_report_write(&ctl->pools, &lines) == 0;
 
 	ctl->asking = false;
 	ctl->asked = 0;
 	event_del(ctl->patience);
 	pst_buf_free(&ctl->said);
+	pst_report_free(&ctl->pools);
 	pst_ctl_each_waiting(ctl->socket, tell_status, made ? &lines : NULL);
 	pst_buf_free(&lines);
 }
@@ -71,8 +73,8 @@ begin_status(struct pst_arbiter *arbiter)
 
 	ctl->asking = true;
 	ctl->asked = 0;
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	ask(ctl, gate);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		ask(ctl, gate);
 	if (ctl->asked)
 		event_add(ctl->patience, &wait);
 	else
@@ -126,6 +128,25 @@ on_answered(struct pst_gate *gate)
 		end_status(gate->arbiter);
 }
 
+/* A pool is told of by each gateway; which of them says something of itself we know. */
+static void
+take_line(struct pst_ctl *ctl, const struct pst_gate *gate, const struct pst_control *line)
+{
+	const char *words[PST_CONTROL_WORDS];
+	char number[16];
+
+	if (pst_control_is(line, "STATUS pool")) {
+		(void)pst_report_add(&ctl->pools, line);
+		return;
+	}
+	memcpy(words, line->words, line->count * sizeof(*words));
+	snprintf(number, sizeof(number), "%u", gate->share.number);
+	if (pst_control_is(line, "STATUS gateway") && line->count > 2)
+		words[2] = number;
+	if (pst_buf_length(&ctl->said) < ANSWER_BYTES)
+		(void)pst_control_append(&ctl->said, words, line->count);
+}
+
 void
 pst_ctl_gate_line(struct pst_gate *gate, const struct pst_control *line)
 {
@@ -139,9 +160,8 @@ pst_ctl_gate_line(struct pst_gate *gate, const struct pst_control *line)
 		return;
 	}
 	/* Of several, only the last answer is still waited for. */
-	if ((ctl->asked & gate->bit) && gate->owed == 1 &&
-	    pst_buf_length(&ctl->said) < ANSWER_BYTES)
-		(void)pst_control_append(&ctl->said, (const char *const *)line->words, line->count);
+	if ((ctl->asked & gate->bit) && gate->owed == 1)
+		take_line(ctl, gate, line);
 }
 
 void
@@ -247,6 +267,7 @@ pst_ctl_open(struct pst_arbiter *arbiter)
 		goto no_memory;
 	arbiter->ctl = ctl;
 	ctl->started_at = pst_clock_ms();
+	pst_report_init(&ctl->pools);
 	ctl->patience = event_new(arbiter->base, -1, 0, on_patience_over, arbiter);
 	if (!ctl->patience)
 		goto no_memory;
@@ -273,5 +294,6 @@ pst_ctl_close(struct pst_arbiter *arbiter)
 	if (ctl->patience)
 		event_free(ctl->patience);
 	pst_buf_free(&ctl->said);
+	pst_report_free(&ctl->pools);
 	free(ctl);
 }

@@ -6,6 +6,7 @@
 #include "gateway/arbiter/ctl.h"
 #include "gateway/arbiter/ctl_socket.h"
 #include "gateway/arbiter/state.h"
+#include "gateway/report.h"
 
 /* What a client waits for. */
 enum pst_ctl_waits {
@@ -25,6 +26,7 @@ struct pst_ctl {
 	pst_gate_set asked; /* those that have not answered that yet */
 	struct event *patience; /* with their answers */
 	struct pst_buf said; /* by the gateways, of the present answer */
+	struct pst_report pools; /* the same, of what several of them have a share in */
 };
 
 /* ---- ctl.c ---- */

@@ -4,6 +4,7 @@
 #include "gateway/log.h"
 #include "gateway/status_line.h"
 
+#include <stdio.h>
 #include <unistd.h>
 
 /* What the measuring of memory may take: workers that come later are told without. */
@@ -40,7 +41,11 @@ put_instance(const struct pst_arbiter *arbiter, struct pst_buf *out)
 				? arbiter->log_level
 				: pst_conf_text(arbiter->generation->conf, PST_OPT_LOG_LEVEL);
 	struct pst_status_line line;
+	const struct pst_gate *gate;
+	unsigned leaving = 0;
 
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_LEAVING)
+		leaving++;
 	pst_status_begin(&line, out, "instance", "-");
 	pst_status_text(&line, "version", PACKAGE_VERSION);
 	pst_status_number(&line, "pid", (uint64_t)getpid());
@@ -51,6 +56,7 @@ put_instance(const struct pst_arbiter *arbiter, struct pst_buf *out)
 	pst_status_number(&line, "generation", arbiter->generation->number);
 	pst_status_number(&line, "reloads", arbiter->ctl->reloads);
 	pst_status_text(&line, "reload", reload_state(arbiter));
+	pst_status_number(&line, "gateways_leaving", leaving);
 	pst_status_text(&line, "log_level", level);
 	pst_status_number(&line, "log_lines_dropped", pst_log_dropped());
 	return pst_status_end(&line);
@@ -91,13 +97,14 @@ put_child(struct pst_status_line *line, const struct pst_child *child)
 }
 
 static int
-put_gate(const struct pst_gate *gate, unsigned leaving, struct pst_buf *out)
+put_gate(const struct pst_gate *gate, struct pst_buf *out)
 {
 	struct pst_status_line line;
+	char number[16];
 
-	pst_status_begin(&line, out, "gateway", "-");
+	snprintf(number, sizeof(number), "%u", gate->share.number);
+	pst_status_begin(&line, out, "gateway", number);
 	put_child(&line, &gate->child);
-	pst_status_number(&line, "leaving", leaving);
 	return pst_status_end(&line);
 }
 
@@ -105,13 +112,10 @@ static int
 put_gates(const struct pst_arbiter *arbiter, struct pst_buf *out)
 {
 	const struct pst_gate *gate;
-	unsigned leaving = 0;
 	int result = 0;
 
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_LEAVING)
-	leaving++;
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	result |= put_gate(gate, leaving, out);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		result |= put_gate(gate, out);
 	return result;
 }
 
@@ -175,11 +179,14 @@ put_memory(struct pst_status_line *line, pid_t pid, int64_t until)
 static int
 put_worker(const struct pst_worker *worker, struct pst_buf *out, int64_t until)
 {
+	unsigned gateways = pst_generation_gateways(worker->crew->arbiter->generation);
 	struct pst_status_line line;
 
 	pst_status_begin(&line, out, "worker", worker->id);
 	pst_status_text(&line, "pool", pst_crew_name(worker->crew));
 	pst_status_number(&line, "slot", worker->number);
+	if (gateways > 1)
+		pst_status_number(&line, "gateway", pst_share_number(worker->number, gateways));
 	pst_status_text(&line, "role", role_name(worker->role));
 	if (worker->crew->scope->kind == PST_POOL_APP)
 		pst_status_text(&line, "adapter", pst_model_name(worker->model));

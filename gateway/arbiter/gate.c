@@ -119,9 +119,9 @@ find_serving(const struct pst_worker *worker)
 {
 	struct pst_gate *gate;
 
-	PST_GATES_FOREACH(gate, worker->crew->arbiter, PST_GATE_SERVING)
-	if (pst_gate_serves(gate, worker))
-		return gate;
+	PST_GATES_FOREACH (gate, worker->crew->arbiter, PST_GATE_SERVING)
+		if (pst_gate_serves(gate, worker))
+			return gate;
 	return NULL;
 }
 

@@ -161,14 +161,14 @@ drain(struct pst_arbiter *arbiter)
 	struct pst_gate *gate;
 
 	enter_phase(arbiter, PST_PHASE_DRAINING);
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	give_up_slot(&gate->child);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		give_up_slot(&gate->child);
 	/* First, so that nobody connects whom no gateway accepts. */
 	pst_listeners_close(&arbiter->generation->listeners);
 	say_closing(arbiter);
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	if (pst_slot_is_wanted(&gate->child.slot))
-		pst_gate_leave(gate);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		if (pst_slot_is_wanted(&gate->child.slot))
+			pst_gate_leave(gate);
 	if (!has_gate(arbiter))
 		retire(arbiter);
 }
@@ -196,8 +196,8 @@ pst_arbiter_drain(struct pst_arbiter *arbiter)
 	enter_phase(arbiter, PST_PHASE_LINGERING);
 	pst_reload_stop(arbiter);
 	if (delay > 0)
-		PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	pst_gate_say_closing(gate);
+		PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+			pst_gate_say_closing(gate);
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
 		TAILQ_FOREACH (worker, &crew->workers, link)
 			if (worker->role == PST_WORKER_HEIR)
@@ -485,8 +485,7 @@ every_gate_was_usable(const struct pst_arbiter *arbiter)
 	const struct pst_gate *gate;
 	const struct pst_crew *crew;
 
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	{
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING) {
 		if (!gate->was_usable)
 			return false;
 		TAILQ_FOREACH (crew, &arbiter->crews, link)

@@ -73,11 +73,11 @@ abandon(struct pst_arbiter *arbiter)
 			crew->until = crew->since + 1;
 	}
 	/* As at the end of any gateway: what is wanted again is shared with others by now. */
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
-	pst_gate_send_unlisten(gate, arbiter->generation);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SUCCESSOR)
+		pst_gate_send_unlisten(gate, arbiter->generation);
 	pst_listeners_close(&reload->next->listeners);
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
-	pst_gate_leave(gate);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SUCCESSOR)
+		pst_gate_leave(gate);
 	pst_crews_release(arbiter);
 	pst_generation_release(&reload->next);
 	enter(reload, PST_RELOAD_OFF);
@@ -146,8 +146,7 @@ keep_gateways(struct pst_arbiter *arbiter, struct pst_generation *next)
 {
 	struct pst_gate *gate;
 
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	{
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING) {
 		pst_listeners_close(&gate->generation->listeners);
 		pst_generation_release(&gate->generation);
 		gate->generation = pst_generation_hold(next);
@@ -194,15 +193,15 @@ take_over(struct pst_arbiter *arbiter, struct pst_generation *next)
 	name_gateways(arbiter, PST_GATE_SERVING, old);
 	log_takeover(arbiter, old);
 	/* Who connects from now on gets what the reload has brought. */
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	pst_gate_send_unlisten(gate, next);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		pst_gate_send_unlisten(gate, next);
 	/* A unix socket has to be gone before its last connections are taken. */
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	pst_listeners_close(&gate->generation->listeners);
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SERVING)
-	pst_gate_leave(gate);
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
-	pst_gate_set_role(gate, PST_GATE_SERVING);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		pst_listeners_close(&gate->generation->listeners);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SERVING)
+		pst_gate_leave(gate);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SUCCESSOR)
+		pst_gate_set_role(gate, PST_GATE_SERVING);
 	pst_arbiter_log_addresses(arbiter, "Listening at: ", "");
 }
 
@@ -315,9 +314,9 @@ may_take_over(const struct pst_arbiter *arbiter)
 {
 	const struct pst_gate *gate;
 
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
-	if (!is_connected_to_all(gate))
-		return false;
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SUCCESSOR)
+		if (!is_connected_to_all(gate))
+			return false;
 	return true;
 }
 
@@ -335,8 +334,8 @@ start_successors(struct pst_arbiter *arbiter)
 		return;
 	}
 	/* One that cannot be started ends the reload, and all others are successors no more. */
-	PST_GATES_FOREACH(gate, arbiter, PST_GATE_SUCCESSOR)
-	pst_gate_start(gate);
+	PST_GATES_FOREACH (gate, arbiter, PST_GATE_SUCCESSOR)
+		pst_gate_start(gate);
 }
 
 void

@@ -1,9 +1,15 @@
 #include "gateway/arbiter/share.h"
 
+unsigned
+pst_share_number(unsigned slot, unsigned of)
+{
+	return (slot - 1) % of + 1;
+}
+
 bool
 pst_share_has(struct pst_share share, unsigned slot)
 {
-	return (slot - 1) % share.of == share.number - 1;
+	return pst_share_number(slot, share.of) == share.number;
 }
 
 unsigned long long

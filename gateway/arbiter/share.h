@@ -13,8 +13,9 @@ struct pst_share {
 	unsigned of;
 };
 
-/* Slot SLOT, from 1, is in SHARE. Of slots 1 to N each share has as many as any other, or one
- * more; none is without one where N is at least OF. */
+/* The number of the share of OF that has slot SLOT, from 1. Of slots 1 to N each share has as many
+ * as any other, or one more; none is without one where N is at least OF. */
+unsigned pst_share_number(unsigned slot, unsigned of);
 bool pst_share_has(struct pst_share share, unsigned slot);
 
 /* How much of WHOLE is SHARE's: the parts make the whole, the first ones have what is left over. */

@@ -2,7 +2,7 @@
 
 #include "gateway/ctl/find.h"
 #include "gateway/ctl/json.h"
-#include "gateway/ctl/report.h"
+#include "gateway/report.h"
 #include "gateway/ctl/show.h"
 #include "gateway/ctl/talk.h"
 

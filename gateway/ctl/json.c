@@ -12,7 +12,7 @@ static const struct {
 	const char *key;
 } sections[] = {
     {"instance", "instance", NULL},
-    {"gateway", "gateway", NULL},
+    {"gateway", "gateways", "number"},
     {"listener", "listeners", "name"},
     {"pool", "pools", "name"},
     {"worker", "workers", "id"},

@@ -4,7 +4,7 @@
 #ifndef PST_CTL_JSON_H
 #define PST_CTL_JSON_H
 
-#include "gateway/ctl/report.h"
+#include "gateway/report.h"
 
 #include <stdbool.h>
 

@@ -7,8 +7,6 @@ noinst_LTLIBRARIES += %D%/libpst-ctl.la
 	%D%/find.h \
 	%D%/json.c \
 	%D%/json.h \
-	%D%/report.c \
-	%D%/report.h \
 	%D%/show.c \
 	%D%/show.h \
 	%D%/table.c \

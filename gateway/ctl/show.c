@@ -94,13 +94,14 @@ show_listeners(const struct pst_report *report, FILE *out)
 }
 
 static void
-show_gateway(const struct pst_report *report, FILE *out)
+show_gateway(const struct pst_thing *gateway, const char *number, FILE *out)
 {
-	const struct pst_thing *gateway = pst_report_next(report, "gateway", NULL);
 	char state[WORD], since[WORD];
 
-	fprintf(out, "   gateway: pid %s, %s", number_of(gateway, "pid"),
-	    clean(pst_thing_text(gateway, "state"), state));
+	fprintf(out, "   gateway%s%s: ", *number ? " " : "", number);
+	if (pst_thing_text(gateway, "pid"))
+		fprintf(out, "pid %s, ", number_of(gateway, "pid"));
+	fprintf(out, "%s", clean(pst_thing_text(gateway, "state"), state));
 	if (pst_thing_text(gateway, "age_ms"))
 		fprintf(out, " for %s", duration_of(gateway, "age_ms", since));
 	if (pst_thing_text(gateway, "retry_ms"))
@@ -112,10 +113,24 @@ show_gateway(const struct pst_report *report, FILE *out)
 		fprintf(out, ", does not say how it is");
 	if (pst_thing_number(gateway, "websockets"))
 		fprintf(out, ", %s WebSockets", number_of(gateway, "websockets"));
-	if (pst_thing_number(gateway, "leaving"))
-		fprintf(
-		    out, "; older ones that finish requests: %s", number_of(gateway, "leaving"));
 	fputc('\n', out);
+}
+
+static void
+show_gateways(const struct pst_report *report, FILE *out)
+{
+	const struct pst_thing *gateway = pst_report_next(report, "gateway", NULL);
+	bool are_several = gateway && pst_report_next(report, "gateway", gateway);
+	const struct pst_thing *instance = pst_report_next(report, "instance", NULL);
+	char number[WORD];
+
+	do {
+		show_gateway(gateway, are_several ? clean(gateway->name, number) : "", out);
+		gateway = gateway ? pst_report_next(report, "gateway", gateway) : NULL;
+	} while (gateway);
+	if (pst_thing_number(instance, "gateways_leaving"))
+		fprintf(out, "   older gateways that finish requests: %s\n",
+		    number_of(instance, "gateways_leaving"));
 }
 
 static void
@@ -130,7 +145,7 @@ show_instance(const struct pst_report *report, FILE *out)
 	    clean(pst_thing_text(instance, "phase"), phase),
 	    duration_of(instance, "uptime_ms", uptime));
 	show_listeners(report, out);
-	show_gateway(report, out);
+	show_gateways(report, out);
 	clean(pst_thing_text(instance, "reload"), reload);
 	fprintf(out, "   log level: %s; reloads: %s%s%s%s\n",
 	    clean(pst_thing_text(instance, "log_level"), level), number_of(instance, "reloads"),
@@ -263,13 +278,13 @@ load_of(const struct pst_thing *worker, char text[WORD])
 static int
 show_workers(const struct pst_report *report, FILE *out)
 {
-	static const char *const heads[] = {
-	    "WORKER", "PID", "STATE", "LOAD", "AGE", "SERVED", "MEMORY", "FAILURES", "BUSY WITH"};
+	static const char *const heads[] = {"WORKER", "PID", "GATEWAY", "STATE", "LOAD", "AGE",
+	    "SERVED", "MEMORY", "FAILURES", "BUSY WITH"};
 	const struct pst_thing *worker = NULL;
 	struct pst_table table;
 	int result;
 
-	pst_table_init(&table, heads, sizeof(heads) / sizeof(heads[0]), 0xfa);
+	pst_table_init(&table, heads, sizeof(heads) / sizeof(heads[0]), 0x1f6);
 	while ((worker = pst_report_next(report, "worker", worker))) {
 		uint64_t pss = pst_thing_number(worker, "memory.pss");
 		uint64_t rss = pst_thing_number(worker, "memory.rss");
@@ -277,6 +292,7 @@ show_workers(const struct pst_report *report, FILE *out)
 
 		pst_table_add(&table, "%s", clean(worker->name, text));
 		pst_table_add(&table, "%s", number_of(worker, "pid"));
+		pst_table_add(&table, "%s", number_of(worker, "gateway"));
 		pst_table_add(&table, "%s", state_of(worker, text));
 		pst_table_add(&table, "%s", load_of(worker, text));
 		pst_table_add(&table, "%s", duration_of(worker, "age_ms", text));

@@ -4,7 +4,7 @@
 #ifndef PST_CTL_SHOW_H
 #define PST_CTL_SHOW_H
 
-#include "gateway/ctl/report.h"
+#include "gateway/report.h"
 
 #include <stdio.h>
 

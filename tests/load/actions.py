@@ -258,11 +258,12 @@ async def _until_settled(trial: Trial) -> None:
         told = json.loads(await trial.server.ctl("--json", "status"))
         usable = [w["role"] == "holder" and w["state"] == "usable" for w in told["workers"]]
         if all(usable) and len(usable) == trial.setup.workers and (
-            told["gateway"]["state"] == "usable" and told["gateway"]["leaving"] == 0
+            all(g["state"] == "usable" for g in told["gateways"])
+            and told["instance"]["gateways_leaving"] == 0
         ):
             return
         if time.monotonic() > end:
-            raise RuntimeError(f"it does not settle: {told['gateway']}, {told['workers']}")
+            raise RuntimeError(f"it does not settle: {told['gateways']}, {told['workers']}")
         await asyncio.sleep(0.1)
 
 

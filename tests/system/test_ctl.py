@@ -83,7 +83,7 @@ def test_status_tells_of_everything(site) -> None:
     told = status(shop.server)
     assert told["instance"]["pid"] == shop.server.pid
     assert told["instance"]["phase"] == "serving"
-    assert told["gateway"]["pid"] == shop.server.gateway_pid
+    assert told["gateways"][0]["pid"] == shop.server.gateway_pid
     assert [one["url"] for one in told["listeners"]] == shop.server.addresses
     (pool,) = told["pools"]
     assert pool["name"] == "default" and pool["kind"] == "app" and pool["workers"] == 2
@@ -361,10 +361,10 @@ def test_status_without_the_gateway(site) -> None:
     try:
         result = ask(shop.server, "status")
         assert result.returncode == 0 and "does not say how it is" in result.stdout
-        assert "clients" not in status(shop.server)["gateway"]
+        assert "clients" not in status(shop.server)["gateways"][0]
     finally:
         os.kill(gateway, signal.SIGCONT)
-    eventually(lambda: "clients" in status(shop.server)["gateway"], "the gateway's answer")
+    eventually(lambda: "clients" in status(shop.server)["gateways"][0], "the gateway's answer")
 
 
 # ---- pools

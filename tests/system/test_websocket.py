@@ -60,14 +60,14 @@ def test_log_and_status(penstock: Start) -> None:
     with socket_at(server, "/room") as socket:
         assert socket.ask("four") == "four"
         report = json.loads(ctl(server, "status", "--json"))
-        assert report["gateway"]["websockets"] == 1
+        assert report["gateways"][0]["websockets"] == 1
         assert report["pools"][0]["websockets"] == 1
         assert '"GET /room HTTP/1.1" 101' not in server.access_log
         socket.send(closing(1000))
         assert socket.closed() == (1000, "")
     eventually(lambda: '"GET /room HTTP/1.1" 101 4 ' in server.access_log, "its line")
     report = json.loads(ctl(server, "status", "--json"))
-    assert report["gateway"]["websockets"] == 0
+    assert report["gateways"][0]["websockets"] == 0
 
 
 def ctl(server: Penstock, *words: str) -> str:

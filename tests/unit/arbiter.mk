@@ -7,6 +7,7 @@ unit_tests += \
 	%D%/test_ctl_report \
 	%D%/test_ctl_socket \
 	%D%/test_output \
+	%D%/test_share \
 	%D%/test_slot \
 	%D%/test_sources \
 	%D%/test_spawn \

@@ -1,7 +1,7 @@
 /*
  * What STATUS is answered: made into lines, read back, and shown.
  */
-#include "gateway/ctl/report.h"
+#include "gateway/report.h"
 #include "gateway/ctl/show.h"
 #include "gateway/ctl/table.h"
 #include "gateway/status_line.h"
@@ -200,6 +200,64 @@ START_TEST(test_shown)
 }
 END_TEST
 
+START_TEST(test_several_gateways_are_shown)
+{
+	struct pst_report report;
+
+	pst_report_init(&report);
+	take_text(&report,
+	    "STATUS instance - version 1.2 pid 77 title shop phase serving uptime_ms 7980000 "
+	    "log_level info\nSTATUS instance - reloads 0 reload none gateways_leaving 2\n"
+	    "STATUS gateway 1 state usable pid 78 age_ms 61000 clients 2 requests 9\n"
+	    "STATUS gateway 2 state backoff failures 1 retry_ms 400\n"
+	    "STATUS worker 1.1 pid 80 gateway 1 state usable\n"
+	    "STATUS worker 2.2 pid 81 gateway 2 state ready\n");
+	ck_assert_str_eq(shown(&report),
+	    "penstock 1.2 [shop] (pid 77): serving, up for 2 h 13 min\n"
+	    "\n"
+	    "   gateway 1: pid 78, usable for 1 min 1 s, 2 clients, 9 requests\n"
+	    "   gateway 2: backoff, started again in 400.0 ms, does not say how it is\n"
+	    "   older gateways that finish requests: 2\n"
+	    "   log level: info; reloads: 0\n"
+	    "\n"
+	    "\n"
+	    "\n"
+	    "WORKER  PID  GATEWAY  STATE\n"
+	    "1.1      80        1  usable\n"
+	    "2.2      81        2  ready\n");
+	pst_report_free(&report);
+}
+END_TEST
+
+/* What gateways say of one pool: sums, but of a greatest the greatest. */
+START_TEST(test_put_together)
+{
+	static const char *const said[] = {
+	    "STATUS pool web kind app queued 3 oldest_ms 12 wait.sum_us 5 wait.max_us 4\n",
+	    "STATUS pool web kind app queued 4 oldest_ms 11 wait.sum_us 6 wait.max_us 5\n",
+	    "STATUS pool api kind app queued 1\nSTATUS pool web usage.lag_max_us 7\n",
+	};
+	static const char sum[] = "STATUS pool web kind app queued 7 oldest_ms 12 wait.sum_us 11 "
+				  "wait.max_us 5 usage.lag_max_us 7\n"
+				  "STATUS pool api kind app queued 1\n";
+	struct pst_buf in = {0}, out = {0};
+	struct pst_report report;
+	struct pst_control line;
+
+	pst_report_init(&report);
+	for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++)
+		ck_assert_int_eq(pst_buf_append(&in, said[i], strlen(said[i])), 0);
+	while (pst_control_take(&in, &line) == 1)
+		ck_assert_int_eq(pst_report_add(&report, &line), 0);
+	ck_assert_int_eq(pst_report_write(&report, &out), 0);
+	ck_assert_uint_eq(pst_buf_length(&out), sizeof(sum) - 1);
+	ck_assert_mem_eq(pst_buf_bytes(&out), sum, sizeof(sum) - 1);
+	pst_buf_free(&in);
+	pst_buf_free(&out);
+	pst_report_free(&report);
+}
+END_TEST
+
 /* A penstock that says less, or nothing, is shown, too. */
 START_TEST(test_an_empty_report_is_shown)
 {
@@ -224,6 +282,8 @@ main(void)
 	tcase_add_loop_test(
 	    tcase, test_lines_of_another_kind, 0, sizeof(strange) / sizeof(strange[0]));
 	tcase_add_test(tcase, test_shown);
+	tcase_add_test(tcase, test_several_gateways_are_shown);
+	tcase_add_test(tcase, test_put_together);
 	tcase_add_test(tcase, test_an_empty_report_is_shown);
 	tcase_add_test(tcase, test_without_memory);
 	return run_case("ctl_report", tcase);

@@ -2,8 +2,8 @@
  * What STATUS was answered: things (an instance, workers ...), each with facts. Sans I/O.
  * docs/architecture.md, "Status", lists them.
  */
-#ifndef PST_CTL_REPORT_H
-#define PST_CTL_REPORT_H
+#ifndef PST_GATEWAY_REPORT_H
+#define PST_GATEWAY_REPORT_H
 
 #include "protocol/control.h"
 
@@ -35,6 +35,15 @@ void pst_report_free(struct pst_report *report);
  * PST_ERR_PROTOCOL for another kind of line, or PST_ERR_NOMEM.
  */
 int pst_report_take(struct pst_report *report, const struct pst_control *line);
+
+/*
+ * The same, but what several tell of one thing is put together: numbers are added, of a greatest
+ * value (max_us, oldest_ms) the greatest is taken.
+ */
+int pst_report_add(struct pst_report *report, const struct pst_control *line);
+
+/* Append what it has to OUT, as STATUS lines: 0, or -1 when something was left out. */
+int pst_report_write(const struct pst_report *report, struct pst_buf *out);
 
 /* The first thing of SECTION after THING (NULL: from the start), or NULL. */
 const struct pst_thing *pst_report_next(

@@ -1,7 +1,10 @@
-#include "gateway/ctl/report.h"
+#include "gateway/report.h"
 
+#include "gateway/status_line.h"
 #include "protocol/error.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,8 +90,11 @@ set_fact(struct pst_thing *thing, const char *key, const char *value)
 	return 0;
 }
 
-int
-pst_report_take(struct pst_report *report, const struct pst_control *line)
+/* Puts a fact that was told of THING into it: 0, or a code. */
+typedef int put_fn(struct pst_thing *thing, const char *key, const char *value);
+
+static int
+put_all(struct pst_report *report, const struct pst_control *line, put_fn *put)
 {
 	struct pst_thing *thing;
 
@@ -98,12 +104,59 @@ pst_report_take(struct pst_report *report, const struct pst_control *line)
 	if (!thing)
 		return PST_ERR_NOMEM;
 	for (unsigned i = 3; i < line->count; i += 2) {
-		int err = set_fact(thing, line->words[i], line->words[i + 1]);
+		int err = put(thing, line->words[i], line->words[i + 1]);
 
 		if (err)
 			return err;
 	}
 	return 0;
+}
+
+int
+pst_report_take(struct pst_report *report, const struct pst_control *line)
+{
+	return put_all(report, line, set_fact);
+}
+
+static bool
+is_greatest(const char *key)
+{
+	const char *last = strrchr(key, '.');
+
+	last = last ? last + 1 : key;
+	return strcmp(last, "oldest_ms") == 0 || strcmp(last, "max_us") == 0 ||
+	       strcmp(last, "lag_max_us") == 0;
+}
+
+static bool
+is_number(const char *text)
+{
+	return *text && text[strspn(text, "0123456789")] == '\0';
+}
+
+static int
+add_fact(struct pst_thing *thing, const char *key, const char *value)
+{
+	const struct pst_fact *old = find_fact(thing, key);
+	uint64_t before, more;
+	char text[24];
+
+	if (!old || !is_number(old->value) || !is_number(value))
+		return set_fact(thing, key, value);
+	before = strtoull(old->value, NULL, 10);
+	more = strtoull(value, NULL, 10);
+	if (!is_greatest(key))
+		before += more;
+	else if (more > before)
+		before = more;
+	snprintf(text, sizeof(text), "%" PRIu64, before);
+	return set_fact(thing, key, text);
+}
+
+int
+pst_report_add(struct pst_report *report, const struct pst_control *line)
+{
+	return put_all(report, line, add_fact);
 }
 
 /* ---- reading ---- */
@@ -131,4 +184,23 @@ pst_thing_number(const struct pst_thing *thing, const char *key)
 	const char *text = pst_thing_text(thing, key);
 
 	return text ? strtoull(text, NULL, 10) : 0;
+}
+
+/* ---- telling others ---- */
+
+int
+pst_report_write(const struct pst_report *report, struct pst_buf *out)
+{
+	const struct pst_thing *thing;
+	const struct pst_fact *fact;
+	struct pst_status_line line;
+	int result = 0;
+
+	TAILQ_FOREACH (thing, &report->things, link) {
+		pst_status_begin(&line, out, thing->section, thing->name);
+		TAILQ_FOREACH (fact, &thing->facts, link)
+			pst_status_text(&line, fact->key, fact->value);
+		result |= pst_status_end(&line);
+	}
+	return result;
 }
