@@ -1,10 +1,12 @@
 """WSGI on the hubs of gevent and eventlet: a greenlet for each request, and nothing that blocks."""
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import installed
+from figures import Show
 from penstock import PATIENCE, Penstock, environment, eventually
+from process import many_descriptors
 from raw import Client
 from worker import APPS, Gateway
 
@@ -60,9 +64,10 @@ def test_facts(site: Gateway, request: pytest.FixtureRequest) -> None:
 
 
 def test_all_wait_at_once(site: Gateway) -> None:
-    """A hundred requests wait on sockets in one worker; the peer answers when all are there."""
-    count = 100
+    """A thousand requests wait on sockets in one worker; the peer answers when all are there."""
+    count = 1000
     with ExitStack() as stack, socket.create_server(("127.0.0.1", 0), backlog=count) as peer:
+        stack.enter_context(many_descriptors())
         peer.settimeout(PATIENCE)
         clients = [stack.enter_context(client(site)) for _ in range(count)]
         for each in clients:
@@ -72,6 +77,38 @@ def test_all_wait_at_once(site: Gateway) -> None:
             connection.sendall(b"at last")
         for each in clients:
             assert each.response().body == b"at last"
+
+
+def test_a_thousand_waits_take_as_long_as_one(site: Gateway, show: Show) -> None:
+    """100 ms each, on sockets, in one worker: one after the other they would take 100 s."""
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.1)
+        writer.write(b"at last")
+        writer.close()
+
+    async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> bytes:
+        writer.write(b"GET /wait_on_a_socket?%d HTTP/1.0\r\nHost: a\r\n\r\n" % port)
+        answered = await reader.read()
+        writer.close()
+        return answered
+
+    async def run() -> float:
+        peer = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=1000)
+        port = peer.sockets[0].getsockname()[1]
+        address = ("127.0.0.1", site.penstock.port)
+        streams = [await asyncio.open_connection(*address) for _ in range(1000)]
+        begun = time.monotonic()
+        answers = await asyncio.gather(*(ask(*stream, port) for stream in streams))
+        took = time.monotonic() - begun
+        assert all(answer.endswith(b"at last") for answer in answers)
+        peer.close()
+        return took
+
+    with many_descriptors():
+        took = asyncio.run(run())
+    show(f"1,000 requests that wait 100 ms each: {took * 1000:.0f} ms")
+    assert took < 25
 
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 65537, 3_000_000])
