@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -33,12 +34,27 @@ def app(environ, start_response):
     return [body.encode()]
 '''
 
+# The same for Tornado, as far as tests of this model ask for it.
+TORNADO = '''
+import asyncio, hashlib, os
+from tornado import web
+VERSION = "{version}"
+{more}
+class Handler(web.RequestHandler):
+    async def get(self):
+        if self.request.path == "/sleep":
+            await asyncio.sleep(float(self.request.query))
+        self.set_header("X-Version", VERSION)
+        self.write(hashlib.sha256(self.request.body).hexdigest())
+    post = put = get
+app = web.Application([(".*", Handler)])
+'''
 
 class Site:
     """A deployed application, and the penstock that serves it."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, source: str = SOURCE) -> None:
+        self.directory, self.source = directory, source
         self.server: Penstock
 
     def begin(self, client: Client) -> Held:
@@ -50,7 +66,7 @@ class Site:
 
     def deploy(self, version: str, more: str = "") -> None:
         new = self.directory / "new.py"
-        new.write_text(SOURCE.replace("{version}", version).replace("{more}", more))
+        new.write_text(self.source.replace("{version}", version).replace("{more}", more))
         new.rename(self.directory / "site_app.py")
 
     def hup(self) -> None:
@@ -69,8 +85,8 @@ class Site:
 
 @pytest.fixture
 def site(penstock: Start, tmp_path: Path) -> Callable[..., Site]:
-    def start(*options: str, workers: int = 2, **how: Any) -> Site:
-        site = Site(tmp_path)
+    def start(*options: str, workers: int = 2, source: str = SOURCE, **how: Any) -> Site:
+        site = Site(tmp_path, source)
         site.deploy("1")
         site.server = penstock(
             "site_app:app", "-w", str(workers), *options, cwd=tmp_path,
@@ -82,14 +98,23 @@ def site(penstock: Start, tmp_path: Path) -> Callable[..., Site]:
     return start
 
 
-MODELS = [("-k", "sync"), ("-k", "threaded", "--threads", "4")]
+MODELS = {
+    "sync": (),
+    "threaded": ("--threads", "4"),
+    "gevent": ("--python", sys.executable),
+    "eventlet": ("--python", sys.executable),
+    "tornado": ("--python", sys.executable),
+}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=["sync", "threaded"])
-def test_nothing_is_lost_by_reloads(
-    site: Callable[..., Site], show: Show, model: tuple[str, ...]
-) -> None:
-    shop = site(*model)
+def of_model(site: Callable[..., Site], model: str, *options: str, **how: Any) -> Site:
+    source = TORNADO if model == "tornado" else SOURCE
+    return site("-k", model, *MODELS[model], *options, source=source, **how)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_nothing_is_lost_by_reloads(site: Callable[..., Site], show: Show, model: str) -> None:
+    shop = of_model(site, model)
     before = shop.server.worker_pids
     with Load(shop.server) as load:
         for number in (2, 3, 4):
