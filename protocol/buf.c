@@ -2,7 +2,6 @@
 
 #include "protocol/error.h"
 
-#include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,42 +61,9 @@ grow(struct pst_buf *buf, size_t n)
 }
 
 unsigned char *
-pst_buf_reserve(struct pst_buf *buf, size_t n)
+pst_buf_make_room(struct pst_buf *buf, size_t n)
 {
-	if (buf->data == NULL || buf->size - buf->end < n) {
-		if ((buf->data == NULL || !compact(buf, n)) && grow(buf, n) < 0)
-			return NULL;
-	}
+	if ((buf->data == NULL || !compact(buf, n)) && grow(buf, n) < 0)
+		return NULL;
 	return buf->data + buf->end;
-}
-
-void
-pst_buf_commit(struct pst_buf *buf, size_t n)
-{
-	assert(n <= buf->size - buf->end);
-	buf->end += n;
-}
-
-int
-pst_buf_append(struct pst_buf *buf, const void *bytes, size_t n)
-{
-	unsigned char *to;
-
-	if (n == 0)
-		return 0;
-	to = pst_buf_reserve(buf, n);
-	if (to == NULL)
-		return PST_ERR_NOMEM;
-	memcpy(to, bytes, n);
-	pst_buf_commit(buf, n);
-	return 0;
-}
-
-void
-pst_buf_consume(struct pst_buf *buf, size_t n)
-{
-	assert(n <= pst_buf_length(buf));
-	buf->start += n;
-	if (buf->start == buf->end)
-		buf->start = buf->end = 0;
 }

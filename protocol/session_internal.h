@@ -225,9 +225,16 @@ void pst_session_fds_free(struct pst_session_fds *fds);
 
 void pst_session_table_init(struct pst_session_table *table);
 void pst_session_table_free(struct pst_session_table *table);
-/* NULL when ID is not open. */
-struct pst_session_request *pst_session_table_find(
-    const struct pst_session_table *table, uint16_t id);
+/* NULL when ID is not open. Inline: every step of a record asks, as callbacks may have ended it. */
+static inline struct pst_session_request *
+pst_session_table_find(const struct pst_session_table *table, uint16_t id)
+{
+	struct pst_session_request *request = table->buckets[id & (table->size - 1)];
+
+	while (request != NULL && request->id != id)
+		request = request->next;
+	return request;
+}
 void pst_session_table_add(struct pst_session_table *table, struct pst_session_request *request);
 void pst_session_table_remove(struct pst_session_table *table, struct pst_session_request *request);
 /* Any open request, NULL when there is none. */

@@ -30,16 +30,6 @@ bucket(const struct pst_session_table *table, uint16_t id)
 	return &table->buckets[id & (table->size - 1)];
 }
 
-struct pst_session_request *
-pst_session_table_find(const struct pst_session_table *table, uint16_t id)
-{
-	struct pst_session_request *request = *bucket(table, id);
-
-	while (request != NULL && request->id != id)
-		request = request->next;
-	return request;
-}
-
 static void
 push(struct pst_session_table *table, struct pst_session_request *request)
 {

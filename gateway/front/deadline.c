@@ -10,7 +10,7 @@ set_timer(struct pst_deadline_list *list, uint64_t ms)
 	    .tv_usec = (suseconds_t)(ms % 1000 * 1000),
 	};
 
-	event_add(list->timer, &wait);
+	list->timing = event_add(list->timer, &wait) == 0;
 }
 
 static void
@@ -22,6 +22,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	list->timing = false;
 	while ((first = TAILQ_FIRST(&list->armed)) != NULL && first->at <= now) {
 		pst_deadline_cancel(first);
 		list->passed(first);
@@ -37,6 +38,7 @@ pst_deadline_list_init(
 	TAILQ_INIT(&list->armed);
 	list->after = after;
 	list->passed = passed;
+	list->timing = false;
 	list->timer = event_new(pst_loop_base(loop), -1, 0, on_timer, list);
 	return list->timer == NULL ? -1 : 0;
 }
@@ -50,6 +52,7 @@ pst_deadline_list_free(struct pst_deadline_list *list)
 		pst_deadline_cancel(TAILQ_FIRST(&list->armed));
 	event_free(list->timer);
 	list->timer = NULL;
+	list->timing = false;
 }
 
 void
@@ -61,7 +64,7 @@ pst_deadline_arm(struct pst_deadline *deadline, struct pst_deadline_list *list)
 	deadline->list = list;
 	deadline->at = pst_loop_now() + list->after;
 	TAILQ_INSERT_TAIL(&list->armed, deadline, link);
-	if (!event_pending(list->timer, EV_TIMEOUT, NULL))
+	if (!list->timing)
 		set_timer(list, list->after);
 }
 

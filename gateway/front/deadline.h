@@ -25,6 +25,7 @@ struct pst_deadline_list {
 	uint64_t after; /* ms; 0: they never pass */
 	pst_deadline_fn *passed;
 	struct event *timer;
+	bool timing; /* it is going to fire */
 };
 
 /* 0, or -1 when memory is short. AFTER is in milliseconds. */

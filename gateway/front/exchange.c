@@ -28,24 +28,15 @@ pst_exchange_set_state(struct pst_exchange *x, enum pst_exchange_state state)
 		pst_tunnel_shut(x);
 	x->state = state;
 	if (state == PST_EXCHANGE_QUEUED)
-		x->queued_us = pst_exchange_clock_us();
+		x->queued_us = pst_loop_now_us();
 	else if (state == PST_EXCHANGE_RUNNING)
-		x->given_us = pst_exchange_clock_us();
-}
-
-uint64_t
-pst_exchange_clock_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+		x->given_us = pst_loop_now_us();
 }
 
 const char *
 pst_exchange_date(struct pst_exchange *x)
 {
-	return pst_http_date_at(&x->context->date, time(NULL));
+	return pst_http_date_at(&x->context->date, pst_loop_wall().tv_sec);
 }
 
 /* So many exchanges are kept, none of them with more memory for a head than this. */
@@ -140,8 +131,8 @@ pst_exchange_new(struct pst_exchange_context *context, struct pst_client *client
 	x->client = client;
 	x->job.callbacks = &pst_exchange_job_callbacks;
 	pst_task_init(&x->burial, bury, x);
-	clock_gettime(CLOCK_REALTIME, &x->began);
-	x->began_us = pst_exchange_clock_us();
+	x->began = pst_loop_wall();
+	x->began_us = pst_loop_now_us();
 	return x;
 }
 

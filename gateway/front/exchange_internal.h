@@ -124,7 +124,6 @@ void pst_exchange_log(struct pst_exchange *exchange);
 void pst_exchange_count_wait(struct pst_exchange *exchange);
 void pst_exchange_count_end(struct pst_exchange *exchange);
 
-uint64_t pst_exchange_clock_us(void);
 const char *pst_exchange_date(struct pst_exchange *exchange);
 
 /* The CGI parameters of the request, encoded, in the context's memory until the next call: 0, or

@@ -96,7 +96,7 @@ on_turn(struct pst_job *job)
 {
 	struct pst_exchange *x = exchange_of(job);
 
-	x->given_us = pst_exchange_clock_us();
+	x->given_us = pst_loop_now_us();
 	pst_exchange_count_wait(x);
 }
 

@@ -273,7 +273,7 @@ pst_exchange_log(struct pst_exchange *x)
 	if (x->pool != NULL)
 		entry.pool =
 		    (struct pst_http_text){pst_pool_name(x->pool), strlen(pst_pool_name(x->pool))};
-	entry.duration_us = pst_exchange_clock_us() - x->began_us;
+	entry.duration_us = pst_loop_now_us() - x->began_us;
 	if (x->given_us != 0)
 		entry.queue_us = (int64_t)(x->given_us - x->queued_us);
 	if (x->has_usage) {

@@ -81,14 +81,53 @@ pst_loop_base(struct pst_loop *loop)
 	return loop->base;
 }
 
-uint64_t
-pst_loop_now(void)
+/* --- clocks --- */
+
+static struct {
+	bool turning; /* what was read is good until the turn's end */
+	bool known; /* it was read in this turn */
+	uint64_t us;
+	uint64_t ms;
+	struct timespec wall;
+} clocks;
+
+static void
+read_clocks(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	clocks.us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+	clocks.ms = clocks.us / 1000;
+	clock_gettime(CLOCK_REALTIME, &clocks.wall);
+	clocks.known = clocks.turning;
 }
+
+uint64_t
+pst_loop_now(void)
+{
+	if (!clocks.known)
+		read_clocks();
+	return clocks.ms;
+}
+
+uint64_t
+pst_loop_now_us(void)
+{
+	if (!clocks.known)
+		read_clocks();
+	return clocks.us;
+}
+
+struct timespec
+pst_loop_wall(void)
+{
+	if (!clocks.known)
+		read_clocks();
+	return clocks.wall;
+}
+
+/* --- turns --- */
 
 unsigned char *
 pst_loop_scratch(struct pst_loop *loop)
@@ -107,16 +146,19 @@ finish_turn(struct pst_loop *loop)
 void
 pst_loop_run(struct pst_loop *loop)
 {
+	clocks.turning = true;
 	finish_turn(loop);
 	while (!loop->stopped) {
 		int flags = EVLOOP_ONCE;
 
 		if (!TAILQ_EMPTY(&loop->tasks))
 			flags |= EVLOOP_NONBLOCK;
+		clocks.known = false;
 		if (event_base_loop(loop->base, flags) == -1)
 			abort();
 		finish_turn(loop);
 	}
+	clocks.turning = clocks.known = false;
 }
 
 void

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include <event2/event.h>
 
@@ -34,8 +35,16 @@ void pst_loop_free(struct pst_loop *loop);
 
 struct event_base *pst_loop_base(struct pst_loop *loop);
 
-/* Milliseconds on the monotonic clock. */
+/*
+ * The clocks of a turn: they are read once in it, when they are first asked for after the wait, so
+ * asking costs nothing. Outside of pst_loop_run() they are read each time.
+ */
+
+/* Milliseconds and microseconds on the monotonic clock. */
 uint64_t pst_loop_now(void);
+uint64_t pst_loop_now_us(void);
+/* CLOCK_REALTIME. */
+struct timespec pst_loop_wall(void);
 
 /* PST_LOOP_SCRATCH bytes for whoever is running; they are another's once it returns. */
 unsigned char *pst_loop_scratch(struct pst_loop *loop);
