@@ -16,42 +16,10 @@ length_size(size_t n)
 	return n < 128 ? 1 : 4;
 }
 
-static unsigned char *
-put_length(unsigned char *p, size_t n)
-{
-	if (n < 128) {
-		*p++ = (unsigned char)n;
-		return p;
-	}
-	*p++ = (unsigned char)(n >> 24 | 0x80);
-	*p++ = (unsigned char)(n >> 16 & 0xff);
-	*p++ = (unsigned char)(n >> 8 & 0xff);
-	*p++ = (unsigned char)(n & 0xff);
-	return p;
-}
-
 size_t
 pst_params_pair_size(size_t name_len, size_t value_len)
 {
 	return length_size(name_len) + length_size(value_len) + name_len + value_len;
-}
-
-size_t
-pst_params_encode_lengths(unsigned char bytes[8], size_t name_len, size_t value_len)
-{
-	return (size_t)(put_length(put_length(bytes, name_len), value_len) - bytes);
-}
-
-unsigned char *
-pst_params_put(
-    unsigned char *to, const char *name, size_t name_len, const char *value, size_t value_len)
-{
-	to = put_length(put_length(to, name_len), value_len);
-	if (name_len > 0)
-		memcpy(to, name, name_len);
-	if (value_len > 0)
-		memcpy(to + name_len, value, value_len);
-	return to + name_len + value_len;
 }
 
 int
@@ -65,7 +33,11 @@ pst_params_append(
 	to = pst_buf_reserve(out, pst_params_pair_size(name_len, value_len));
 	if (to == NULL)
 		return PST_ERR_NOMEM;
-	pst_params_put(to, name, name_len, value, value_len);
+	to = pst_params_put_lengths(to, name_len, value_len);
+	if (name_len > 0)
+		memcpy(to, name, name_len);
+	if (value_len > 0)
+		memcpy(to + name_len, value, value_len);
 	pst_buf_commit(out, pst_params_pair_size(name_len, value_len));
 	return 0;
 }

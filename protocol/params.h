@@ -13,16 +13,27 @@
 /* The bytes that a pair takes on the wire. */
 size_t pst_params_pair_size(size_t name_len, size_t value_len);
 
-/*
- * Write the two lengths that a pair begins with; returns their size, 2 to 8. Both are at most
- * 2^31-1.
- */
-size_t pst_params_encode_lengths(unsigned char bytes[8], size_t name_len, size_t value_len);
+/* Write one length, which is at most 2^31-1, and has 1 or 4 bytes: returns where it ends. */
+static inline unsigned char *
+pst_params_put_length(unsigned char *to, size_t n)
+{
+	if (n < 128) {
+		*to = (unsigned char)n;
+		return to + 1;
+	}
+	to[0] = (unsigned char)(n >> 24 | 0x80);
+	to[1] = (unsigned char)(n >> 16 & 0xff);
+	to[2] = (unsigned char)(n >> 8 & 0xff);
+	to[3] = (unsigned char)(n & 0xff);
+	return to + 4;
+}
 
-/* Write one encoded pair to TO, which has room for it; both lengths are at most 2^31-1. Returns
- * where it ends. */
-unsigned char *pst_params_put(
-    unsigned char *to, const char *name, size_t name_len, const char *value, size_t value_len);
+/* Write the two lengths that a pair begins with, 2 to 8 bytes. */
+static inline unsigned char *
+pst_params_put_lengths(unsigned char *to, size_t name_len, size_t value_len)
+{
+	return pst_params_put_length(pst_params_put_length(to, name_len), value_len);
+}
 
 /* Append one encoded pair to OUT: 0, PST_ERR_NOMEM, or PST_ERR_LIMIT (a length over 2^31-1). */
 int pst_params_append(

@@ -51,7 +51,7 @@ add_pair(struct pst_outbox *outbox, uint8_t type, uint16_t id, const char *name,
     const char *value, size_t value_len)
 {
 	unsigned char lengths[8];
-	size_t n = pst_params_encode_lengths(lengths, name_len, value_len);
+	size_t n = (size_t)(pst_params_put_lengths(lengths, name_len, value_len) - lengths);
 
 	if (!pst_outbox_continues(outbox, type, id, n + name_len + value_len))
 		pst_outbox_close(outbox);

@@ -27,7 +27,23 @@ struct writer {
 static inline void
 put(struct writer *to, const char *name, const char *value, size_t value_len)
 {
-	to->at = pst_params_put(to->at, name, strlen(name), value, value_len);
+	size_t name_len = strlen(name);
+	unsigned char *at = pst_params_put_lengths(to->at, name_len, value_len);
+
+	memcpy(at, name, name_len);
+	to->at = pst_http_copy(at + name_len, value, value_len);
+}
+
+/* A constant value, of which the compiler makes a few instructions. */
+static inline void
+put_constant(struct writer *to, const char *name, const char *value)
+{
+	size_t name_len = strlen(name), value_len = strlen(value);
+	unsigned char *at = pst_params_put_lengths(to->at, name_len, value_len);
+
+	memcpy(at, name, name_len);
+	memcpy(at + name_len, value, value_len);
+	to->at = at + name_len + value_len;
 }
 
 static inline void
@@ -57,7 +73,7 @@ put_client(struct writer *to, const struct pst_cgi_facts *facts)
 {
 	put_string(to, "REMOTE_ADDR", facts->client);
 	if (facts->client_port == 0)
-		put_string(to, "REMOTE_PORT", "");
+		put_constant(to, "REMOTE_PORT", "");
 	else
 		put_number(to, "REMOTE_PORT", facts->client_port);
 }
@@ -102,11 +118,11 @@ put_server(struct writer *to, const struct pst_cgi_facts *facts)
 
 	put_string(to, "REQUEST_SCHEME", facts->scheme);
 	if (https)
-		put_string(to, "HTTPS", "on");
+		put_constant(to, "HTTPS", "on");
 	put_server_name(to, facts);
 	put_number(to, "SERVER_PORT", server_port(facts, https));
 	put_string(to, "SERVER_ADDR", facts->local->host);
-	put_string(to, "SERVER_SOFTWARE", SERVER_SOFTWARE);
+	put_constant(to, "SERVER_SOFTWARE", SERVER_SOFTWARE);
 }
 
 /* --- the request line --- */
@@ -137,7 +153,7 @@ put_script(struct writer *to, const struct pst_script *script)
 	put_text(to, "DOCUMENT_URI", script->uri);
 	if (script->info.len > 0)
 		put_text(to, "PATH_TRANSLATED", script->translated);
-	put_string(to, "REDIRECT_STATUS", "200");
+	put_constant(to, "REDIRECT_STATUS", "200");
 }
 
 static void
@@ -165,7 +181,10 @@ put_line(
 	put_text(to, "REQUEST_URI", request->target.raw);
 	put_path(to, request, facts);
 	put_text(to, "QUERY_STRING", request->target.query);
-	put_string(to, "SERVER_PROTOCOL", request->minor ? "HTTP/1.1" : "HTTP/1.0");
+	if (request->minor > 0)
+		put_constant(to, "SERVER_PROTOCOL", "HTTP/1.1");
+	else
+		put_constant(to, "SERVER_PROTOCOL", "HTTP/1.0");
 }
 
 /* --- the fields --- */
@@ -174,6 +193,18 @@ static inline unsigned char
 cgi_char(char c)
 {
 	return (unsigned char)(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c == '-' ? '_' : c);
+}
+
+/* The same for 8 characters of tokens, none of which is above 0x7f. */
+static inline uint64_t
+cgi_8(uint64_t chars)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	uint64_t from_a = chars + (0x80 - 'a') * ones, above_z = chars + (0x7f - 'z') * ones;
+	uint64_t upper = chars - (((from_a ^ above_z) & tops) >> 2);
+	uint64_t dashes = ~((upper ^ '-' * ones) + 0x7f * ones) & tops;
+
+	return upper + (dashes >> 7) * ('_' - '-');
 }
 
 /* True when two names give one HTTP_NAME. */
@@ -197,18 +228,23 @@ stays_here(const struct pst_http_field *field, const struct pst_cgi_facts *facts
 	return field->hop && !(facts->upgrade && asks);
 }
 
+/* It would become one of those that mean something else, or nothing good. */
+static bool
+is_never_passed(struct pst_http_text name)
+{
+	switch (name.len) {
+	case 5: return same_name(name, (struct pst_http_text){"PROXY", 5});
+	case 12: return same_name(name, (struct pst_http_text){"CONTENT_TYPE", 12});
+	case 14: return same_name(name, (struct pst_http_text){"CONTENT_LENGTH", 14});
+	case 17: return same_name(name, (struct pst_http_text){"TRANSFER_ENCODING", 17});
+	default: return false;
+	}
+}
+
 static bool
 passed_as_http(const struct pst_http_field *field, const struct pst_cgi_facts *facts)
 {
-	static const struct pst_http_text never[] = {
-	    {"PROXY", 5}, {"CONTENT_LENGTH", 14}, {"CONTENT_TYPE", 12}, {"TRANSFER_ENCODING", 17}};
-
-	if (stays_here(field, facts))
-		return false;
-	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++)
-		if (same_name(field->name, never[i]))
-			return false;
-	return true;
+	return !stays_here(field, facts) && !is_never_passed(field->name);
 }
 
 /*
@@ -222,18 +258,28 @@ key_of(struct pst_http_text name)
 	       (uint32_t)cgi_char(name.data[name.len / 2]) << 8 | cgi_char(name.data[name.len - 1]);
 }
 
-/* Fields that have been written, or never are, have the key 0. */
-static void
+/* Fields that have been written, or never are, have the key 0. False: no name comes twice. */
+static bool
 find_keys(const struct pst_http_request *request, const struct pst_cgi_facts *facts, uint32_t *keys)
 {
-	bool host_is_known = facts->authority.len > 0;
+	bool host_is_known = facts->authority.len > 0, repeated = false;
+	uint64_t seen[4] = {0}; /* a bit for each key, which it shares with few */
 
 	for (size_t i = 0; i < request->field_count; i++) {
 		const struct pst_http_field *field = &request->fields[i];
 		bool known = host_is_known && field->id == PST_HTTP_HOST;
 
-		keys[i] = passed_as_http(field, facts) && !known ? key_of(field->name) : 0;
+		uint32_t key = passed_as_http(field, facts) && !known ? key_of(field->name) : 0;
+		uint32_t hash = key * 0x9e3779b1u >> 24;
+		uint64_t bit = (uint64_t)1 << hash % 64;
+
+		keys[i] = key;
+		if (key == 0)
+			continue;
+		repeated |= (seen[hash / 64] & bit) != 0;
+		seen[hash / 64] |= bit;
 	}
+	return repeated;
 }
 
 /* The length of all values of the name of field I, joined. */
@@ -252,9 +298,7 @@ joined_length(const struct pst_http_request *request, const uint32_t *keys, size
 static void
 put_bytes(struct writer *to, struct pst_http_text text)
 {
-	if (text.len > 0)
-		memcpy(to->at, text.data, text.len);
-	to->at += text.len;
+	to->at = pst_http_copy(to->at, text.data, text.len);
 }
 
 /* Write the values that joined_length() measured. */
@@ -282,10 +326,33 @@ put_joined(struct writer *to, const struct pst_http_request *request, uint32_t *
 static void
 put_name(struct writer *to, struct pst_http_text name)
 {
+	size_t at = 0, n = name.len;
+	uint64_t chars;
+
 	memcpy(to->at, "HTTP_", 5);
 	to->at += 5;
-	for (size_t at = 0; at < name.len; at++)
-		*to->at++ = cgi_char(name.data[at]);
+	for (; n - at >= 8; at += 8) {
+		memcpy(&chars, name.data + at, 8);
+		chars = cgi_8(chars);
+		memcpy(to->at + at, &chars, 8);
+	}
+	if (at > 0 && at < n) {
+		memcpy(&chars, name.data + n - 8, 8);
+		chars = cgi_8(chars);
+		memcpy(to->at + n - 8, &chars, 8);
+		at = n;
+	}
+	for (; at < n; at++)
+		to->at[at] = cgi_char(name.data[at]);
+	to->at += n;
+}
+
+static void
+put_http(struct writer *to, struct pst_http_text name, struct pst_http_text value)
+{
+	to->at = pst_params_put_lengths(to->at, 5 + name.len, value.len);
+	put_name(to, name);
+	put_bytes(to, value);
 }
 
 /* Field number I and its duplicates. */
@@ -294,7 +361,7 @@ put_field(struct writer *to, const struct pst_http_request *request, uint32_t *k
 {
 	struct pst_http_text name = request->fields[i].name;
 
-	to->at += pst_params_encode_lengths(to->at, 5 + name.len, joined_length(request, keys, i));
+	to->at = pst_params_put_lengths(to->at, 5 + name.len, joined_length(request, keys, i));
 	put_name(to, name);
 	put_joined(to, request, keys, i);
 }
@@ -303,20 +370,15 @@ static void
 put_fields(struct writer *to, const struct pst_http_request *request,
     const struct pst_cgi_facts *facts, uint32_t *keys)
 {
-	find_keys(request, facts, keys);
+	bool repeated = find_keys(request, facts, keys);
+
 	if (facts->authority.len > 0)
 		put_text(to, "HTTP_HOST", facts->authority);
 	for (size_t i = 0; i < request->field_count; i++)
-		if (keys[i] != 0)
+		if (keys[i] != 0 && repeated)
 			put_field(to, request, keys, i);
-}
-
-static void
-put_http(struct writer *to, struct pst_http_text name, struct pst_http_text value)
-{
-	to->at += pst_params_encode_lengths(to->at, 5 + name.len, value.len);
-	put_name(to, name);
-	put_bytes(to, value);
+		else if (keys[i] != 0)
+			put_http(to, request->fields[i].name, request->fields[i].value);
 }
 
 /* Each field by itself, where it stands. */
@@ -403,7 +465,7 @@ pst_cgi_params_make(
 		keys = calloc(request->field_count, sizeof(*keys));
 	if (begin == NULL || keys == NULL)
 		return PST_ERR_NOMEM;
-	put_string(&to, "GATEWAY_INTERFACE", "CGI/1.1");
+	put_constant(&to, "GATEWAY_INTERFACE", "CGI/1.1");
 	put_server(&to, facts);
 	put_client(&to, facts);
 	put_line(&to, request, facts);

@@ -12,14 +12,15 @@
 static inline size_t
 pst_decimal(char digits[PST_DECIMAL_MAX], uint64_t n)
 {
-	char reversed[PST_DECIMAL_MAX];
-	size_t length = 0;
+	uint64_t above = 10;
+	size_t length = 1;
 
-	do
-		reversed[length++] = (char)('0' + n % 10);
-	while ((n /= 10) > 0);
-	for (size_t i = 0; i < length; i++)
-		digits[i] = reversed[length - 1 - i];
+	while (n >= above && length < PST_DECIMAL_MAX) {
+		above *= 10;
+		length++;
+	}
+	for (size_t i = length; i-- > 0; n /= 10)
+		digits[i] = (char)('0' + n % 10);
 	return length;
 }
 

@@ -10,16 +10,45 @@ const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS = {
     .map = PST_HTTP_MAP_DROP,
 };
 
+static char
+lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+/* The same for 8 bytes, each in its place. */
+static uint64_t
+lower_8(uint64_t bytes)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	uint64_t low = bytes & ~tops;
+	uint64_t from_a = low + (0x80 - 'A') * ones, above_z = low + (0x7f - 'Z') * ones;
+
+	return bytes | (((from_a ^ above_z) & ~bytes & tops) >> 2);
+}
+
+static bool
+same_8(const char *text, const char *word)
+{
+	uint64_t a, b;
+
+	memcpy(&a, text, 8);
+	memcpy(&b, word, 8);
+	return lower_8(a) == b;
+}
+
 bool
 pst_http_same_letters(const char *text, const char *word, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		char c = text[i];
+	size_t i = 0;
 
-		if (c >= 'A' && c <= 'Z')
-			c += 'a' - 'A';
-		if (c != word[i])
+	for (; n - i >= 8; i += 8)
+		if (!same_8(text + i, word + i))
 			return false;
-	}
+	if (i > 0 && i < n)
+		return same_8(text + n - 8, word + n - 8);
+	for (; i < n; i++)
+		if (lower(text[i]) != word[i])
+			return false;
 	return true;
 }

@@ -49,6 +49,36 @@ struct pst_http_limits {
 /* 4094, 8190, 100 (as gunicorn), 64 KiB of head, 16 KiB, 8 KiB, drop. */
 extern const struct pst_http_limits PST_HTTP_DEFAULT_LIMITS;
 
+/* As memcpy(), N may be 0; returns where the copy ends. Inline: most texts are shorter than 16
+ * bytes.
+ */
+static inline void *
+pst_http_copy(void *to, const char *from, size_t n)
+{
+	unsigned char *at = to;
+	uint64_t first, last;
+	uint32_t first4, last4;
+
+	if (n > 16) {
+		memcpy(at, from, n);
+	} else if (n >= 8) {
+		memcpy(&first, from, 8);
+		memcpy(&last, from + n - 8, 8);
+		memcpy(at, &first, 8);
+		memcpy(at + n - 8, &last, 8);
+	} else if (n >= 4) {
+		memcpy(&first4, from, 4);
+		memcpy(&last4, from + n - 4, 4);
+		memcpy(at, &first4, 4);
+		memcpy(at + n - 4, &last4, 4);
+	} else if (n > 0) {
+		at[0] = (unsigned char)from[0];
+		at[n / 2] = (unsigned char)from[n / 2];
+		at[n - 1] = (unsigned char)from[n - 1];
+	}
+	return at + n;
+}
+
 /* True when the N bytes of TEXT are those of WORD (in lower case) but for the case of ASCII
  * letters. */
 bool pst_http_same_letters(const char *text, const char *word, size_t n);

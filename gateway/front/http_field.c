@@ -5,29 +5,21 @@
 
 #include <string.h>
 
-#define NAME(literal)                                                                              \
-	{                                                                                          \
-		literal, sizeof(literal) - 1                                                       \
-	}
-
-static const struct {
-	struct pst_http_text name;
+/* The names of each length: at most two, of which the first letter tells. */
+static const struct known {
+	const char *name;
 	enum pst_http_name id;
-} names[] = {
-    {NAME("connection"), PST_HTTP_CONNECTION},
-    {NAME("content-length"), PST_HTTP_CONTENT_LENGTH},
-    {NAME("content-type"), PST_HTTP_CONTENT_TYPE},
-    {NAME("date"), PST_HTTP_DATE},
-    {NAME("expect"), PST_HTTP_EXPECT},
-    {NAME("host"), PST_HTTP_HOST},
-    {NAME("keep-alive"), PST_HTTP_KEEP_ALIVE},
-    {NAME("proxy"), PST_HTTP_PROXY},
-    {NAME("proxy-connection"), PST_HTTP_PROXY_CONNECTION},
-    {NAME("server"), PST_HTTP_SERVER},
-    {NAME("te"), PST_HTTP_TE},
-    {NAME("trailer"), PST_HTTP_TRAILER},
-    {NAME("transfer-encoding"), PST_HTTP_TRANSFER_ENCODING},
-    {NAME("upgrade"), PST_HTTP_UPGRADE},
+} names[][2] = {
+    [2] = {{"te", PST_HTTP_TE}},
+    [4] = {{"host", PST_HTTP_HOST}, {"date", PST_HTTP_DATE}},
+    [5] = {{"proxy", PST_HTTP_PROXY}},
+    [6] = {{"server", PST_HTTP_SERVER}, {"expect", PST_HTTP_EXPECT}},
+    [7] = {{"upgrade", PST_HTTP_UPGRADE}, {"trailer", PST_HTTP_TRAILER}},
+    [10] = {{"connection", PST_HTTP_CONNECTION}, {"keep-alive", PST_HTTP_KEEP_ALIVE}},
+    [12] = {{"content-type", PST_HTTP_CONTENT_TYPE}},
+    [14] = {{"content-length", PST_HTTP_CONTENT_LENGTH}},
+    [16] = {{"proxy-connection", PST_HTTP_PROXY_CONNECTION}},
+    [17] = {{"transfer-encoding", PST_HTTP_TRANSFER_ENCODING}},
 };
 
 static const char *
@@ -72,13 +64,15 @@ pst_http_field_parse(struct pst_http_field *field, struct pst_http_text line, co
 enum pst_http_name
 pst_http_name_find(struct pst_http_text name)
 {
-	/* A name of ours is told by its length and first letter nearly always. */
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (name.len == names[i].name.len &&
-		    (name.data[0] | 0x20) == names[i].name.data[0] &&
-		    pst_http_same_letters(name.data, names[i].name.data, name.len))
-			return names[i].id;
-	}
+	const struct known *known;
+
+	if (name.len >= sizeof(names) / sizeof(names[0]))
+		return PST_HTTP_OTHER;
+	known = names[name.len];
+	for (int i = 0; i < 2 && known[i].name != NULL; i++)
+		if ((name.data[0] | 0x20) == known[i].name[0] &&
+		    pst_http_same_letters(name.data, known[i].name, name.len))
+			return known[i].id;
 	return PST_HTTP_OTHER;
 }
 

@@ -83,9 +83,9 @@ START_TEST(test_sizes)
 
 	ck_assert_uint_eq(pst_params_pair_size(0, 0), 2);
 	ck_assert_uint_eq(pst_params_pair_size(127, 128), 1 + 4 + 255);
-	ck_assert_uint_eq(pst_params_encode_lengths(lengths, 127, 128), 5);
+	ck_assert_ptr_eq(pst_params_put_lengths(lengths, 127, 128), lengths + 5);
 	ck_assert_mem_eq(lengths, "\x7f\x80\x00\x00\x80", 5);
-	ck_assert_uint_eq(pst_params_encode_lengths(lengths, 0x7fffffff, 0x1234567), 8);
+	ck_assert_ptr_eq(pst_params_put_lengths(lengths, 0x7fffffff, 0x1234567), lengths + 8);
 	ck_assert_mem_eq(lengths, "\xff\xff\xff\xff\x81\x23\x45\x67", 8);
 }
 END_TEST
