@@ -574,7 +574,7 @@ pst_request_finish(struct pst_request *request, int result)
 {
 	enum pst_outcome outcome = pst_request_settle(request, result);
 
-	if (outcome != PST_OUTCOME_WHOLE)
+	if (outcome != PST_OUTCOME_WHOLE || request->carrier->finishes)
 		return outcome;
 	if (pass_gathered(request) == PST_RESULT_ERROR)
 		return PST_OUTCOME_BROKEN;

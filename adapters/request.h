@@ -59,6 +59,8 @@ struct pst_carrier {
 	/* Carry bytes between an upgraded request and FD until one of both has ended. NULL: this
 	 * model does not. */
 	int (*pump)(struct pst_request *request, int fd);
+	/* It submits what has gathered in the end by itself, with the request's end. */
+	bool finishes;
 };
 
 /* How far the response has come. */
@@ -171,7 +173,8 @@ enum pst_outcome pst_request_settle(struct pst_request *request, int result);
 
 /*
  * The plugin returned RESULT: hand on what has gathered, or a 500 in its place when the response
- * failed before its head was sent. Nothing is flushed. May block like submit().
+ * failed before its head was sent. Nothing is flushed. May block like submit(). With a carrier that
+ * finishes by itself what has gathered stays where it is.
  */
 enum pst_outcome pst_request_finish(struct pst_request *request, int result);
 

@@ -245,6 +245,26 @@ carrier_pump(struct pst_request *request, int fd)
 	return leave(&passage, pst_threaded_pump(passage.server, passage.thread, fd));
 }
 
+enum pst_outcome
+pst_threaded_finish(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
+    enum pst_outcome outcome)
+{
+	struct pst_threaded_stream *stream = thread->stream;
+	struct passage passage = {server, thread, stream, stream->link};
+	struct pst_request *request = stream->request;
+	size_t n = pst_buf_length(&request->gather);
+	int result = 0;
+
+	if (outcome != PST_OUTCOME_WHOLE)
+		return outcome;
+	if (n > 0)
+		result = submit(
+		    &passage, PST_STREAM_STDOUT, (const char *)pst_buf_bytes(&request->gather), n);
+	if (result == PST_RESULT_ERROR)
+		return PST_OUTCOME_BROKEN;
+	return result < 0 || is_gone(&passage) ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;
+}
+
 const struct pst_carrier pst_threaded_carrier = {
     .submit = carrier_submit,
     .send_piece = carrier_send_piece,
@@ -253,4 +273,5 @@ const struct pst_carrier pst_threaded_carrier = {
     .fill = carrier_fill,
     .grant = carrier_grant,
     .pump = carrier_pump,
+    .finishes = true,
 };

@@ -185,4 +185,9 @@ void pst_threaded_pump_event(struct pst_threaded_server *server, uint32_t place,
 
 extern const struct pst_carrier pst_threaded_carrier;
 
+/* The request that THREAD runs came to OUTCOME: queue what has gathered of its answer, with the
+ * lock. What has become of it. */
+enum pst_outcome pst_threaded_finish(struct pst_threaded_server *server,
+    struct pst_threaded_thread *thread, enum pst_outcome outcome);
+
 #endif

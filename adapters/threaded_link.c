@@ -15,6 +15,8 @@
 
 /* A body larger than this is not kept as memory for the next. */
 #define KEEP (2 * PST_REQUEST_BODY_HIGH)
+/* Output up to this is copied, so that it can be written without the lock. */
+#define COPY 8192
 
 /* --- streams --- */
 
@@ -169,22 +171,6 @@ pst_threaded_stream_pull(struct pst_threaded_stream *stream)
 		pst_request_on_abort(request);
 }
 
-/*
- * Tell a client that the response is not whole. Web servers ignore the application's status, and
- * nginx takes even a connection that closes before END_REQUEST for the end of a whole response,
- * unless it meant to keep it. A record of no version that exists is what it fails on.
- */
-static void
-cut_off(struct pst_threaded_link *link)
-{
-	static const unsigned char no_record[8] = {0};
-
-	pst_threaded_link_write(link);
-	if (link->state == PST_THREADED_LINK_OPEN)
-		send(link->fd, no_record, sizeof(no_record), MSG_DONTWAIT | MSG_NOSIGNAL);
-	pst_threaded_link_lose(link);
-}
-
 void
 pst_threaded_stream_end(struct pst_threaded_stream *stream, enum pst_outcome outcome)
 {
@@ -206,13 +192,10 @@ pst_threaded_stream_end(struct pst_threaded_stream *stream, enum pst_outcome out
 	link->heard_all = stream->body_ended;
 	detach(stream);
 	if (open && outcome == PST_OUTCOME_BROKEN && !link->penstock)
-		cut_off(link);
+		link->cut = true;
 	else if (open)
 		refuse(link, id, PST_END_COMPLETE, status);
-	if (link->failed)
-		cut_off(link);
-	pst_threaded_link_write(link);
-	pst_threaded_link_settle(link);
+	link->cut |= link->failed;
 }
 
 /* --- what the session tells --- */
@@ -468,13 +451,14 @@ pst_threaded_link_wants_read(const struct pst_threaded_link *link)
 bool
 pst_threaded_link_wants_write(const struct pst_threaded_link *link)
 {
-	return link->state == PST_THREADED_LINK_OPEN && pst_session_want_write(link->session);
+	return link->state == PST_THREADED_LINK_OPEN && !link->writing &&
+	       pst_session_want_write(link->session);
 }
 
 bool
 pst_threaded_link_over(const struct pst_threaded_link *link)
 {
-	return link->state == PST_THREADED_LINK_OVER && link->running == 0;
+	return link->state == PST_THREADED_LINK_OVER && link->running == 0 && !link->writing;
 }
 
 bool
@@ -540,6 +524,40 @@ write_external(struct pst_threaded_link *link, size_t n)
 	return done;
 }
 
+/*
+ * Tell a client that the response is not whole. Web servers ignore the application's status, and
+ * nginx takes even a connection that closes before END_REQUEST for the end of a whole response,
+ * unless it meant to keep it. A record of no version that exists is what it fails on.
+ */
+static void
+cut_off(struct pst_threaded_link *link)
+{
+	static const unsigned char no_record[8] = {0};
+
+	if (link->state == PST_THREADED_LINK_OPEN)
+		send(link->fd, no_record, sizeof(no_record), MSG_DONTWAIT | MSG_NOSIGNAL);
+	pst_threaded_link_lose(link);
+}
+
+/* DONE bytes were written, or none and ERR says why: true to go on. */
+static bool
+note_written(struct pst_threaded_link *link, ssize_t done, int err)
+{
+	if (done > 0)
+		link->sent += (uint64_t)done;
+	if (done < 0 && err == EAGAIN)
+		link->blocked = true;
+	else if (done < 0 && err != EINTR)
+		pst_threaded_link_lose(link);
+	return !link->blocked;
+}
+
+static bool
+has_output(const struct pst_threaded_link *link)
+{
+	return link->state == PST_THREADED_LINK_OPEN && pst_session_want_write(link->session);
+}
+
 void
 pst_threaded_link_write(struct pst_threaded_link *link)
 {
@@ -547,20 +565,65 @@ pst_threaded_link_write(struct pst_threaded_link *link)
 	ssize_t done;
 	size_t n;
 
+	if (link->writing)
+		return;
 	link->blocked = false;
-	while (link->state == PST_THREADED_LINK_OPEN && pst_session_want_write(link->session)) {
+	while (has_output(link)) {
 		n = pst_session_send(link->session, &bytes);
 		if (n > 0)
 			done = write_shown(link, bytes, n);
 		else
 			done = write_external(link, pst_session_external(link->session));
-		if (done > 0)
-			link->sent += (uint64_t)done;
-		if (done < 0 && errno == EAGAIN) {
-			link->blocked = true;
-			return;
-		}
-		if (done < 0 && errno != EINTR)
-			pst_threaded_link_lose(link);
+		if (!note_written(link, done, errno))
+			break;
 	}
+	if (link->cut)
+		cut_off(link);
+}
+
+/* Write N bytes without LOCK: false when that is all that goes. */
+static bool
+write_unlocked(
+    struct pst_threaded_link *link, pthread_mutex_t *lock, const unsigned char *bytes, size_t n)
+{
+	ssize_t done;
+	int err;
+
+	link->writing = true;
+	pthread_mutex_unlock(lock);
+	done = send(link->fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	err = errno;
+	pthread_mutex_lock(lock);
+	link->writing = false;
+	if (link->state != PST_THREADED_LINK_OPEN)
+		return false;
+	if (done > 0)
+		pst_session_sent(link->session, (size_t)done);
+	return note_written(link, done, err);
+}
+
+void
+pst_threaded_link_write_out(struct pst_threaded_link *link, pthread_mutex_t *lock)
+{
+	unsigned char copy[COPY];
+
+	if (link->writing)
+		return;
+	link->blocked = false;
+	while (has_output(link)) {
+		const void *bytes;
+		size_t n = pst_session_send(link->session, &bytes);
+
+		/* What is large, external or has a descriptor is rare. */
+		if (n == 0 || n > sizeof(copy) || pst_session_external(link->session) > 0 ||
+		    pst_session_send_fd(link->session) >= 0)
+			break;
+		memcpy(copy, bytes, n);
+		if (!write_unlocked(link, lock, copy, n))
+			break;
+	}
+	if (!link->blocked)
+		pst_threaded_link_write(link);
+	else if (link->cut)
+		cut_off(link);
 }

@@ -17,6 +17,7 @@
 #include "protocol/buf.h"
 #include "protocol/page.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +85,8 @@ struct pst_threaded_link {
 	uint64_t sent; /* bytes written so far */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
 	bool blocked; /* the socket takes no more */
+	bool writing; /* a thread does, without the lock: others leave what they add to it */
+	bool cut; /* once that is written the client is told that a response is not whole */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool is_unix; /* its socket is one that carries descriptors */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
@@ -115,6 +118,9 @@ bool pst_threaded_link_idle(const struct pst_threaded_link *link);
 bool pst_threaded_link_read(struct pst_threaded_link *link);
 /* Write until nothing is left or the socket takes no more. */
 void pst_threaded_link_write(struct pst_threaded_link *link);
+/* The same, without LOCK, which is held, while the socket is at work: a client that it wakes, or
+ * that takes its time, holds nobody up. LINK is there afterwards, but may be lost. */
+void pst_threaded_link_write_out(struct pst_threaded_link *link, pthread_mutex_t *lock);
 /* Once nothing is left to be said in either direction, part with the client. */
 void pst_threaded_link_settle(struct pst_threaded_link *link);
 /* The connection is of no use any more: all its requests are gone. */
@@ -124,7 +130,8 @@ void pst_threaded_link_lose(struct pst_threaded_link *link);
 struct pst_threaded_stream *pst_threaded_stream_take(struct pst_threaded_common *common);
 /* What has come becomes the request's. By its owner. */
 void pst_threaded_stream_pull(struct pst_threaded_stream *stream);
-/* It has been handled: END_REQUEST is queued, and the stream is gone. */
+/* It has been handled: END_REQUEST is queued, and the stream is gone. Its link is to be written and
+ * settled. */
 void pst_threaded_stream_end(struct pst_threaded_stream *stream, enum pst_outcome outcome);
 
 #endif

@@ -208,8 +208,8 @@ make_room(struct pst_threaded_server *server)
 
 	for (size_t i = 0; i < server->limit; i++) {
 		struct pst_threaded_link *link = server->members[i].link;
-		if (link && link->running == 0 && (!oldest || link->active < oldest->active) &&
-		    is_silent(link->fd))
+		if (link && link->running == 0 && !link->writing &&
+		    (!oldest || link->active < oldest->active) && is_silent(link->fd))
 			oldest = link;
 	}
 	if (oldest)

@@ -211,15 +211,23 @@ next(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 	return pst_threaded_stream_take(&server->common);
 }
 
-/* This thread leaves for the application: who shall see to what it leaves behind? */
+/*
+ * This thread leaves for the application, and the lock: who shall see to what it leaves behind? Who
+ * is woken would run at once where there is one core, so the lock is free by then.
+ */
 static void
-leave_behind(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
+leave(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 {
-	if (server->guarded && is_lazy(server))
-		return;
-	pst_threaded_members_disown(server, thread);
-	pst_threaded_ring(server);
-	pst_threaded_wait_relieve(server);
+	bool wanted = false;
+
+	if (!server->guarded || !is_lazy(server)) {
+		pst_threaded_members_disown(server, thread);
+		wanted = server->idle > 0 && !TAILQ_EMPTY(&server->common.ready);
+		pst_threaded_wait_relieve(server);
+	}
+	pthread_mutex_unlock(&server->lock);
+	if (wanted)
+		ring(server);
 }
 
 static void
@@ -235,8 +243,7 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 	thread->stream = stream;
 	atomic_fetch_add(&server->running, 1);
 	note_move(server);
-	leave_behind(server, thread);
-	pthread_mutex_unlock(&server->lock);
+	leave(server, thread);
 	if (told)
 		pst_usage_begin(&usage);
 	outcome = server->handler.handle(server->handler.arg, stream->request);
@@ -244,10 +251,12 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 		stream->cost = pst_usage_end(&usage);
 	pthread_mutex_lock(&server->lock);
 	note_move(server);
+	outcome = pst_threaded_finish(server, thread, outcome);
 	atomic_fetch_sub(&server->running, 1);
 	thread->stream = NULL;
 	thread->runs = true;
 	pst_threaded_stream_end(stream, outcome);
+	pst_threaded_link_write_out(link, &server->lock);
 	/* What kept it from being read, or written, may be over. */
 	if (pst_threaded_members_settle(server, link) && !link->owner)
 		pst_threaded_members_arm(server, link);
