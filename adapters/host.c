@@ -10,6 +10,7 @@ const struct pst_host pst_host = {
     .read = pst_request_read,
     .respond = pst_request_respond,
     .write = pst_request_write,
+    .gathers = pst_request_gathers,
     .flush = pst_request_flush,
     .send_file = pst_request_send_file,
     .trailers = pst_request_trailers,

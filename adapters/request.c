@@ -278,6 +278,12 @@ pass_gathered(struct pst_request *request)
 }
 
 int
+pst_request_gathers(const struct pst_request *request, size_t n)
+{
+	return pst_buf_length(&request->gather) + n < PST_REQUEST_GATHER;
+}
+
+int
 pst_request_write(struct pst_request *request, const void *bytes, size_t n)
 {
 	int result = 0;
@@ -288,7 +294,7 @@ pst_request_write(struct pst_request *request, const void *bytes, size_t n)
 		return carried(request, PST_RESULT_GONE);
 	if (request->trailers.count > 0)
 		return pst_request_fail(request, PST_RESULT_STATE, "a body after its trailers");
-	if (pst_buf_length(&request->gather) + n < PST_REQUEST_GATHER) {
+	if (pst_request_gathers(request, n)) {
 		if (n > 0 && pst_buf_append(&request->gather, bytes, n) < 0)
 			return pst_request_fail(request, PST_RESULT_ERROR, "memory is short");
 		return 0;

@@ -142,6 +142,7 @@ int pst_request_upgrade_stream(
     struct pst_request *request, const struct pst_field *fields, size_t count);
 int pst_request_pump(struct pst_request *request, int fd);
 int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
+int pst_request_gathers(const struct pst_request *request, size_t n);
 int pst_request_flush(struct pst_request *request);
 int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
 int pst_request_error(struct pst_request *request, const char *text, size_t len);

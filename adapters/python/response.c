@@ -138,24 +138,38 @@ write_pieces(struct pst_call *call, const char *bytes, size_t n)
 	return PST_RESULT_OK;
 }
 
+/* Hand N bytes to the host, which may block: without the GIL. With the lock held. */
+static int
+write_blocking(struct pst_call *call, const char *bytes, size_t n, bool flush)
+{
+	PyThreadState *state = pst_call_leave_python(call);
+	int rc = PST_RESULT_OK;
+
+	if (n > 0)
+		rc = call->waiter != NULL ? write_pieces(call, bytes, n)
+					  : call->host->write(call->request, bytes, n);
+	if (rc == PST_RESULT_OK && flush)
+		rc = call->host->flush(call->request);
+	pst_call_enter_python(state);
+	return rc;
+}
+
 static int
 write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
 {
-	PyThreadState *state;
 	size_t fits;
-	int rc = PST_RESULT_OK;
+	int rc;
 
 	if (ready(call) < 0)
 		return -1;
 	fits = (size_t)allowed(call, (long long)n);
 	call->written += (long long)fits;
-	state = pst_call_leave_python(call);
-	if (!drops_body(call) && fits > 0)
-		rc = call->waiter != NULL ? write_pieces(call, bytes, fits)
-					  : call->host->write(call->request, bytes, fits);
-	if (rc == PST_RESULT_OK && flush)
-		rc = call->host->flush(call->request);
-	pst_call_enter_python(state);
+	if (drops_body(call))
+		fits = 0;
+	if (!flush && call->waiter == NULL && call->host->gathers(call->request, fits))
+		rc = fits > 0 ? call->host->write(call->request, bytes, fits) : PST_RESULT_OK;
+	else
+		rc = write_blocking(call, bytes, fits, flush);
 	return keep_result(call, rc);
 }
 

@@ -170,6 +170,9 @@ struct pst_host {
 	 * end of the loop's turn.
 	 */
 	int (*write)(struct pst_request *request, const void *bytes, size_t n);
+	/* Whether write() of N bytes only gathers now: then it does not block, and a runtime's lock
+	 * need not be released for it. Not in the async model. */
+	int (*gathers)(const struct pst_request *request, size_t n);
 
 	/* Send what was written so far, the head included. May block (async: never; it is sent at
 	 * the end of the turn). */
