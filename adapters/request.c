@@ -186,6 +186,9 @@ pst_request_read(struct pst_request *request, void *bytes, size_t n)
 {
 	size_t held;
 
+	/* A handshake has no body; what its client sends follows the answer. */
+	if (request->upgradable && !request->upgraded && !request->gone)
+		return 0;
 	while (!request->gone && !request->body_ended && pst_buf_length(&request->body) == 0 &&
 	       n > 0) {
 		int result = request->carrier->fill(request);

@@ -36,6 +36,7 @@ def site(
     try:
         yield gateway
         assert gateway.penstock.stop() == 0, gateway.errors()
+        assert "Warning" not in gateway.errors()
         assert "Traceback" not in gateway.errors().replace("SystemExit", "").partition("raises")[0]
     finally:
         gateway.penstock.clean_up()

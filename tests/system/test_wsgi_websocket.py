@@ -142,7 +142,12 @@ def test_a_head_that_denies(site: Gateway) -> None:
 
 @pytest.mark.parametrize(
     "path, status, body",
-    [("/touched", 200, b"touched"), ("/plain", 200, b"offered"), ("/fails", 500, None)],
+    [
+        ("/touched", 200, b"touched"),
+        ("/plain", 200, b"offered"),
+        ("/reads", 200, b"0 bytes"),
+        ("/fails", 500, None),
+    ],
 )
 def test_ordinary_answers(site: Gateway, path: str, status: int, body: bytes | None) -> None:
     with client(site) as raw:

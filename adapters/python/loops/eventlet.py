@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 from . import Unusable
@@ -76,7 +77,10 @@ class Loop:
 
 def make(name: str, host: Any) -> Loop:
     try:
-        import eventlet
+        with warnings.catch_warnings():
+            # Nine lines from each worker of somebody who typed -k eventlet. Our guide says it, too.
+            warnings.filterwarnings("ignore", "\\s*Eventlet is deprecated")
+            import eventlet
     except ImportError as error:
         raise Unusable(
             f"-k eventlet needs the package eventlet in the application's environment "

@@ -102,6 +102,12 @@ def plain(environ, start_response):
     return [b"offered" if "gunicorn.socket" in environ else b"none"]
 
 
+def reads(environ, start_response):
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [])
+    return [b"%d bytes" % len(body)]
+
+
 def fails(environ, start_response):
     raise RuntimeError("before the socket was touched")
 
@@ -114,5 +120,5 @@ def touched(environ, start_response):
 
 def application(environ, start_response):
     others = {"/by-hand": by_hand, "/denied": denied, "/touched": touched,
-              "/plain": plain, "/fails": fails}  # fmt: skip
+              "/plain": plain, "/fails": fails, "/reads": reads}  # fmt: skip
     return others.get(environ["PATH_INFO"], app.wsgi_app)(environ, start_response)
