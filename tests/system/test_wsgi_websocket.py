@@ -37,7 +37,7 @@ def site(
         yield gateway
         assert gateway.penstock.stop() == 0, gateway.errors()
         # What these libraries return after their sockets is no mistake.
-        assert "start_response" not in gateway.errors()
+        assert "called twice" not in gateway.errors()
     finally:
         gateway.penstock.clean_up()
 
