@@ -49,6 +49,12 @@ struct kept {
 	PyObject *value; /* NULL: none */
 };
 
+/* (host, port), and what it was made of. */
+struct kept_address {
+	struct kept host, port;
+	PyObject *pair; /* NULL: none */
+};
+
 /* Keys of the scope that each request sets. */
 enum key {
 	KEY_METHOD,
@@ -67,18 +73,40 @@ enum key {
 	KEYS,
 };
 
+enum scheme {
+	SCHEME_HTTP,
+	SCHEME_HTTPS,
+	SCHEME_WS,
+	SCHEME_WSS,
+	SCHEMES,
+};
+
+/*
+ * What a scope is a copy of. It has what the last request had, where that is likely to be what the
+ * next one has, too.
+ */
+struct template
+{
+	PyObject *dict;
+	PyObject *extensions; /* of which each scope has a copy */
+	PyObject *now[KEYS]; /* borrowed of DICT: what it has for KEY; NULL: not known */
+};
+
 struct pst_asgi_scope {
-	PyObject *http, *websocket; /* templates */
-	PyObject *http_extensions, *websocket_extensions;
+	struct template http, websocket;
 	PyObject *state;
 	PyObject *keys[KEYS];
+	PyObject *schemes[SCHEMES];
 	struct kept kept[KEYS];
+	struct kept_address client, server;
 	struct place places[PLACES];
 };
 
 static const char *const key_names[KEYS] = {"method", "http_version", "scheme", "path", "raw_path",
     "query_string", "root_path", "client", "server", "headers", "state", "extensions",
     "subprotocols"};
+
+static const char *const scheme_names[SCHEMES] = {"http", "https", "ws", "wss"};
 
 /* --- What does not change -------------------------------------------------------------- */
 
@@ -116,29 +144,40 @@ make_template(const char *type)
 static int
 make_templates(struct pst_asgi_scope *maker)
 {
-	maker->http = make_template("http");
-	maker->websocket = make_template("websocket");
-	maker->http_extensions = Py_BuildValue("{s{}s{}s{}s{}}", "http.response.early_hint",
+	maker->http.dict = make_template("http");
+	maker->websocket.dict = make_template("websocket");
+	maker->http.extensions = Py_BuildValue("{s{}s{}s{}s{}}", "http.response.early_hint",
 	    "http.response.trailers", "http.response.pathsend", "http.response.zerocopysend");
-	maker->websocket_extensions = Py_BuildValue("{s{}}", "websocket.http.response");
-	if (maker->http == NULL || maker->websocket == NULL || maker->http_extensions == NULL ||
-	    maker->websocket_extensions == NULL)
+	maker->websocket.extensions = Py_BuildValue("{s{}}", "websocket.http.response");
+	if (maker->http.dict == NULL || maker->websocket.dict == NULL ||
+	    maker->http.extensions == NULL || maker->websocket.extensions == NULL)
 		return -1;
-	if (maker->state == NULL && (PyDict_DelItemString(maker->http, "state") < 0 ||
-					PyDict_DelItemString(maker->websocket, "state") < 0))
+	if (maker->state == NULL && (PyDict_DelItemString(maker->http.dict, "state") < 0 ||
+					PyDict_DelItemString(maker->websocket.dict, "state") < 0))
 		return -1;
 	/* The order of keys is the application's to see; the method is no WebSocket's. */
-	return PyDict_SetItem(maker->http, maker->keys[KEY_METHOD], Py_None) < 0 ||
-		       PyDict_SetItem(maker->websocket, maker->keys[KEY_SUBPROTOCOLS], Py_None) < 0
+	return PyDict_SetItem(maker->http.dict, maker->keys[KEY_METHOD], Py_None) < 0 ||
+		       PyDict_SetItem(
+			   maker->websocket.dict, maker->keys[KEY_SUBPROTOCOLS], Py_None) < 0
 		   ? -1
 		   : 0;
+}
+
+static int
+intern(PyObject **strings, const char *const *texts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		strings[i] = PyUnicode_InternFromString(texts[i]);
+		if (strings[i] == NULL)
+			return -1;
+	}
+	return 0;
 }
 
 struct pst_asgi_scope *
 pst_asgi_scope_new(PyObject *state)
 {
 	struct pst_asgi_scope *maker = calloc(1, sizeof *maker);
-	int rc = 0;
 
 	if (maker == NULL) {
 		PyErr_NoMemory();
@@ -146,15 +185,20 @@ pst_asgi_scope_new(PyObject *state)
 	}
 	Py_XINCREF(state);
 	maker->state = state;
-	for (size_t i = 0; i < KEYS && rc == 0; i++) {
-		maker->keys[i] = PyUnicode_InternFromString(key_names[i]);
-		rc = maker->keys[i] != NULL ? 0 : -1;
-	}
-	if (rc < 0 || make_templates(maker) < 0) {
+	if (intern(maker->keys, key_names, KEYS) < 0 ||
+	    intern(maker->schemes, scheme_names, SCHEMES) < 0 || make_templates(maker) < 0) {
 		pst_asgi_scope_free(maker);
 		return NULL;
 	}
 	return maker;
+}
+
+static void
+free_address(struct kept_address *address)
+{
+	Py_XDECREF(address->host.value);
+	Py_XDECREF(address->port.value);
+	Py_XDECREF(address->pair);
 }
 
 void
@@ -168,10 +212,14 @@ pst_asgi_scope_free(struct pst_asgi_scope *maker)
 		Py_XDECREF(maker->keys[i]);
 		Py_XDECREF(maker->kept[i].value);
 	}
-	Py_XDECREF(maker->http);
-	Py_XDECREF(maker->websocket);
-	Py_XDECREF(maker->http_extensions);
-	Py_XDECREF(maker->websocket_extensions);
+	for (size_t i = 0; i < SCHEMES; i++)
+		Py_XDECREF(maker->schemes[i]);
+	free_address(&maker->client);
+	free_address(&maker->server);
+	Py_XDECREF(maker->http.dict);
+	Py_XDECREF(maker->http.extensions);
+	Py_XDECREF(maker->websocket.dict);
+	Py_XDECREF(maker->websocket.extensions);
 	Py_XDECREF(maker->state);
 	free(maker);
 }
@@ -296,17 +344,14 @@ add_header(PyObject *headers, struct place *place, const struct pst_field *param
 
 typedef PyObject *make_fn(const char *text, size_t n);
 
-/* The value of KEY for TEXT, as MAKE makes it: borrowed, or NULL with an exception. */
+/* The value that MAKE makes of TEXT: borrowed of KEPT, or NULL with an exception. */
 static PyObject *
-value_of(struct pst_asgi_scope *maker, enum key key, const char *text, size_t n, make_fn *make)
+value_of(struct kept *kept, const char *text, size_t n, make_fn *make)
 {
-	struct kept *kept = &maker->kept[key];
-
 	if (kept->value != NULL && kept->len == n && n <= VALUE_LIMIT &&
 	    memcmp(kept->text, text, n) == 0)
 		return kept->value;
-	Py_XDECREF(kept->value);
-	kept->value = make(text, n);
+	Py_XSETREF(kept->value, make(text, n));
 	kept->len = n <= VALUE_LIMIT ? n : SIZE_MAX;
 	if (n <= VALUE_LIMIT)
 		memcpy(kept->text, text, n);
@@ -344,18 +389,18 @@ make_version(const char *text, size_t n)
 	return make_latin1(text, n);
 }
 
-/* (host, port) of "host\0port"; a name without a port that is one has None. */
+/* None for what is no port. */
 static PyObject *
-make_address(const char *text, size_t n)
+make_port(const char *text, size_t n)
 {
-	size_t host = strnlen(text, n);
-	const char *port = host + 1 < n ? text + host + 1 : "";
-	char *end;
-	long number = strtol(port, &end, 10);
+	long number = 0;
 
-	if (end == port || *end != '\0' || number < 0 || number > 65535)
-		return Py_BuildValue("(NO)", make_latin1(text, host), Py_None);
-	return Py_BuildValue("(Nl)", make_latin1(text, host), number);
+	for (size_t i = 0; i < n && number <= 65535; i++)
+		number = text[i] >= '0' && text[i] <= '9' ? 10 * number + text[i] - '0' : 65536;
+	if (n > 0 && number <= 65535)
+		return PyLong_FromLong(number);
+	Py_INCREF(Py_None);
+	return Py_None;
 }
 
 /* The path of a request's target as it was received, without what an absolute form has before. */
@@ -422,52 +467,85 @@ is_secure(const struct parts *parts)
 	       (scheme->name != NULL && strcmp(scheme->value, "https") == 0);
 }
 
+/* The scope that is being made. */
+struct draft {
+	struct pst_asgi_scope *maker;
+	struct template *template;
+	PyObject *scope;
+};
+
+/* Set KEY to VALUE, of this request only. */
 static int
-set(const struct pst_asgi_scope *maker, PyObject *scope, enum key key, PyObject *value)
+set(const struct draft *draft, enum key key, PyObject *value)
 {
-	return value != NULL ? PyDict_SetItem(scope, maker->keys[key], value) : -1;
+	return value != NULL ? PyDict_SetItem(draft->scope, draft->maker->keys[key], value) : -1;
 }
 
 /* The same for a value that is given away. */
 static int
-put(const struct pst_asgi_scope *maker, PyObject *scope, enum key key, PyObject *value)
+put(const struct draft *draft, enum key key, PyObject *value)
 {
-	int rc = set(maker, scope, key, value);
+	int rc = set(draft, key, value);
 
 	Py_XDECREF(value);
 	return rc;
 }
 
-/* Set KEY to what MAKE makes of the parameter of ROLE, empty when there is none. */
+/* Set KEY to VALUE, which the next request may have, too: every one sets it. */
 static int
-set_text(struct pst_asgi_scope *maker, PyObject *scope, enum key key, const struct pst_field *param,
-    make_fn *make)
+set_lasting(const struct draft *draft, enum key key, PyObject *value)
 {
-	return set(maker, scope, key,
-	    value_of(maker, key, param->name != NULL ? param->value : "", param->value_len, make));
+	struct template *template = draft->template;
+
+	if (value == NULL)
+		return -1;
+	if (value == template->now[key])
+		return 0;
+	template->now[key] = NULL;
+	if (PyDict_SetItem(template->dict, draft->maker->keys[key], value) < 0)
+		return -1;
+	template->now[key] = value;
+	return set(draft, key, value);
 }
 
-/* Set KEY to (host, port), or leave None when there is no host. */
+/* Set KEY to what MAKE makes of N bytes of TEXT. */
 static int
-set_address(struct pst_asgi_scope *maker, PyObject *scope, enum key key,
-    const struct pst_field *host, const struct pst_field *port)
+set_bytes(const struct draft *draft, enum key key, const char *text, size_t n, make_fn *make)
 {
-	char text[VALUE_LIMIT];
-	int n;
+	return set_lasting(draft, key, value_of(&draft->maker->kept[key], text, n, make));
+}
+
+/* Set KEY to what MAKE makes of PARAM, empty when there is none. */
+static int
+set_text(const struct draft *draft, enum key key, const struct pst_field *param, make_fn *make)
+{
+	return set_bytes(
+	    draft, key, param->name != NULL ? param->value : "", param->value_len, make);
+}
+
+/* (host, port), None when there is no host: borrowed, or NULL with an exception. */
+static PyObject *
+address_of(struct kept_address *kept, const struct pst_field *host, const struct pst_field *port)
+{
+	PyObject *name, *number;
 
 	if (host->name == NULL || host->value_len == 0)
-		return 0;
-	n = snprintf(
-	    text, sizeof text, "%s%c%s", host->value, '\0', port->name != NULL ? port->value : "");
-	if (n >= (int)sizeof text)
-		return 0;
-	return set(maker, scope, key, value_of(maker, key, text, (size_t)n, make_address));
+		return Py_None;
+	name = value_of(&kept->host, host->value, host->value_len, make_latin1);
+	number = value_of(
+	    &kept->port, port->name != NULL ? port->value : "", port->value_len, make_port);
+	if (name == NULL || number == NULL)
+		return NULL;
+	if (kept->pair == NULL || PyTuple_GET_ITEM(kept->pair, 0) != name ||
+	    PyTuple_GET_ITEM(kept->pair, 1) != number)
+		Py_XSETREF(kept->pair, PyTuple_Pack(2, name, number));
+	return kept->pair;
 }
 
 /* SCRIPT_NAME and PATH_INFO in one. */
 static int
-set_joined_path(struct pst_asgi_scope *maker, PyObject *scope, const struct pst_field *script,
-    const struct pst_field *info)
+set_joined_path(
+    const struct draft *draft, const struct pst_field *script, const struct pst_field *info)
 {
 	size_t n = script->value_len + info->value_len;
 	char *text = malloc(n + 1);
@@ -479,15 +557,16 @@ set_joined_path(struct pst_asgi_scope *maker, PyObject *scope, const struct pst_
 	}
 	memcpy(text, script->value, script->value_len);
 	memcpy(text + script->value_len, info->value, info->value_len + 1);
-	rc = set(maker, scope, KEY_PATH, value_of(maker, KEY_PATH, text, n, make_utf8));
+	rc = set_bytes(draft, KEY_PATH, text, n, make_utf8);
 	free(text);
 	return rc;
 }
 
 /* path, root_path and raw_path. Without PATH_INFO (nginx's fastcgi_params) SCRIPT_NAME is it. */
 static int
-set_paths(struct pst_asgi_scope *maker, PyObject *scope, const struct parts *parts)
+set_paths(const struct draft *draft, const struct parts *parts)
 {
+	static const struct pst_field none = {.name = NULL};
 	const struct pst_field *script = &parts->of[ROLE_SCRIPT];
 	const struct pst_field *info = &parts->of[ROLE_PATH];
 	const struct pst_field *target = &parts->of[ROLE_TARGET];
@@ -496,36 +575,33 @@ set_paths(struct pst_asgi_scope *maker, PyObject *scope, const struct parts *par
 	int rc;
 
 	if (info->name == NULL)
-		rc = set_text(maker, scope, KEY_PATH, script, make_utf8);
+		rc = set_text(draft, KEY_PATH, script, make_utf8);
 	else if (script->name == NULL || script->value_len == 0)
-		rc = set_text(maker, scope, KEY_PATH, info, make_utf8);
+		rc = set_text(draft, KEY_PATH, info, make_utf8);
 	else
-		rc = set_joined_path(maker, scope, script, info);
-	if (rc == 0 && info->name != NULL && script->value_len > 0)
-		rc = set_text(maker, scope, KEY_ROOT_PATH, script, make_utf8);
-	if (rc < 0)
+		rc = set_joined_path(draft, script, info);
+	if (rc < 0 ||
+	    set_text(draft, KEY_ROOT_PATH, info->name != NULL ? script : &none, make_utf8) < 0)
 		return -1;
 	if (target->name == NULL)
-		return set(maker, scope, KEY_RAW_PATH, Py_None);
+		return set_lasting(draft, KEY_RAW_PATH, Py_None);
 	raw_path(target, &raw, &raw_len);
-	return set(
-	    maker, scope, KEY_RAW_PATH, value_of(maker, KEY_RAW_PATH, raw, raw_len, make_bytes));
+	return set_bytes(draft, KEY_RAW_PATH, raw, raw_len, make_bytes);
 }
 
-static int
-set_scheme(const struct pst_asgi_scope *maker, PyObject *scope, bool secure, bool websocket)
+static PyObject *
+scheme_of(const struct pst_asgi_scope *maker, const struct parts *parts, bool websocket)
 {
-	if (!secure && !websocket)
-		return 0;
-	return put(maker, scope, KEY_SCHEME,
-	    PyUnicode_InternFromString(!websocket ? "https"
-				       : secure   ? "wss"
-						  : "ws"));
+	bool secure = is_secure(parts);
+
+	if (websocket)
+		return maker->schemes[secure ? SCHEME_WSS : SCHEME_WS];
+	return maker->schemes[secure ? SCHEME_HTTPS : SCHEME_HTTP];
 }
 
 /* The items of Sec-WebSocket-Protocol, of which there may be several. */
 static int
-set_subprotocols(const struct pst_asgi_scope *maker, PyObject *scope, PyObject *headers)
+set_subprotocols(const struct draft *draft, PyObject *headers)
 {
 	PyObject *list = PyList_New(0);
 	int rc = list != NULL ? 0 : -1;
@@ -547,30 +623,31 @@ set_subprotocols(const struct pst_asgi_scope *maker, PyObject *scope, PyObject *
 		}
 	}
 	if (rc == 0)
-		rc = set(maker, scope, KEY_SUBPROTOCOLS, list);
+		rc = set(draft, KEY_SUBPROTOCOLS, list);
 	Py_XDECREF(list);
 	return rc;
 }
 
 static int
-fill(struct pst_asgi_scope *maker, PyObject *scope, const struct parts *parts, bool websocket)
+fill(const struct draft *draft, const struct parts *parts, bool websocket)
 {
+	struct pst_asgi_scope *maker = draft->maker;
 	const struct pst_field *of = parts->of;
+	PyObject *client = address_of(&maker->client, &of[ROLE_CLIENT], &of[ROLE_CLIENT_PORT]);
+	PyObject *server = address_of(&maker->server, &of[ROLE_SERVER], &of[ROLE_SERVER_PORT]);
 
-	if ((websocket ? set_subprotocols(maker, scope, parts->headers)
-		       : set_text(maker, scope, KEY_METHOD, &of[ROLE_METHOD], make_latin1)) < 0 ||
-	    set_text(maker, scope, KEY_HTTP_VERSION, &of[ROLE_PROTOCOL], make_version) < 0 ||
-	    set_scheme(maker, scope, is_secure(parts), websocket) < 0 ||
-	    set_paths(maker, scope, parts) < 0 ||
-	    set_text(maker, scope, KEY_QUERY, &of[ROLE_QUERY], make_bytes) < 0 ||
-	    set_address(maker, scope, KEY_CLIENT, &of[ROLE_CLIENT], &of[ROLE_CLIENT_PORT]) < 0 ||
-	    set_address(maker, scope, KEY_SERVER, &of[ROLE_SERVER], &of[ROLE_SERVER_PORT]) < 0 ||
-	    set(maker, scope, KEY_HEADERS, parts->headers) < 0)
+	if ((websocket ? set_subprotocols(draft, parts->headers)
+		       : set_text(draft, KEY_METHOD, &of[ROLE_METHOD], make_latin1)) < 0 ||
+	    set_text(draft, KEY_HTTP_VERSION, &of[ROLE_PROTOCOL], make_version) < 0 ||
+	    set_lasting(draft, KEY_SCHEME, scheme_of(maker, parts, websocket)) < 0 ||
+	    set_paths(draft, parts) < 0 ||
+	    set_text(draft, KEY_QUERY, &of[ROLE_QUERY], make_bytes) < 0 ||
+	    set(draft, KEY_CLIENT, client) < 0 || set_lasting(draft, KEY_SERVER, server) < 0 ||
+	    set(draft, KEY_HEADERS, parts->headers) < 0)
 		return -1;
-	if (maker->state != NULL && put(maker, scope, KEY_STATE, PyDict_Copy(maker->state)) < 0)
+	if (maker->state != NULL && put(draft, KEY_STATE, PyDict_Copy(maker->state)) < 0)
 		return -1;
-	return put(maker, scope, KEY_EXTENSIONS,
-	    PyDict_Copy(websocket ? maker->websocket_extensions : maker->http_extensions));
+	return put(draft, KEY_EXTENSIONS, PyDict_Copy(draft->template->extensions));
 }
 
 static void
@@ -594,15 +671,15 @@ pst_asgi_scope_make(struct pst_asgi_scope *maker, const struct pst_field *params
     bool websocket, struct pst_asgi_facts *facts)
 {
 	struct parts parts = {.headers = PyList_New(0)};
-	PyObject *scope = NULL;
+	struct draft draft = {maker, websocket ? &maker->websocket : &maker->http, NULL};
 
 	if (parts.headers == NULL)
 		return NULL;
 	if (collect(maker, params, count, &parts) == 0)
-		scope = PyDict_Copy(websocket ? maker->websocket : maker->http);
-	if (scope != NULL && fill(maker, scope, &parts, websocket) < 0)
-		Py_CLEAR(scope);
+		draft.scope = PyDict_Copy(draft.template->dict);
+	if (draft.scope != NULL && fill(&draft, &parts, websocket) < 0)
+		Py_CLEAR(draft.scope);
 	find_facts(&parts, facts);
 	Py_DECREF(parts.headers);
-	return scope;
+	return draft.scope;
 }
