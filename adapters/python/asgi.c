@@ -1,7 +1,7 @@
 #include "adapters/python/asgi.h"
 
 #include "adapters/python/asgi_internal.h"
-#include "adapters/python/loop.h"
+#include "adapters/python/soon.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ find_task(struct pst_asgi *asgi)
 	if (asyncio != NULL)
 		asgi->create_task = PyObject_GetAttrString(asyncio, "Task");
 	Py_XDECREF(asyncio);
-	asgi->task_names = PST_LOOP_EAGER ? Py_BuildValue("(ss)", "loop", "eager_start")
+	asgi->task_names = PST_ASGI_EAGER ? Py_BuildValue("(ss)", "loop", "eager_start")
 					  : Py_BuildValue("(s)", "loop");
 	return asgi->create_task != NULL && asgi->task_names != NULL ? 0 : -1;
 }
@@ -100,13 +100,22 @@ pst_asgi_on_request(struct pst_asgi *asgi, struct pst_request *request)
 	pst_asgi_cycle_enqueue(cycle);
 }
 
+/* What waits for it goes on when this frame of the host's has ended. */
+static void
+wake(struct pst_asgi_cycle *cycle)
+{
+	pst_soon_catch(cycle->asgi->loop);
+	pst_asgi_cycle_wake(cycle);
+	pst_soon_catch(NULL);
+}
+
 void
 pst_asgi_on_ready(struct pst_asgi *asgi, struct pst_request *request)
 {
 	struct pst_asgi_cycle *cycle = asgi->host->user(request);
 
 	if (cycle != NULL)
-		pst_asgi_cycle_wake(cycle);
+		wake(cycle);
 }
 
 void
@@ -119,14 +128,14 @@ pst_asgi_on_abort(struct pst_asgi *asgi, struct pst_request *request, enum pst_a
 	cycle->gone = true;
 	cycle->late = why == PST_ABORT_DEADLINE;
 	pst_asgi_cycle_enqueue(cycle);
-	pst_asgi_cycle_wake(cycle);
+	wake(cycle);
 }
 
 bool
 pst_asgi_after(struct pst_asgi *asgi)
 {
 	struct pst_asgi_cycle *cycle;
-	bool any = asgi->queue != NULL;
+	bool any = pst_soon_run() || asgi->queue != NULL;
 
 	if (atomic_load_explicit(&asgi->orphans, memory_order_relaxed) != NULL)
 		pst_asgi_step_reap(asgi);

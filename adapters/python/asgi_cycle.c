@@ -1,6 +1,7 @@
 /* One request: the coroutine of its task, and receive() and send(). */
 #include "adapters/python/asgi_internal.h"
 
+#include "adapters/python/soon.h"
 #include "adapters/python/title.h"
 #include "adapters/python/traceback.h"
 
@@ -538,15 +539,21 @@ pst_asgi_cycle_enqueue(struct pst_asgi_cycle *cycle)
 	asgi->queue_end = &cycle->next;
 }
 
+/* A task takes its first step now: by itself where it can, else by what it asks the loop for. */
 static void
 start(struct pst_asgi_cycle *cycle)
 {
 	const struct pst_asgi *asgi = cycle->asgi;
 	PyObject *args[4] = {NULL, (PyObject *)cycle, asgi->loop, Py_True};
 
+	pst_soon_catch(PST_ASGI_EAGER ? NULL : asgi->loop);
 	cycle->task = PyObject_Vectorcall(
 	    asgi->create_task, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, asgi->task_names);
-	if (cycle->task == NULL) {
+	pst_soon_catch(NULL);
+	if (cycle->task != NULL && !PST_ASGI_EAGER)
+		pst_soon_run();
+	if (cycle->task == NULL && cycle->request != NULL) {
+		pst_soon_forget();
 		pst_asgi_report(cycle, "its task cannot be started, answered 500");
 		finish(cycle, -1);
 	} else if (cycle->request == NULL) {

@@ -12,6 +12,9 @@
 #include "adapters/python/asgi_names.h"
 #include "adapters/python/asgi_scope.h"
 
+/* asyncio.Task can take its first step when it is made. */
+#define PST_ASGI_EAGER (PY_VERSION_HEX >= 0x030c0000)
+
 struct pst_asgi_cycle;
 struct pst_asgi_step;
 

@@ -24,16 +24,20 @@ struct pst_async {
 };
 
 /* A frame of the host's has ended: application code may start. */
-static bool
+static enum pst_loop_after
 after(void *arg)
 {
 	struct pst_async *async = arg;
 
-	if (async->greenlets != NULL)
+	if (async->asgi != NULL)
+		return pst_asgi_after(async->asgi) ? PST_LOOP_RAN : PST_LOOP_NOTHING;
+	if (async->greenlets != NULL) {
 		pst_greenlets_after(async->greenlets);
-	if (async->tornado != NULL)
-		return pst_tornado_after(async->tornado);
-	return async->asgi != NULL && pst_asgi_after(async->asgi);
+		return PST_LOOP_RAN;
+	}
+	if (async->tornado != NULL && pst_tornado_after(async->tornado))
+		return PST_LOOP_QUEUED;
+	return PST_LOOP_NOTHING;
 }
 
 struct pst_async *
@@ -76,7 +80,6 @@ start_greenlets(struct pst_async *async, const struct pst_app_config *config, Py
 
 	if (wsgi == NULL)
 		return -1;
-	pst_loop_set_direct(async->loop);
 	async->greenlets = pst_greenlets_new(async->host, wsgi, pst_loop_glue(async->loop));
 	return async->greenlets != NULL ? 0 : -1;
 }

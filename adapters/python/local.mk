@@ -39,6 +39,7 @@ endif
 	%D%/plugin.c \
 	%D%/response.c %D%/response.h \
 	%D%/say.c %D%/say.h \
+	%D%/soon.c %D%/soon.h \
 	%D%/stream.c %D%/stream.h \
 	%D%/title.c %D%/title.h \
 	%D%/tornado.c %D%/tornado.h \

@@ -2,6 +2,7 @@
 
 #include "adapters/python/option.h"
 #include "adapters/python/say.h"
+#include "adapters/python/soon.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +12,8 @@
 
 struct pst_loop {
 	const struct pst_host *host;
-	bool (*after)(void *arg);
+	enum pst_loop_after (*after)(void *arg);
 	void *arg;
-	bool direct; /* pst_loop_set_direct() */
 	bool inside; /* a callback of ours runs: what is deferred waits for its end */
 	bool wanted; /* ... and something was */
 	bool queued; /* turn() is among what the loop has to do */
@@ -35,22 +35,22 @@ loop_of(PyObject *module)
 static void queue_turn(struct pst_loop *loop);
 
 /*
- * A frame of the host's has ended. The turn comes behind the tasks that are started now, so that
- * what they write leaves with it, and the loop need not come round once more. Where they took their
- * first step already it is due at once.
+ * A frame of the host's has ended. The turn comes behind what the application has to do now, so
+ * that what it writes leaves with it, and the loop need not come round once more. Where that is
+ * done already the turn is due at once.
  */
 static void
 end_frame(struct pst_loop *loop)
 {
-	bool started = loop->after(loop->arg);
+	enum pst_loop_after did = loop->after(loop->arg);
 
-	if ((loop->direct || (PST_LOOP_EAGER && started)) && loop->wanted) {
+	if (did == PST_LOOP_RAN && loop->wanted) {
 		loop->wanted = false;
 		loop->host->turn();
-		started = loop->after(loop->arg);
+		did = loop->after(loop->arg);
 	}
 	loop->inside = false;
-	if (started || loop->wanted)
+	if (did == PST_LOOP_QUEUED || loop->wanted)
 		queue_turn(loop);
 	loop->wanted = false;
 }
@@ -106,11 +106,20 @@ module_turn(PyObject *module, PyObject *unused)
 	Py_RETURN_NONE;
 }
 
+static PyObject *
+module_soon_class(PyObject *module, PyObject *base)
+{
+	(void)module;
+	return pst_soon_class(base);
+}
+
 static PyMethodDef module_methods[] = {
     {"fd_ready", (PyCFunction)(void (*)(void))module_fd_ready, METH_FASTCALL,
 	"fd_ready(fd, events): FD, which watch() named, is ready for EVENTS (1: read, 2: write)"},
     {"timer_due", module_timer_due, METH_NOARGS, "timer_due(): what timer() asked for"},
     {"turn", module_turn, METH_NOARGS, "turn(): what defer() asked for"},
+    {"soon_class", module_soon_class, METH_O,
+	"soon_class(base): a class like BASE, whose call_soon() the host can shorten"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -222,12 +231,13 @@ release(struct pst_loop *loop)
 	Py_XDECREF(loop->defer);
 	Py_XDECREF(loop->glue);
 	Py_XDECREF(loop->module);
+	pst_soon_close();
 	free(loop);
 }
 
 struct pst_loop *
 pst_loop_new(const struct pst_host *host, const struct pst_app_config *config,
-    bool (*after)(void *arg), void *arg)
+    enum pst_loop_after (*after)(void *arg), void *arg)
 {
 	const char *name = pst_option_value(config, "loop", 0);
 	struct pst_loop *loop = calloc(1, sizeof *loop);
@@ -261,12 +271,6 @@ pst_loop_free(struct pst_loop *loop)
 		PyErr_Print();
 	Py_XDECREF(closed);
 	release(loop);
-}
-
-void
-pst_loop_set_direct(struct pst_loop *loop)
-{
-	loop->direct = true;
 }
 
 PyObject *

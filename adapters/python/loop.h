@@ -13,24 +13,23 @@
 
 #include <stdbool.h>
 
-/* Tasks may take their first step when they are made, within the callback that made them: a turn
- * of the loop less for each. */
-#define PST_LOOP_EAGER (PY_VERSION_HEX >= 0x030c0000)
-
 struct pst_loop;
+
+/* What became of application code that was due when a frame of the host's had ended. */
+enum pst_loop_after {
+	PST_LOOP_NOTHING, /* there was none */
+	PST_LOOP_QUEUED, /* it is among what the loop has to do */
+	PST_LOOP_RAN, /* it has run as far as it can */
+};
 
 /*
  * Import the glue and make the loop that --option loop= names: NULL after a line that says why not.
- * AFTER(ARG) is called whenever a frame of the host has ended, where application code may start;
- * true: some did.
+ * AFTER(ARG) is called whenever a frame of the host has ended, where application code may start.
  */
 struct pst_loop *pst_loop_new(const struct pst_host *host, const struct pst_app_config *config,
-    bool (*after)(void *arg), void *arg);
+    enum pst_loop_after (*after)(void *arg), void *arg);
 /* Close the loop, and let go of it; the host is not called any more. */
 void pst_loop_free(struct pst_loop *loop);
-
-/* What AFTER starts has run as far as it can when AFTER returns: the turn is due at once then. */
-void pst_loop_set_direct(struct pst_loop *loop);
 
 /* The glue's object, borrowed. */
 PyObject *pst_loop_glue(const struct pst_loop *loop);

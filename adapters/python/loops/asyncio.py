@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from . import Unusable
@@ -11,7 +11,7 @@ from . import Unusable
 READ, WRITE = 1, 2
 
 
-def _factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+def _class(name: str) -> type[asyncio.AbstractEventLoop]:
     if name != "asyncio":
         try:
             import uvloop
@@ -22,7 +22,7 @@ def _factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
                     "there, or leave --loop out"
                 ) from None
         else:
-            return uvloop.new_event_loop
+            return uvloop.Loop
     return asyncio.SelectorEventLoop
 
 
@@ -91,4 +91,4 @@ async def _gather(tasks: set[asyncio.Task[Any]]) -> None:
 
 
 def make(name: str, host: Any) -> Loop:
-    return Loop(_factory(name)(), host)
+    return Loop(host.soon_class(_class(name))(), host)

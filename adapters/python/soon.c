@@ -1,0 +1,201 @@
+#include "adapters/python/soon.h"
+
+#include <string.h>
+
+/* More arguments of call_soon() than these are passed on from the heap. */
+#define FEW 8
+
+/* A call that was asked for; all are references. */
+struct call {
+	PyObject *callback;
+	PyObject *arg; /* NULL: none */
+	PyObject *context; /* NULL: the present one */
+};
+
+static struct {
+	PyObject *base; /* call_soon() of the loop's class */
+	PyObject *loop; /* borrowed: it is caught; NULL: nothing is */
+	struct call *calls; /* a ring: */
+	size_t size, first, count;
+} soon;
+
+/* --- What was caught ------------------------------------------------------------------- */
+
+static int
+grow(void)
+{
+	size_t size = soon.size ? 2 * soon.size : 64;
+	struct call *larger = PyMem_New(struct call, size);
+
+	if (larger == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	for (size_t i = 0; i < soon.count; i++)
+		larger[i] = soon.calls[(soon.first + i) % soon.size];
+	PyMem_Free(soon.calls);
+	soon.calls = larger;
+	soon.size = size;
+	soon.first = 0;
+	return 0;
+}
+
+static int
+keep(PyObject *callback, PyObject *arg, PyObject *context)
+{
+	struct call *call;
+
+	if (soon.count == soon.size && grow() < 0)
+		return -1;
+	call = &soon.calls[(soon.first + soon.count) % soon.size];
+	soon.count++;
+	Py_INCREF(callback);
+	Py_XINCREF(arg);
+	Py_XINCREF(context);
+	*call = (struct call){callback, arg, context};
+	return 0;
+}
+
+static void
+let_go(struct call *call)
+{
+	Py_DECREF(call->callback);
+	Py_XDECREF(call->arg);
+	Py_XDECREF(call->context);
+}
+
+/* What it raises is nobody's: a task keeps its own exceptions. */
+static void
+carry_out(const struct call *call)
+{
+	PyObject *result = NULL;
+
+	if (call->context == NULL || PyContext_Enter(call->context) == 0) {
+		result = call->arg != NULL ? PyObject_CallOneArg(call->callback, call->arg)
+					   : PyObject_CallNoArgs(call->callback);
+		if (result == NULL)
+			PyErr_WriteUnraisable(call->callback);
+		if (call->context != NULL && PyContext_Exit(call->context) < 0)
+			Py_CLEAR(result);
+	}
+	if (PyErr_Occurred())
+		PyErr_WriteUnraisable(call->callback);
+	Py_XDECREF(result);
+}
+
+void
+pst_soon_catch(PyObject *loop)
+{
+	soon.loop = loop;
+}
+
+bool
+pst_soon_run(void)
+{
+	bool any = soon.count > 0;
+
+	while (soon.count > 0) {
+		struct call call = soon.calls[soon.first];
+
+		soon.first = (soon.first + 1) % soon.size;
+		soon.count--;
+		carry_out(&call);
+		let_go(&call);
+	}
+	return any;
+}
+
+void
+pst_soon_forget(void)
+{
+	while (soon.count > 0) {
+		soon.count--;
+		let_go(&soon.calls[(soon.first + soon.count) % soon.size]);
+	}
+}
+
+void
+pst_soon_close(void)
+{
+	soon.loop = NULL;
+	pst_soon_forget();
+	PyMem_Free(soon.calls);
+	Py_CLEAR(soon.base);
+	memset(&soon, 0, sizeof soon);
+}
+
+/* --- The class ------------------------------------------------------------------------- */
+
+/* call_soon() of the class that the loop's is made of. */
+static PyObject *
+pass_on(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+	size_t n = (size_t)count + (names != NULL ? (size_t)PyTuple_GET_SIZE(names) : 0);
+	PyObject *few[FEW + 1], **all = n > FEW ? PyMem_New(PyObject *, n + 1) : few;
+	PyObject *result;
+
+	if (all == NULL)
+		return PyErr_NoMemory();
+	all[0] = self;
+	memcpy(all + 1, args, n * sizeof(PyObject *));
+	result = PyObject_Vectorcall(soon.base, all, (size_t)count + 1, names);
+	if (all != few)
+		PyMem_Free(all);
+	return result;
+}
+
+/* As tasks and futures ask: call_soon(callback, [arg], context=context). */
+static PyObject *
+call_soon(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+	bool in_context = names != NULL && PyTuple_GET_SIZE(names) == 1;
+
+	if (self != soon.loop || count < 1 || count > 2 || (names != NULL && !in_context) ||
+	    (in_context && !PyContext_CheckExact(args[count])))
+		return pass_on(self, args, count, names);
+	if (keep(args[0], count > 1 ? args[1] : NULL, in_context ? args[count] : NULL) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef call_soon_method = {"call_soon", (PyCFunction)(void (*)(void))call_soon,
+    METH_FASTCALL | METH_KEYWORDS,
+    "call_soon(callback, *args, context=None): call it in the next turn"};
+
+/* It goes by the name of BASE. */
+static PyObject *
+derive(PyObject *base)
+{
+	PyObject *names =
+	    Py_BuildValue("{sNsNsN}", "__module__", PyObject_GetAttrString(base, "__module__"),
+		"__qualname__", PyObject_GetAttrString(base, "__qualname__"), "__doc__",
+		PyObject_GetAttrString(base, "__doc__"));
+	PyObject *name = PyObject_GetAttrString(base, "__name__");
+	PyObject *derived = NULL;
+
+	if (names != NULL && name != NULL)
+		derived =
+		    PyObject_CallFunction((PyObject *)&PyType_Type, "O(O)O", name, base, names);
+	Py_XDECREF(name);
+	Py_XDECREF(names);
+	return derived;
+}
+
+PyObject *
+pst_soon_class(PyObject *base)
+{
+	PyObject *derived = derive(base);
+	PyObject *method = NULL;
+
+	if (derived != NULL)
+		method = PyDescr_NewMethod((PyTypeObject *)(void *)derived, &call_soon_method);
+	if (method == NULL || PyObject_SetAttrString(derived, "call_soon", method) < 0)
+		Py_CLEAR(derived);
+	Py_XDECREF(method);
+	if (derived == NULL)
+		return NULL;
+	Py_XSETREF(soon.base, PyObject_GetAttrString(base, "call_soon"));
+	if (soon.base == NULL)
+		Py_CLEAR(derived);
+	return derived;
+}
