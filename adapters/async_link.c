@@ -21,9 +21,6 @@
 /* How often the dirty requests are gone through in one turn. */
 #define ROUNDS 4
 
-static const char no_files[] = "the gateway sent a file in place of a body, which async workers do "
-			       "not take: the request is aborted";
-
 /* --- what the session tells --- */
 
 static void
@@ -188,20 +185,16 @@ on_closed(void *arg, uint16_t id, unsigned code, const char *reason, size_t n)
 		pst_async_message_closed(request, code, reason, n);
 }
 
-/* Bodies are streamed to this model (PENSTOCK_STREAMS): nobody has reason to send files. */
 static void
 on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file)
 {
-	struct pst_async_link *link = arg;
-	struct pst_async_request *request = find(link, id);
+	struct pst_async_request *request = find(arg, id);
 
-	(void)stream;
-	close(file->fd);
-	if (!request)
-		return;
-	pst_async_request_log(request, no_files);
-	if (pst_async_request_abort(request, PST_ABORT_CLIENT))
-		end(link, id, PST_END_COMPLETE, 1);
+	(void)stream; /* STDIN: there is no other */
+	if (request)
+		pst_async_request_body_file(request, file);
+	else
+		close(file->fd);
 }
 
 static void

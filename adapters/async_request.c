@@ -109,7 +109,7 @@ release(struct pst_async_core *core, struct pst_async_request *request)
 		return;
 	}
 	pst_request_reset(&request->base);
-	give_back(&request->base.body);
+	pst_body_clear(&request->base.body, KEPT);
 	give_back(&request->base.gather);
 	base = request->base;
 	memset(request, 0, sizeof(*request));
@@ -221,6 +221,17 @@ pst_async_request_body(struct pst_async_request *request, const void *bytes, siz
 	}
 	weigh_body(request);
 	pst_async_request_arrived(request);
+}
+
+void
+pst_async_request_body_file(struct pst_async_request *request, const struct pst_session_file *file)
+{
+	if (request->state > PST_ASYNC_RUNNING || request->base.gone)
+		close(file->fd);
+	else if (pst_request_on_file(&request->base, file) < 0)
+		pst_async_request_abort(request, PST_ABORT_CLIENT);
+	else
+		pst_async_request_arrived(request);
 }
 
 void
@@ -666,6 +677,6 @@ pst_async_request_finish(struct pst_request *base, int result)
 size_t
 pst_async_request_held(const struct pst_async_request *request)
 {
-	return pst_buf_length(&request->base.body) + pst_buf_length(&request->base.gather) +
+	return pst_buf_length(&request->base.body.bytes) + pst_buf_length(&request->base.gather) +
 	       pst_buf_length(&request->messages.in) + pst_buf_length(&request->messages.out);
 }

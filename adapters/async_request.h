@@ -84,6 +84,9 @@ void pst_async_request_trim(struct pst_async_core *core, unsigned keep);
 void pst_async_request_start(struct pst_async_request *request);
 /* Bytes of STDIN, none at its end. */
 void pst_async_request_body(struct pst_async_request *request, const void *bytes, size_t n);
+/* A part of a file in place of such bytes; its descriptor is taken over. */
+void pst_async_request_body_file(
+    struct pst_async_request *request, const struct pst_session_file *file);
 /* The client does not want it. True: it is to be ended now. */
 bool pst_async_request_abort(struct pst_async_request *request, enum pst_abort why);
 /* Say WHAT happened to it. */

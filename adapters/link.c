@@ -104,7 +104,7 @@ spare_turn(struct pst_link_common *common, struct pst_link_turn *turn)
 	}
 	pst_request_reset(request);
 	if (common->spares > 0) {
-		give_back(&request->body);
+		pst_body_clear(&request->body, PST_LINK_KEEP);
 		give_back(&request->gather);
 	}
 	*turn = (struct pst_link_turn){.request = request, .spare = common->spare};
@@ -238,6 +238,19 @@ on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_
 }
 
 static void
+on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file)
+{
+	struct pst_link *link = arg;
+	struct pst_link_turn *turn = pst_session_user(link->session, id);
+
+	(void)stream; /* STDIN: there is no other */
+	if (turn)
+		pst_request_on_file(turn->request, file);
+	else
+		close(file->fd);
+}
+
+static void
 on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
 	struct pst_link *link = arg;
@@ -303,6 +316,7 @@ static const struct pst_session_callbacks callbacks = {
     .params = on_params,
     .ready = on_ready,
     .data = on_data,
+    .file = on_file,
     .abort = on_abort,
     .end = on_end,
     .get_value = on_get_value,
@@ -448,12 +462,24 @@ pst_link_lingers(const struct pst_link *link)
 
 /* --- bytes --- */
 
+/* Like recv(), with the descriptor that came along, if there is one. */
+static ssize_t
+receive(struct pst_link *link, int *fd)
+{
+	struct pst_link_common *common = link->common;
+
+	if (!pst_session_files(link->session))
+		return recv(link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT);
+	return pst_descriptor_recv(
+	    link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT, fd);
+}
+
 static void
 read_some(struct pst_link *link)
 {
 	struct pst_link_common *common = link->common;
-	ssize_t n = recv(link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT);
-	int err;
+	int fd = -1, err = 0;
+	ssize_t n = receive(link, &fd);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -463,7 +489,10 @@ read_some(struct pst_link *link)
 	}
 	if (link->state == LINK_LINGER)
 		return;
-	err = pst_session_recv(link->session, common->bytes, (size_t)n);
+	if (fd >= 0)
+		err = pst_session_recv_fd(link->session, fd);
+	if (err == 0)
+		err = pst_session_recv(link->session, common->bytes, (size_t)n);
 	if (err < 0 && err != PST_ERR_CLOSED) {
 		pst_log(PST_LOG_ERROR, "a client of the socket was disconnected: %s",
 		    pst_session_reason(link->session));

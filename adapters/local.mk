@@ -8,6 +8,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/adapter.h \
 	%D%/allow.c \
 	%D%/allow.h \
+	%D%/body.c \
+	%D%/body.h \
 	%D%/control.c \
 	%D%/control.h \
 	%D%/crash.c \

@@ -47,7 +47,7 @@ pst_request_clear(struct pst_request *request)
 {
 	pst_fields_free(&request->params);
 	pst_fields_free(&request->trailers);
-	pst_buf_free(&request->body);
+	pst_body_free(&request->body);
 	pst_buf_free(&request->gather);
 }
 
@@ -67,7 +67,7 @@ pst_request_reset(struct pst_request *request)
 
 	pst_fields_clear(&kept.params);
 	pst_fields_clear(&kept.trailers);
-	buf_clear(&kept.body);
+	pst_body_clear(&kept.body, KEEP);
 	buf_clear(&kept.gather);
 	memset(request, 0, sizeof(*request));
 	request->params = kept.params;
@@ -116,9 +116,25 @@ pst_request_on_body(struct pst_request *request, const void *bytes, size_t n)
 		request->body_ended = true;
 		return 0;
 	}
-	err = pst_buf_append(&request->body, bytes, n);
+	err = pst_body_add(&request->body, bytes, n);
 	if (err < 0)
 		pst_request_on_abort(request);
+	return err;
+}
+
+int
+pst_request_on_file(struct pst_request *request, const struct pst_session_file *file)
+{
+	int err = pst_body_add_file(&request->body, file);
+	char title[256];
+
+	if (err == 0)
+		return 0;
+	pst_log(PST_LOG_ERROR, "%s: its body came as a file that cannot be read: %s: it is aborted",
+	    pst_request_title(request, title, sizeof(title)),
+	    err == PST_ERR_PROTOCOL ? "it is no regular file, or too short"
+				    : pst_error_string(err));
+	pst_request_on_abort(request);
 	return err;
 }
 
@@ -132,7 +148,7 @@ bool
 pst_request_wants_body(const struct pst_request *request)
 {
 	/* With as much as credit allows, an ABORT is still to be read. */
-	return pst_buf_length(&request->body) <= PST_REQUEST_BODY_HIGH;
+	return pst_buf_length(&request->body.bytes) <= PST_REQUEST_BODY_HIGH;
 }
 
 /* --- what the plugin calls --- */
@@ -168,41 +184,52 @@ pst_request_params(struct pst_request *request, size_t *count)
 	return request->params.items;
 }
 
+/* The file that the rest of the body is in cannot be read: ERR as errno has it. */
+static ssize_t
+lose_body(struct pst_request *request, int err)
+{
+	char title[256];
+
+	pst_log(PST_LOG_ERROR,
+	    "%s: its body, which is in a file, cannot be read: %s: it is aborted",
+	    pst_request_title(request, title, sizeof(title)),
+	    err == ENODATA ? "the file has become shorter" : strerror(err));
+	pst_request_on_abort(request);
+	return carried(request, PST_RESULT_GONE);
+}
+
 /* Of a body that has come whole, or is small, nothing is granted. */
-static void
+static ssize_t
 take_body(struct pst_request *request, void *bytes, size_t n)
 {
-	memcpy(bytes, pst_buf_bytes(&request->body), n);
-	pst_buf_consume(&request->body, n);
-	request->body_read += n;
+	size_t credit;
+	ssize_t got = pst_body_read(&request->body, bytes, n, &credit);
+
+	if (got < 0)
+		return lose_body(request, errno);
+	request->body_read += credit;
 	if (request->body_read < PST_REQUEST_GRANT || request->body_ended)
-		return;
+		return got;
 	request->carrier->grant(request, request->body_read);
 	request->body_read = 0;
+	return got;
 }
 
 ssize_t
 pst_request_read(struct pst_request *request, void *bytes, size_t n)
 {
-	size_t held;
-
 	/* A handshake has no body; what its client sends follows the answer. */
 	if (request->upgradable && !request->upgraded && !request->gone)
 		return 0;
-	while (!request->gone && !request->body_ended && pst_buf_length(&request->body) == 0 &&
-	       n > 0) {
+	while (
+	    !request->gone && !request->body_ended && pst_body_is_empty(&request->body) && n > 0) {
 		int result = request->carrier->fill(request);
 		if (result < 0)
 			return carried(request, result);
 	}
 	if (request->gone)
 		return carried(request, PST_RESULT_GONE);
-	held = pst_buf_length(&request->body);
-	if (n > held)
-		n = held;
-	if (n > 0)
-		take_body(request, bytes, n);
-	return (ssize_t)n;
+	return n > 0 ? take_body(request, bytes, n) : 0;
 }
 
 int

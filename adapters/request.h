@@ -14,6 +14,7 @@
 #ifndef PST_ADAPTERS_REQUEST_H
 #define PST_ADAPTERS_REQUEST_H
 
+#include "adapters/body.h"
 #include "adapters/fields.h"
 #include "protocol/buf.h"
 #include "protocol/session.h"
@@ -86,7 +87,7 @@ struct pst_request {
 
 	struct pst_fields params;
 
-	struct pst_buf body; /* received, not yet read by the application */
+	struct pst_body body; /* received, not yet read by the application */
 	bool body_ended;
 	size_t body_read; /* and not granted again */
 
@@ -125,6 +126,11 @@ bool pst_request_take_upgrade(struct pst_request *request, const struct pst_pair
 void pst_request_on_ready(struct pst_request *request);
 /* Bytes of STDIN, none at its end. PST_ERR_NOMEM: the body is lost, the request is gone. */
 int pst_request_on_body(struct pst_request *request, const void *bytes, size_t n);
+/*
+ * A part of a file in place of such bytes; its descriptor is taken over. An enum pst_error, which
+ * was logged: the body is lost, the request is gone.
+ */
+int pst_request_on_file(struct pst_request *request, const struct pst_session_file *file);
 /* Nobody wants the answer any more. */
 void pst_request_on_abort(struct pst_request *request);
 

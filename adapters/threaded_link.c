@@ -44,31 +44,22 @@ static void
 stream_free(struct pst_threaded_stream *stream)
 {
 	pst_request_free(stream->request);
-	pst_buf_free(&stream->body);
+	pst_body_free(&stream->body);
 	free(stream);
-}
-
-static void
-body_clear(struct pst_buf *body)
-{
-	if (body->size > KEEP)
-		pst_buf_free(body);
-	else
-		pst_buf_consume(body, pst_buf_length(body));
 }
 
 /* Keep it for another request, with its memory. */
 static void
 stream_spare(struct pst_threaded_common *common, struct pst_threaded_stream *stream)
 {
-	struct pst_buf body;
+	struct pst_body body;
 
 	if (common->spares >= common->requests) {
 		stream_free(stream);
 		return;
 	}
 	pst_request_reset(stream->request);
-	body_clear(&stream->body);
+	pst_body_clear(&stream->body, KEEP);
 	body = stream->body;
 	*stream = (struct pst_threaded_stream){.request = stream->request, .body = body};
 	TAILQ_INSERT_HEAD(&common->spare, stream, entry);
@@ -91,7 +82,7 @@ pst_threaded_common_free(struct pst_threaded_common *common)
 static bool
 is_full(const struct pst_threaded_stream *stream)
 {
-	return !stream->extended && pst_buf_length(&stream->body) > PST_REQUEST_BODY_HIGH;
+	return !stream->extended && pst_buf_length(&stream->body.bytes) > PST_REQUEST_BODY_HIGH;
 }
 
 /* --- its states --- */
@@ -155,15 +146,10 @@ pst_threaded_stream_pull(struct pst_threaded_stream *stream)
 	struct pst_request *request = stream->request;
 
 	stream->link->full -= is_full(stream);
-	if (pst_buf_length(&request->body) == 0) {
-		struct pst_buf empty = request->body;
-		request->body = stream->body;
-		stream->body = empty;
-	} else if (pst_buf_length(&stream->body) > 0) {
-		if (pst_buf_append(&request->body, pst_buf_bytes(&stream->body),
-			pst_buf_length(&stream->body)) < 0)
+	if (!pst_body_is_empty(&stream->body)) {
+		if (pst_body_move(&request->body, &stream->body) < 0)
 			stream->gone = true;
-		body_clear(&stream->body);
+		pst_body_clear(&stream->body, KEEP);
 	}
 	if (stream->body_ended)
 		request->body_ended = true;
@@ -287,12 +273,30 @@ on_data(void *arg, uint16_t id, enum pst_stream which, const void *bytes, size_t
 		return;
 	}
 	link->full -= is_full(stream);
-	if (pst_buf_append(&stream->body, bytes, n) < 0) {
+	if (pst_body_add(&stream->body, bytes, n) < 0) {
 		stream->gone = true;
 		pst_log(PST_LOG_ERROR, "memory is short for a request's body: it is answered "
 				       "as if the client had aborted it");
 	}
 	link->full += is_full(stream);
+}
+
+static void
+on_file(void *arg, uint16_t id, enum pst_stream which, const struct pst_session_file *file)
+{
+	struct pst_threaded_link *link = arg;
+	struct pst_threaded_stream *stream = pst_session_user(link->session, id);
+
+	(void)which; /* STDIN: there is no other */
+	if (!stream) {
+		close(file->fd);
+		return;
+	}
+	if (pst_body_add_file(&stream->body, file) == 0)
+		return;
+	stream->gone = true;
+	pst_log(PST_LOG_ERROR, "a request's body came as a file that is no regular one, or too "
+			       "short: it is answered as if the client had aborted it");
 }
 
 static void
@@ -360,6 +364,7 @@ static const struct pst_session_callbacks callbacks = {
     .params = on_params,
     .ready = on_ready,
     .data = on_data,
+    .file = on_file,
     .abort = on_abort,
     .end = on_end,
     .get_value = on_get_value,
@@ -469,16 +474,28 @@ pst_threaded_link_idle(const struct pst_threaded_link *link)
 
 /* --- bytes --- */
 
+/* Like recv(), with the descriptor that came along, if there is one. */
+static ssize_t
+receive(struct pst_threaded_link *link, int *fd)
+{
+	struct pst_threaded_common *common = link->common;
+
+	if (!pst_session_files(link->session))
+		return recv(link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT);
+	return pst_descriptor_recv(
+	    link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT, fd);
+}
+
 bool
 pst_threaded_link_read(struct pst_threaded_link *link)
 {
 	struct pst_threaded_common *common = link->common;
+	int fd = -1, err = 0;
 	ssize_t n;
-	int err;
 
 	if (!pst_threaded_link_wants_read(link))
 		return false;
-	n = recv(link->fd, common->bytes, sizeof(common->bytes), MSG_DONTWAIT);
+	n = receive(link, &fd);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n <= 0) {
@@ -487,7 +504,10 @@ pst_threaded_link_read(struct pst_threaded_link *link)
 	}
 	if (link->state == PST_THREADED_LINK_LINGER)
 		return true;
-	err = pst_session_recv(link->session, common->bytes, (size_t)n);
+	if (fd >= 0)
+		err = pst_session_recv_fd(link->session, fd);
+	if (err == 0)
+		err = pst_session_recv(link->session, common->bytes, (size_t)n);
 	if (err < 0 && err != PST_ERR_CLOSED) {
 		pst_log(PST_LOG_ERROR, "a client of the socket was disconnected: %s",
 		    pst_session_reason(link->session));

@@ -49,7 +49,7 @@ struct pst_threaded_stream {
 	struct pst_session_usage cost; /* filled before it ends, for a gateway of ours */
 
 	/* What has come and was not pulled. */
-	struct pst_buf body;
+	struct pst_body body;
 	bool body_ended;
 	bool gone;
 };

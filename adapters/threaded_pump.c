@@ -27,7 +27,7 @@ grant(struct pst_threaded_stream *stream, size_t n)
 static void
 to_application(struct pst_threaded_stream *stream, struct pst_threaded_pump *pump)
 {
-	struct pst_buf *body = &stream->request->body;
+	struct pst_buf *body = &stream->request->body.bytes; /* an upgrade has no files */
 
 	pst_threaded_stream_pull(stream);
 	pump->full = false;

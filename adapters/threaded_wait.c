@@ -17,7 +17,7 @@ is_met(const struct pst_threaded_thread *thread)
 	if (stream->gone || link->state != PST_THREADED_LINK_OPEN)
 		return true;
 	switch (thread->need) {
-	case PST_THREADED_BODY: return pst_buf_length(&stream->body) > 0 || stream->body_ended;
+	case PST_THREADED_BODY: return !pst_body_is_empty(&stream->body) || stream->body_ended;
 	case PST_THREADED_CREDIT:
 		return pst_session_credit(link->session, stream->id) >= thread->amount;
 	case PST_THREADED_ROOM: return pst_session_pending(link->session) <= thread->amount;

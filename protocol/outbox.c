@@ -201,17 +201,17 @@ pst_outbox_fd(const struct pst_outbox *outbox)
 {
 	struct pst_outbox_file file;
 
-	return file_at(outbox, 0, &file) && file.at == outbox->dropped ? file.fd : -1;
+	return outbox->file_shown && file_at(outbox, 0, &file) ? file.fd : -1;
 }
 
-/* Of N bytes those that one descriptor at most leaves with. */
+/* Of N bytes those that the first descriptor may leave with: it need not wait for its record, so
+ * that what stands before that needs no send of its own. */
 static size_t
 until_file(const struct pst_outbox *outbox, size_t n)
 {
 	struct pst_outbox_file file;
-	size_t next = pst_outbox_fd(outbox) >= 0 ? 1 : 0;
 
-	if (file_at(outbox, next, &file) && file.at - outbox->dropped < n)
+	if (file_at(outbox, 1, &file) && file.at - outbox->dropped < n)
 		return (size_t)(file.at - outbox->dropped);
 	return n;
 }
@@ -226,6 +226,7 @@ pst_outbox_show(struct pst_outbox *outbox, const void **bytes)
 	n = until_file(outbox, n);
 	*bytes = n > 0 ? pst_buf_bytes(&outbox->buf) : NULL;
 	outbox->shown = n;
+	outbox->file_shown = n > 0 && pst_buf_length(&outbox->files) > 0;
 	return n;
 }
 
@@ -241,8 +242,10 @@ void
 pst_outbox_drop(struct pst_outbox *outbox, size_t n)
 {
 	assert(n <= outbox->shown);
-	if (n > 0 && pst_outbox_fd(outbox) >= 0)
+	if (n > 0 && outbox->file_shown) {
 		drop_file(outbox);
+		outbox->file_shown = false;
+	}
 	outbox->dropped += n;
 	outbox->shown -= n;
 	if (outbox->external > 0)

@@ -16,8 +16,9 @@
  *	buf:  record ... header | padding | record ...
  *	      <---- before ---->^ `external` bytes go here
  *
- * A record may carry a descriptor, which must leave with its first byte. So what is shown never
- * goes on into such a record: it begins what is shown, and pst_outbox_fd() gives the descriptor.
+ * A record may carry a descriptor, which must leave no later than its first byte, and one at a
+ *time. So it leaves with whatever is shown first, and what is shown never goes on into a second
+ *such record; pst_outbox_fd() gives the descriptor.
  *
  * Room is reserved first, and what adds bytes cannot fail: a call is queued whole or not at all.
  */
@@ -45,6 +46,7 @@ struct pst_outbox {
 	size_t before; /* bytes of buf in front of it */
 	struct pst_buf files; /* struct pst_outbox_file, in the order of their records */
 	uint64_t dropped; /* bytes of buf, ever */
+	bool file_shown; /* the first of files leaves with what was shown */
 	uint16_t id; /* of the open record, as is type */
 	uint8_t type;
 	bool is_open;
@@ -90,8 +92,8 @@ void pst_outbox_file(
 /* The descriptor that leaves with the first byte that is shown; -1: none. */
 int pst_outbox_fd(const struct pst_outbox *outbox);
 
-/* Close and show all that is queued, or all that stands before external content or the next
- * descriptor; *BYTES is valid until the next call that adds or drops. */
+/* Close and show all that is queued, or all that stands before external content or the second
+ * descriptor's record; *BYTES is valid until the next call that adds or drops. */
 size_t pst_outbox_show(struct pst_outbox *outbox, const void **bytes);
 
 /* Drop N bytes that were shown, and the descriptor that left with the first. A large buffer that is

@@ -46,6 +46,16 @@ is_streamed(const struct pst_exchange *x)
 	       (x->request.body == PST_HTTP_BODY_CHUNKED || x->request.content_length > WHOLE_MOST);
 }
 
+/* A body that is known to be large, and to be whole when a worker gets it, is shown to that one
+ * rather than sent. */
+static bool
+is_lent(const struct pst_exchange *x, bool streamed)
+{
+	return !streamed && pst_pool_sheets(x->pool) != NULL &&
+	       x->request.body == PST_HTTP_BODY_LENGTH &&
+	       x->request.content_length >= PST_SPOOL_LEAST_LENT;
+}
+
 static void
 ask_for_body(struct pst_exchange *x)
 {
@@ -71,6 +81,8 @@ pst_exchange_begin_body(struct pst_exchange *x, bool some_has_come)
 		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
 		return;
 	}
+	if (is_lent(x, streamed))
+		pst_spool_use_sheet(x->job.body, pst_pool_sheets(x->pool));
 	x->expecting = x->request.expect_continue && !some_has_come;
 	x->job.body_open = streamed;
 	if (streamed)

@@ -8,10 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* What all spools together may take in memory. */
 #define SPOOL_MEMORY ((uint64_t)64 << 20)
+/* Of the bodies in memory, so many can be shown to workers. */
+#define SHEETS_MOST 4096
 /* When the graceful timeout is 0. */
 #define DRAIN_MIN_MS 1
 /* A handshake that had begun when the arbiter closed its listener comes to its end within. */
@@ -220,6 +223,17 @@ compile_settings(struct pst_front *front)
 	return true;
 }
 
+/* Of the descriptors that are kept for bodies, see acceptor.c, some are for those in memory. */
+static unsigned
+sheets_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 16 * SHEETS_MOST)
+		return SHEETS_MOST;
+	return (unsigned)limit.rlim_cur / 16;
+}
+
 /* Bodies that cannot be stored are found out about now, not with the first large upload. */
 static bool
 open_spool(struct pst_front *front)
@@ -231,6 +245,7 @@ open_spool(struct pst_front *front)
 
 	budget->memory_limit = SPOOL_MEMORY;
 	budget->file_limit = front->settings.spool_size;
+	budget->sheets_limit = sheets_limit();
 	if (front->settings.spool_dir != NULL)
 		budget->directory = front->settings.spool_dir;
 	else

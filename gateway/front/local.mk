@@ -46,6 +46,8 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/route.h \
 	%D%/script.c \
 	%D%/script.h \
+	%D%/sheet.c \
+	%D%/sheet.h \
 	%D%/spool.c \
 	%D%/spool.h \
 	%D%/trust.c \

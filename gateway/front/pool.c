@@ -149,6 +149,12 @@ pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job)
 		pst_upstream_abort(job);
 }
 
+struct pst_sheets *
+pst_pool_sheets(const struct pst_pool *pool)
+{
+	return pool->sheets;
+}
+
 bool
 pst_pool_streams(const struct pst_pool *pool)
 {
@@ -189,7 +195,10 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 
 	if (pool == NULL)
 		return NULL;
+	if (kind == PST_POOL_APP)
+		pool->sheets = pst_sheets_new(); /* without it bodies are sent */
 	if (pst_queue_init(&pool->queue, loop, name, settings) == -1) {
+		pst_sheets_free(pool->sheets);
 		free(pool);
 		return NULL;
 	}
@@ -199,6 +208,7 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 		if (pool->look != NULL)
 			event_free(pool->look);
 		pst_queue_free(&pool->queue);
+		pst_sheets_free(pool->sheets);
 		free(pool);
 		return NULL;
 	}
@@ -245,5 +255,6 @@ pst_pool_free(struct pst_pool *pool)
 	pst_task_cancel(&pool->dispatch);
 	pst_upstream_deadlines_free(&pool->deadlines);
 	pst_queue_free(&pool->queue);
+	pst_sheets_free(pool->sheets);
 	free(pool);
 }

@@ -70,6 +70,8 @@ void pst_pool_resubmit(struct pst_pool *pool, struct pst_job *job);
  */
 void pst_pool_withdraw(struct pst_pool *pool, struct pst_job *job);
 
+/* What bodies are stored in for its workers, in memory; NULL: they are no workers of ours. */
+struct pst_sheets *pst_pool_sheets(const struct pst_pool *pool);
 /* Its workers stream both ways: bodies and answers are not to be stored. */
 bool pst_pool_streams(const struct pst_pool *pool);
 size_t pst_pool_queued(const struct pst_pool *pool);

@@ -12,7 +12,7 @@
 
 /* A request that runs for longer lets none wait behind it. */
 #define TICK_MS 10
-/* A body that may be sent along. */
+/* A body that may be sent along; one that is lent takes no room in a socket. */
 #define BODY_MOST 16384
 
 /* How many jobs it has ahead. */
@@ -104,7 +104,8 @@ pst_pool_ahead_share(struct pst_pool *pool)
 static bool
 is_small(const struct pst_job *job)
 {
-	return job->body == NULL || (!job->body_open && pst_spool_total(job->body) <= BODY_MOST);
+	return job->body == NULL || (!job->body_open && (pst_spool_total(job->body) <= BODY_MOST ||
+							    pst_spool_lends_all(job->body)));
 }
 
 void

@@ -82,6 +82,7 @@ struct pst_pool {
 	struct pst_upstream_deadlines deadlines;
 	const char *name;
 	enum pst_pool_kind kind;
+	struct pst_sheets *sheets; /* NULL unless the workers are ours */
 	const struct pst_pool_settings *settings;
 	struct pst_figures figures;
 	struct pst_remote *remote; /* NULL: it is no remote pool */

@@ -35,6 +35,9 @@ struct pst_spool {
 
 	struct pst_buf memory;
 	size_t memory_front; /* of the bytes in memory: consumed, but kept */
+	struct pst_sheet *sheet; /* the memory is its, not pst_buf's; NULL: it is not */
+	bool lent; /* somebody may read from its descriptors */
+	bool spent; /* somebody may for ever */
 
 	int fd; /* -1: no file yet */
 	uint64_t file_front;
@@ -226,6 +229,12 @@ free_memory(struct pst_spool *spool)
 {
 	size_t before = spool->memory.size;
 
+	if (spool->sheet != NULL) {
+		pst_sheet_release(spool->sheet, spool->spent || spool->lent);
+		spool->sheet = NULL;
+		spool->budget->sheets--;
+		spool->memory = (struct pst_buf){0};
+	}
 	pst_buf_free(&spool->memory);
 	spool->memory_front = 0;
 	count_memory(spool, before);
@@ -252,6 +261,19 @@ memory_share(const struct pst_spool *spool, size_t n)
 	return n;
 }
 
+/* N bytes more, of which nothing is to fail later. */
+static unsigned char *
+reserve_memory(struct pst_spool *spool, size_t n)
+{
+	if (spool->sheet == NULL)
+		return pst_buf_reserve(&spool->memory, n);
+	if (pst_sheet_reserve(spool->sheet, spool->memory.end + n) < 0)
+		return NULL;
+	spool->memory.data = spool->sheet->bytes;
+	spool->memory.size = spool->sheet->size;
+	return spool->memory.data + spool->memory.end;
+}
+
 /* --- the whole --- */
 
 struct pst_spool *
@@ -268,6 +290,20 @@ pst_spool_new(
 	spool->file_limit = file;
 	spool->fd = -1;
 	return spool;
+}
+
+void
+pst_spool_use_sheet(struct pst_spool *spool, struct pst_sheets *sheets)
+{
+	assert(spool->kind == PST_SPOOL_KEEP && spool->total == 0 && spool->sheet == NULL);
+	if (spool->budget->sheets >= spool->budget->sheets_limit)
+		return;
+	spool->sheet = pst_sheet_take(sheets);
+	if (spool->sheet == NULL)
+		return;
+	spool->budget->sheets++;
+	if (spool->memory_limit > PST_SHEET_SIZE)
+		spool->memory_limit = PST_SHEET_SIZE;
 }
 
 void
@@ -289,14 +325,14 @@ pst_spool_append(struct pst_spool *spool, const void *bytes, size_t n)
 
 	/* First what can fail, then what cannot. */
 	if (share > 0) {
-		to = pst_buf_reserve(&spool->memory, share);
+		to = reserve_memory(spool, share);
 		count_memory(spool, before);
 		if (!to)
 			return PST_SPOOL_ERR_MEMORY;
 	}
 	err = append_file(spool, (const char *)bytes + share, n - share);
 	if (err < 0) {
-		if (pst_buf_length(&spool->memory) == 0)
+		if (pst_buf_length(&spool->memory) == 0 && spool->sheet == NULL)
 			free_memory(spool);
 		return err;
 	}
@@ -434,6 +470,49 @@ pst_spool_rewind(struct pst_spool *spool)
 	assert(spool->kind == PST_SPOOL_KEEP);
 	spool->memory_front = 0;
 	spool->file_front = 0;
+	/* It is lent again, before it was returned: by a worker that was lost. */
+	spool->spent = spool->spent || spool->lent;
+}
+
+/* Another open file of the same bytes, which cannot be written to. */
+static int
+open_to_read(int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int
+pst_spool_lend(struct pst_spool *spool, struct pst_spool_piece *piece)
+{
+	int fd = -1;
+
+	assert(spool->kind == PST_SPOOL_KEEP);
+	pst_spool_front(spool, piece);
+	if (piece->length < PST_SPOOL_LEAST_LENT)
+		return -1;
+	if (piece->bytes == NULL) {
+		fd = open_to_read(piece->fd);
+	} else if (spool->sheet != NULL) {
+		fd = fcntl(spool->sheet->fd, F_DUPFD_CLOEXEC, 3);
+		piece->offset = (off_t)spool->memory_front;
+	}
+	spool->lent = spool->lent || fd >= 0;
+	return fd;
+}
+
+void
+pst_spool_returned(struct pst_spool *spool)
+{
+	spool->lent = false;
+}
+
+bool
+pst_spool_lends_all(const struct pst_spool *spool)
+{
+	return spool->sheet != NULL && spool->file_end == 0;
 }
 
 void
@@ -441,6 +520,7 @@ pst_spool_let_go(struct pst_spool *spool)
 {
 	if (spool->kind == PST_SPOOL_QUEUE)
 		return;
+	assert(spool->sheet == NULL);
 	spool->kind = PST_SPOOL_QUEUE;
 	pst_buf_consume(&spool->memory, spool->memory_front);
 	spool->memory_front = 0;

@@ -17,6 +17,8 @@
 #ifndef PST_GATEWAY_FRONT_SPOOL_H
 #define PST_GATEWAY_FRONT_SPOOL_H
 
+#include "gateway/front/sheet.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,6 +47,8 @@ struct pst_spool_budget {
 	uint64_t file_limit;
 	uint64_t memory; /* allocated now */
 	uint64_t file; /* held in files now */
+	unsigned sheets_limit; /* each takes a descriptor */
+	unsigned sheets; /* in use now */
 };
 
 /* 0 when a file can be made in the directory, or errno. */
@@ -55,6 +59,9 @@ enum pst_spool_kind {
 	PST_SPOOL_KEEP,
 };
 
+/* Less is copied rather than lent: that costs a descriptor. */
+#define PST_SPOOL_LEAST_LENT 16384
+
 struct pst_spool;
 
 /*
@@ -63,6 +70,9 @@ struct pst_spool;
  */
 struct pst_spool *pst_spool_new(
     struct pst_spool_budget *budget, enum pst_spool_kind kind, size_t memory, uint64_t file);
+/* Of a PST_SPOOL_KEEP that nothing was appended to: its memory is one of SHEETS, if there is one to
+ * be had, so that it can be lent. Its own limit of memory is PST_SHEET_SIZE at most. */
+void pst_spool_use_sheet(struct pst_spool *spool, struct pst_sheets *sheets);
 /* NULL is allowed. */
 void pst_spool_free(struct pst_spool *spool);
 
@@ -103,6 +113,17 @@ void pst_spool_consume(struct pst_spool *spool, uint64_t n);
 
 /* PST_SPOOL_KEEP only: the front is the first byte again. */
 void pst_spool_rewind(struct pst_spool *spool);
+/*
+ * PST_SPOOL_KEEP only: a descriptor from which what stands at the front can be read, and only read;
+ * PIECE says which part of it. The caller owns it. -1: it is in memory of its own, or too little to
+ * be worth it, or no descriptor is left.
+ */
+int pst_spool_lend(struct pst_spool *spool, struct pst_spool_piece *piece);
+/* Nobody reads from what was lent any more. Until then its memory serves no other spool. */
+void pst_spool_returned(struct pst_spool *spool);
+/* All of it would be lent. */
+bool pst_spool_lends_all(const struct pst_spool *spool);
+
 /* From now on it is a PST_SPOOL_QUEUE: what was consumed is freed, as all that will be. */
 void pst_spool_let_go(struct pst_spool *spool);
 bool pst_spool_keeps(const struct pst_spool *spool);

@@ -96,7 +96,8 @@ pst_upstream_flush(struct pst_upstream *up)
 		if (length == 0)
 			return;
 		pst_upstream_note_writing(up);
-		ssize_t n = send(up->fd, bytes, length, MSG_NOSIGNAL);
+		ssize_t n = pst_descriptor_send(
+		    up->fd, bytes, length, MSG_NOSIGNAL, pst_session_send_fd(up->session));
 		if (n < 0) {
 			if (errno == EAGAIN)
 				event_add(up->writable, NULL);

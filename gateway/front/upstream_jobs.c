@@ -76,12 +76,38 @@ fail_body(struct pst_upstream *up, struct pst_job *job, const char *reason)
 	pst_upstream_abort(job);
 }
 
+/* Show the worker what stands at the front of JOB's body, which is whole: 1 when it was queued. */
+static int
+lend_piece(struct pst_upstream *up, struct pst_job *job)
+{
+	struct pst_session_file file;
+	struct pst_spool_piece piece;
+	int err;
+
+	if (job->body_open || !pst_spool_keeps(job->body) || !pst_session_files(up->session) ||
+	    pst_session_credit(up->session, job->id) < PST_SESSION_FILE_COST)
+		return 0;
+	file.fd = pst_spool_lend(job->body, &piece);
+	if (file.fd < 0)
+		return 0;
+	file.offset = (uint64_t)piece.offset;
+	file.length = piece.length;
+	err = pst_session_submit_file(up->session, job->id, PST_STREAM_STDIN, &file);
+	if (err != PST_OK) {
+		close(file.fd);
+		return err;
+	}
+	pst_spool_consume(job->body, piece.length);
+	return 1;
+}
+
 /* Queue the next piece of JOB's body: false when nothing more can be queued. */
 static bool
 feed_piece(struct pst_upstream *up, struct pst_job *job)
 {
 	unsigned char *piece = pst_loop_scratch(up->loop);
 	ssize_t n;
+	int lent;
 
 	if (job->messages) {
 		job->callbacks->taken(job);
@@ -90,6 +116,11 @@ feed_piece(struct pst_upstream *up, struct pst_job *job)
 	n = piece_size(up, job);
 	if (n < 0)
 		return false;
+	if (n > 0 && (lent = lend_piece(up, job)) != 0) {
+		if (lent < 0)
+			fail_body(up, job, pst_error_string(lent));
+		return lent > 0;
+	}
 	if (n > 0)
 		n = pst_spool_read(job->body, piece, (size_t)n);
 	if (n < 0) {
@@ -423,6 +454,8 @@ pst_upstream_on_end(void *arg, uint16_t id, enum pst_end end, uint32_t app_statu
 		return;
 	}
 	had_turn = !job->ahead;
+	if (end != PST_END_CONNECTION && job->body != NULL)
+		pst_spool_returned(job->body);
 	pst_upstream_detach(up, job);
 	if (end != PST_END_CONNECTION)
 		doubt = pst_upstream_settle(up, job, end);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -400,6 +401,99 @@ START_TEST(test_model)
 }
 END_TEST
 
+/* --- what is lent --- */
+
+/* What FD shows of PIECE is the body from PLACE on, and cannot be written to. */
+static void
+expect_lent(int fd, const struct pst_spool_piece *piece, uint64_t place)
+{
+	unsigned char *bytes = malloc(piece->length);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pread(fd, bytes, piece->length, piece->offset), (ssize_t)piece->length);
+	for (size_t i = 0; i < piece->length; i++)
+		ck_assert_uint_eq(bytes[i], byte_at(place + i));
+	ck_assert_int_eq(pwrite(fd, "x", 1, piece->offset), -1);
+	ck_assert_int_eq(ftruncate(fd, 0), -1);
+	ck_assert_ptr_eq(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+	close(fd);
+	free(bytes);
+}
+
+START_TEST(test_lend)
+{
+	struct pst_sheets *sheets = pst_sheets_new();
+	struct pst_spool *spool = pst_spool_new(&budget, PST_SPOOL_KEEP, 2 * MIB, 10 * MIB);
+	struct pst_spool_piece piece;
+
+	budget.sheets_limit = 1;
+	pst_spool_use_sheet(spool, sheets);
+	for (int i = 0; i < 30; i++)
+		ck_assert_int_eq(append(spool, 70001), 0);
+	ck_assert(!pst_spool_lends_all(spool));
+	for (int i = 0; i < 2; i++) {
+		expect_lent(pst_spool_lend(spool, &piece), &piece, 0);
+		ck_assert_uint_eq(piece.length, PST_SHEET_SIZE);
+		pst_spool_consume(spool, 1000);
+		expect_lent(pst_spool_lend(spool, &piece), &piece, 1000);
+		pst_spool_consume(spool, piece.length);
+		expect_lent(pst_spool_lend(spool, &piece), &piece, PST_SHEET_SIZE);
+		pst_spool_consume(spool, piece.length - 1);
+		ck_assert_int_eq(pst_spool_lend(spool, &piece), -1); /* too little */
+		pst_spool_rewind(spool);
+		expect(spool, 0, 30 * 70001);
+	}
+	pst_spool_free(spool);
+	ck_assert_uint_eq(budget.sheets, 0);
+	pst_sheets_free(sheets);
+}
+END_TEST
+
+/* Whose memory was lent serves another one only when it was returned. */
+START_TEST(test_sheets_are_used_again)
+{
+	struct pst_sheets *sheets = pst_sheets_new();
+	struct pst_spool_piece piece;
+	int fd[2];
+
+	budget.sheets_limit = 1;
+	for (int i = 0; i < 4; i++) {
+		struct pst_spool *spool = pst_spool_new(&budget, PST_SPOOL_KEEP, MIB, 0);
+		struct pst_spool *other = pst_spool_new(&budget, PST_SPOOL_KEEP, MIB, 0);
+		struct stat st[2];
+		bool same;
+
+		pst_spool_use_sheet(spool, sheets);
+		pst_spool_use_sheet(other, sheets); /* beyond the limit */
+		ck_assert(pst_spool_lends_all(spool) && !pst_spool_lends_all(other));
+		ck_assert_int_eq(append(spool, 20000), 0);
+		ck_assert_int_eq(append(other, 20000), 0);
+		ck_assert_int_eq(pst_spool_lend(other, &piece), -1);
+		fd[0] = pst_spool_lend(spool, &piece);
+		ck_assert_int_ge(fd[0], 0);
+		if (i == 3) /* given again before it was returned: somebody may have kept it */
+			pst_spool_rewind(spool);
+		if (i >= 1)
+			pst_spool_returned(spool);
+		pst_spool_free(spool);
+		pst_spool_free(other);
+		spool = pst_spool_new(&budget, PST_SPOOL_KEEP, MIB, 0);
+		pst_spool_use_sheet(spool, sheets);
+		ck_assert_int_eq(append(spool, 20000), 0);
+		fd[1] = pst_spool_lend(spool, &piece);
+		ck_assert(fstat(fd[0], &st[0]) == 0 && fstat(fd[1], &st[1]) == 0);
+		same = st[0].st_ino == st[1].st_ino && st[0].st_dev == st[1].st_dev;
+		ck_assert_int_eq(same, i == 1 || i == 2);
+		close(fd[0]);
+		close(fd[1]);
+		pst_spool_returned(spool);
+		if (i == 3)
+			pst_sheets_free(sheets); /* it goes with the last one */
+		pst_spool_free(spool);
+	}
+}
+END_TEST
+
 START_TEST(test_error_strings)
 {
 	for (int err = PST_SPOOL_ERR_IO; err <= PST_SPOOL_OK; err++)
@@ -430,6 +524,8 @@ main(void)
 	tcase_add_test(tcase, test_read_beyond);
 	tcase_add_test(tcase, test_no_memory);
 	tcase_add_loop_test(tcase, test_model, 0, 10);
+	tcase_add_test(tcase, test_lend);
+	tcase_add_test(tcase, test_sheets_are_used_again);
 	tcase_add_test(tcase, test_error_strings);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
