@@ -2,11 +2,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,6 +48,7 @@ struct pst_log_writer {
 	void *tell_arg;
 
 	int fd;
+	bool is_stream; /* fd is a pipe or a socket; the thread's */
 	bool torn; /* the last byte written to fd is in the middle of a line; the thread's */
 	int next_fd; /* -1: none */
 	uint64_t next_at; /* what comes after this many bytes put goes to next_fd */
@@ -62,6 +65,14 @@ close_descriptor(int fd)
 {
 	if (fd > STDERR_FILENO)
 		close(fd);
+}
+
+static bool
+is_stream(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
 }
 
 static void
@@ -132,12 +143,48 @@ may_retry(int fd, int err)
 	return err == EINTR;
 }
 
+static char
+byte_at(const struct iovec iov[2], size_t i)
+{
+	return i < iov[0].iov_len ? ((const char *)iov[0].iov_base)[i]
+				  : ((const char *)iov[1].iov_base)[i - iov[0].iov_len];
+}
+
+/*
+ * How much of the two pieces one write takes. Others may write to a pipe, too: what has at most
+ * PIPE_BUF bytes comes through whole, so that is whole lines, or one that is longer. A file takes
+ * any write as one.
+ */
+static size_t
+portion(const struct iovec iov[2], bool is_stream)
+{
+	size_t all = iov[0].iov_len + iov[1].iov_len, n = PIPE_BUF;
+
+	if (!is_stream || all <= PIPE_BUF)
+		return all;
+	while (n > 0 && byte_at(iov, n - 1) != '\n')
+		n--;
+	if (n > 0)
+		return n;
+	for (n = PIPE_BUF; n < all && byte_at(iov, n - 1) != '\n'; n++) {
+		/* the end of this line */
+	}
+	return n;
+}
+
 /* Write all of it; what could not be written is left in IOV. */
 static bool
-write_pieces(int fd, struct iovec iov[2])
+write_pieces(int fd, struct iovec iov[2], bool is_stream)
 {
 	while (iov[0].iov_len + iov[1].iov_len > 0) {
-		ssize_t n = writev(fd, iov, 2);
+		size_t most = portion(iov, is_stream);
+		struct iovec now[2] = {iov[0], iov[1]};
+		ssize_t n;
+
+		if (now[0].iov_len > most)
+			now[0].iov_len = most;
+		now[1].iov_len = most - now[0].iov_len;
+		n = writev(fd, now, 2);
 
 		if (n >= 0)
 			advance(iov, n);
@@ -159,10 +206,10 @@ write_lines(struct pst_log_writer *writer, struct iovec iov[2])
 	size_t first = iov[0].iov_len, total = first + iov[1].iov_len;
 	size_t left;
 
-	if (writer->torn && !write_pieces(writer->fd, end))
+	if (writer->torn && !write_pieces(writer->fd, end, writer->is_stream))
 		return false;
 	writer->torn = false;
-	if (write_pieces(writer->fd, iov))
+	if (write_pieces(writer->fd, iov, writer->is_stream))
 		return true;
 	left = iov[0].iov_len + iov[1].iov_len;
 	if (left < total) {
@@ -247,6 +294,7 @@ change_descriptor(struct pst_log_writer *writer)
 	writer->next_fd = -1;
 	writer->torn = false;
 	pthread_mutex_unlock(&writer->lock);
+	writer->is_stream = is_stream(writer->fd);
 	close_descriptor(old);
 	pthread_mutex_lock(&writer->lock);
 }
@@ -332,6 +380,7 @@ pst_log_writer_new(int fd, size_t size, pst_log_writer_dropped_fn *dropped, void
 	}
 	writer->size = size;
 	writer->fd = fd;
+	writer->is_stream = is_stream(fd);
 	writer->next_fd = -1;
 	writer->tell = dropped;
 	writer->tell_arg = arg;

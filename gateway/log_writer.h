@@ -6,7 +6,8 @@
  * of a pipe gone) are dropped and counted too. The error log and the access log each have one.
  *
  * The descriptor may be shared with other processes: its flags are left alone, and if somebody
- * made it non-blocking the thread polls.
+ * made it non-blocking the thread polls. Lines stay whole among theirs, in a pipe those of up to
+ * PIPE_BUF bytes.
  *
  * fork: the thread does not live in the child, and its lock may be held there for ever. A child
  * must call nothing of this file between fork and exec.

@@ -331,6 +331,8 @@ pst_front_start(struct pst_front *front)
 
 	if (!complete_routes(front) || !compile_settings(front) || !open_spool(front))
 		return;
+	if (front->settings.runtime_dir != NULL)
+		front->runtime_dir = pst_runtime_dir_hold(front->settings.runtime_dir);
 	context->limits = front->settings.limits;
 	context->keep_alive = front->settings.keep_alive > 0;
 	context->routes = &front->routes;
@@ -404,14 +406,16 @@ tear_down(struct pst_front *front)
 	pst_buf_free(&context->access_line);
 	pst_buf_free(&context->params);
 	if (front->orphaned && front->settings.runtime_dir != NULL)
-		pst_runtime_dir_remove(front->settings.runtime_dir);
+		pst_runtime_dir_remove(front->settings.runtime_dir, front->runtime_dir);
+	else if (front->runtime_dir != -1)
+		close(front->runtime_dir);
 	pst_settings_free(&front->settings);
 }
 
 int
 pst_front_run(int control_fd)
 {
-	struct pst_front front = {.state = PST_FRONT_SETTING, .page = -1};
+	struct pst_front front = {.state = PST_FRONT_SETTING, .runtime_dir = -1, .page = -1};
 
 	if (set_up(&front, control_fd)) {
 		pst_loop_run(front.loop);

@@ -32,6 +32,7 @@ struct pst_front {
 	struct pst_exchange_context context;
 	struct event *listening; /* the end of accepting in a drain */
 	struct event *graceful; /* the end of the graceful timeout */
+	int runtime_dir; /* held while we need it; -1: that failed */
 	int page; /* of the worker that the next SLOT up is about; -1: it has none */
 	char page_of[64];
 };

@@ -2,7 +2,13 @@
 #ifndef PST_FRONT_RUNTIME_DIR_H
 #define PST_FRONT_RUNTIME_DIR_H
 
-/* Remove the sockets in PATH and then PATH itself. Anything else in it stays, and it with that. */
-void pst_runtime_dir_remove(const char *path);
+/* We need what is in PATH: a descriptor that says so as long as it is open; -1 with errno. */
+int pst_runtime_dir_hold(const char *path);
+
+/*
+ * Unless another gateway holds it, too: remove the sockets in PATH and then PATH itself. Anything
+ * else in it stays, and it with that. HELD, which may be -1, is closed.
+ */
+void pst_runtime_dir_remove(const char *path, int held);
 
 #endif

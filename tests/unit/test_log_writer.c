@@ -104,6 +104,57 @@ START_TEST(test_lines_in_order)
 }
 END_TEST
 
+struct voice {
+	struct pst_log_writer *writer;
+	char letter;
+};
+
+/* Lines of one letter, some longer than others. */
+static void *
+speak(void *arg)
+{
+	const struct voice *voice = arg;
+	char line[512];
+
+	memset(line, voice->letter, sizeof(line));
+	for (int i = 0; i < 4000; i++) {
+		size_t n = 1 + (size_t)i * 37 % (sizeof(line) - 1);
+
+		line[n - 1] = '\n';
+		while (!pst_log_writer_put(voice->writer, line, n))
+			ck_assert(pst_log_writer_flush(voice->writer, LONG));
+		line[n - 1] = voice->letter;
+	}
+	ck_assert(pst_log_writer_free(voice->writer, LONG));
+	return NULL;
+}
+
+/* As several gateways do with one access log. */
+START_TEST(test_lines_of_two_writers_stay_whole)
+{
+	struct voice voices[2] = {{.letter = 'a'}, {.letter = 'b'}};
+	pthread_t threads[2];
+	char line[1024];
+	int ends[2];
+	size_t lines = 0;
+	FILE *in;
+
+	ck_assert_int_eq(pipe(ends), 0);
+	in = fdopen(ends[0], "r");
+	for (int i = 0; i < 2; i++) {
+		voices[i].writer = pst_log_writer_new(dup(ends[1]), 65536, NULL, NULL);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, speak, &voices[i]), 0);
+	}
+	close(ends[1]);
+	for (; fgets(line, sizeof(line), in); lines++)
+		ck_assert_uint_eq(strspn(line, line[0] == 'a' ? "a" : "b"), strlen(line) - 1);
+	ck_assert_uint_eq(lines, 8000);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	fclose(in);
+}
+END_TEST
+
 /* Much more than the ring holds, so that it wraps at every place. */
 START_TEST(test_ring_wraps)
 {
@@ -326,6 +377,7 @@ main(void)
 
 	tcase_set_timeout(tcase, 120);
 	tcase_add_test(tcase, test_lines_in_order);
+	tcase_add_test(tcase, test_lines_of_two_writers_stay_whole);
 	tcase_add_test(tcase, test_ring_wraps);
 	tcase_add_test(tcase, test_stuck_reader);
 	tcase_add_test(tcase, test_free_with_stuck_reader);
