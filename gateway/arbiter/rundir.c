@@ -166,7 +166,8 @@ static int
 take(struct pst_rundir *rundir, const struct pst_identity *identity)
 {
 	rundir->fd = open(rundir->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (rundir->fd < 0 || flock(rundir->fd, LOCK_EX | LOCK_NB) < 0 ||
+	/* Shared with gateways: whoever sweeps tries to have it alone. */
+	if (rundir->fd < 0 || flock(rundir->fd, LOCK_SH | LOCK_NB) < 0 ||
 	    fchmod(rundir->fd, 0700) < 0)
 		return -1;
 	if (identity->change && fchown(rundir->fd, identity->uid, identity->gid) < 0)

@@ -3,8 +3,8 @@
  * in it.
  * docs/architecture.md, "The runtime directory", says where it is and whose.
  *
- * The arbiter holds a lock (flock) on the directory as long as it lives: a directory without it,
- * whose pid is no process, is dead and is swept by whoever starts next.
+ * The arbiter and its gateways hold a shared lock (flock) on the directory as long as they live: a
+ * directory without one, whose pid is no process, is dead and is swept by whoever starts next.
  */
 #ifndef PST_ARBITER_RUNDIR_H
 #define PST_ARBITER_RUNDIR_H
