@@ -1,8 +1,11 @@
 # make installcheck drives the installed tree with pytest, in a virtualenv of the interpreter that
 # configure found. VENV=DIR uses (or makes) another environment, SYSTEM_TESTS names fewer tests,
 # PYTEST_FLAGS adds options. SYSTEM_JOBS=N runs so many tests side by side: they wait more than they
-# work. With 1 there is one process, which -s and --pdb need.
+# work. With 1 there is one process, which -s and --pdb need. REQUIREMENTS=requirements-debian.txt
+# and VENV_FLAG=--system-site-packages are for Debian's interpreter with the packages that it has.
 VENV = $(abs_builddir)/venv
+VENV_FLAG =
+REQUIREMENTS = requirements.txt
 SYSTEM_TESTS = tests/system
 PYTEST_FLAGS =
 SYSTEM_JOBS = 1
@@ -23,8 +26,8 @@ installcheck-local: $(peer_programs)
 	@test -n "$(PYTHON)" || { \
 		echo "make installcheck: the system tests need Python: configure with --with-python" >&2; \
 		exit 1; }
-	$(AM_V_at)$(SHELL) $(top_srcdir)/scripts/venv "$(PYTHON)" "$(VENV)" \
-		$(top_srcdir)/tests/system/requirements.txt
+	$(AM_V_at)VENV_FLAG="$(VENV_FLAG)" $(SHELL) $(top_srcdir)/scripts/venv "$(PYTHON)" \
+		"$(VENV)" $(top_srcdir)/tests/system/$(REQUIREMENTS)
 	$(AM_V_at)cd $(top_srcdir) && env -u MAKEFLAGS -u MFLAGS -u DESTDIR \
 		PENSTOCK_BINDIR="$(DESTDIR)$(bindir)" \
 		PENSTOCK_LIBEXECDIR="$(DESTDIR)$(pkglibexecdir)" \

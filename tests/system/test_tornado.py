@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tornado
 from websockets import Subprotocol
 from websockets.sync.client import connect
 
@@ -19,6 +20,7 @@ from websocket import BINARY, CLOSE, FIN, TEXT, Socket, closing, frame
 
 APPS = Path(__file__).parent / "apps"
 ENVIRONMENT = ("--python", sys.executable)
+VERSION = tornado.version_info[:2]
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +189,8 @@ def test_pieces_are_flushed(server: Penstock, client: Client) -> None:
 def test_failures(server: Penstock, client: Client) -> None:
     assert server.get("/fail").status == 500
     server.wait_for("Uncaught exception GET /fail")
-    assert server.get("/hello", {"Host": "a,b"}).status == 400
+    if VERSION > (6, 2):
+        assert server.get("/hello", {"Host": "a,b"}).status == 400
     for path in ("/stream?fail=1", "/short?length=9"):
         with Client(("127.0.0.1", server.port)) as other:
             other.get(path)
@@ -234,7 +237,8 @@ def test_a_deadline_cancels_the_handler(tmp_path: Path) -> None:
             assert not client.response().whole
         assert told(server, 4)[2:] == ["closed", "cancelled"]
         assert server.stop() == 0
-        assert "Traceback" not in server.log
+        # Debian's looks at the result of what was cancelled, and says so.
+        assert "Traceback" not in server.log or VERSION == (6, 2)
     finally:
         server.clean_up()
 
