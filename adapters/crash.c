@@ -23,8 +23,8 @@ static pst_crash_open_fn *_Atomic crash_open;
 /* A thread that handles requests. */
 struct slot {
 	const struct pst_request *_Atomic running;
-	struct pst_request_line line; /* filled before `running`, so the handler searches nothing */
-	char title[TITLE]; /* for a handler on another thread, while this one goes on */
+	char title[TITLE]; /* for a handler on another thread, while this one goes on; filled before
+			      `running`, if there are several */
 	void *stack; /* for the handler; NULL: the main thread's, or none */
 };
 
@@ -104,10 +104,14 @@ static unsigned
 say_requests(void)
 {
 	const struct slot *own = crash_own;
+	const struct pst_request *running = atomic_load(&own->running);
+	struct pst_request_line line;
 	unsigned said = 0;
 
-	if (atomic_load(&own->running))
-		say_request(&own->line, said++);
+	if (running) {
+		pst_request_line(running, &line);
+		say_request(&line, said++);
+	}
 	for (size_t i = 0; i < PST_CRASH_THREADS; i++) {
 		if (&crash_slots[i] == own || !atomic_load(&crash_slots[i].running))
 			continue;
@@ -240,16 +244,16 @@ copy_line(char title[TITLE], const struct pst_request_line *line)
 	*append(at, end, line->path[1]) = '\0';
 }
 
+/* A handler on this thread finds all in order; one on another sees `running` after the title. */
 void
 pst_crash_request(const struct pst_request *request)
 {
 	struct slot *own = crash_own;
+	struct pst_request_line line;
 
-	atomic_store(&own->running, NULL);
-	if (!request)
-		return;
-	pst_request_line(request, &own->line);
-	if (atomic_load(&crash_many))
-		copy_line(own->title, &own->line);
-	atomic_store(&own->running, request);
+	if (request && atomic_load_explicit(&crash_many, memory_order_relaxed)) {
+		pst_request_line(request, &line);
+		copy_line(own->title, &line);
+	}
+	atomic_store_explicit(&own->running, request, memory_order_release);
 }

@@ -92,6 +92,11 @@ static const struct {
     {"upgrade", 7},
 };
 
+/* A bit for each length that one of them has: few other names have one of those. */
+#define REFUSED_LENGTHS                                                                            \
+	(1U << 2 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 10 | 1U << 16 | 1U << 17 | 1U << 18 |       \
+	    1U << 19)
+
 const char *
 pst_head_phrase(int status)
 {
@@ -102,29 +107,55 @@ pst_head_phrase(int status)
 }
 
 /* RFC 9110, section 5.6.2: the digits, the letters and !#$%&'*+-.^_`|~, a bit for each. */
-static bool
+static inline bool
 is_token_byte(unsigned char c)
 {
-	static const uint64_t tokens[2] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
+	static const uint64_t tokens[4] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
 
-	return c < 128 && (tokens[c / 64] >> c % 64 & 1);
+	return tokens[c / 64] >> c % 64 & 1;
 }
 
 /* HTAB, SP, VCHAR, obs-text. */
-static bool
+static inline bool
 is_text_byte(unsigned char c)
 {
 	return c == '\t' || (c >= 0x20 && c != 0x7f);
 }
 
-/* The first byte of N that IS_GOOD refuses, or N. */
+/* The first byte of N that is no part of a token, or N. */
 static size_t
-first_bad(const char *bytes, size_t n, bool (*is_good)(unsigned char))
+first_no_token(const char *bytes, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-		if (!is_good((unsigned char)bytes[i]))
-			return i;
-	return n;
+	size_t i = 0;
+
+	while (i < n && is_token_byte((unsigned char)bytes[i]))
+		i++;
+	return i;
+}
+
+/* Eight bytes at once: false when one of them may be below 0x20 or is 0x7f. */
+static inline bool
+are_text_bytes(const char *bytes)
+{
+	const uint64_t ones = UINT64_MAX / 255, tops = ones * 0x80;
+	uint64_t word, del;
+
+	memcpy(&word, bytes, sizeof(word));
+	del = word ^ ones * 0x7f;
+	return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops) == 0;
+}
+
+/* The first byte of N that is no text, or N. */
+static size_t
+first_no_text(const char *bytes, size_t n)
+{
+	size_t i = 0;
+
+	while (n - i >= 8 && are_text_bytes(bytes + i))
+		i += 8;
+	while (i < n && is_text_byte((unsigned char)bytes[i]))
+		i++;
+	return i;
 }
 
 static inline bool
@@ -133,39 +164,42 @@ is_named(const struct pst_field *field, const char *name, size_t length)
 	return length == field->name_len && strncasecmp(field->name, name, length) == 0;
 }
 
-static bool
+/* The two usual ways to write it first, which the compiler compares by the word. */
+static inline bool
 is_content_length(const struct pst_field *field)
 {
-	return is_named(field, "content-length", strlen("content-length"));
+	const size_t n = sizeof("Content-Length") - 1;
+
+	return field->name_len == n && (memcmp(field->name, "Content-Length", n) == 0 ||
+					   memcmp(field->name, "content-length", n) == 0 ||
+					   strncasecmp(field->name, "content-length", n) == 0);
 }
 
 static bool
 is_refused_name(const struct pst_field *field)
 {
+	if (field->name_len > 19 || (REFUSED_LENGTHS >> field->name_len & 1) == 0)
+		return false;
 	for (size_t i = 0; i < sizeof(refused_names) / sizeof(refused_names[0]); i++)
 		if (is_named(field, refused_names[i].name, refused_names[i].length))
 			return true;
 	return false;
 }
 
-static bool
-is_digit(unsigned char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 /* 18 digits are below 2^63, which is all that anybody counts with. */
 static bool
 is_length(const struct pst_field *field)
 {
-	return field->value_len > 0 && field->value_len <= 18 &&
-	       first_bad(field->value, field->value_len, is_digit) == field->value_len;
+	for (size_t i = 0; i < field->value_len; i++)
+		if (field->value[i] < '0' || field->value[i] > '9')
+			return false;
+	return field->value_len > 0 && field->value_len <= 18;
 }
 
 static int
 check_name(const struct pst_field *field, size_t index, char *why, size_t why_size)
 {
-	size_t bad = first_bad(field->name, field->name_len, is_token_byte);
+	size_t bad = first_no_token(field->name, field->name_len);
 
 	if (field->name_len == 0) {
 		snprintf(why, why_size, "field %zu: the name is empty", index + 1);
@@ -189,7 +223,7 @@ check_name(const struct pst_field *field, size_t index, char *why, size_t why_si
 static int
 check_value(const struct pst_field *field, size_t index, char *why, size_t why_size)
 {
-	size_t bad = first_bad(field->value, field->value_len, is_text_byte);
+	size_t bad = first_no_text(field->value, field->value_len);
 	int shown = (int)(field->name_len < 60 ? field->name_len : 60);
 
 	if (bad < field->value_len) {
@@ -232,7 +266,7 @@ static int
 check_status(int status, const char *reason, char *why, size_t why_size)
 {
 	size_t n = strlen(reason);
-	size_t bad = first_bad(reason, n, is_text_byte);
+	size_t bad = first_no_text(reason, n);
 
 	if (status < 100 || status > 599 || status == 101) {
 		snprintf(why, why_size, "status %d is not one of 100, 102 to 599", status);

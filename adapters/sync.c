@@ -19,9 +19,9 @@ handle(void *arg, struct pst_request *request)
 	enum pst_outcome outcome;
 
 	(void)arg;
-	atomic_store(&sync_adapter.busy, true);
+	atomic_store_explicit(&sync_adapter.busy, true, memory_order_relaxed);
 	outcome = pst_serve(sync_adapter.app, request);
-	atomic_store(&sync_adapter.busy, false);
+	atomic_store_explicit(&sync_adapter.busy, false, memory_order_relaxed);
 	return outcome;
 }
 
