@@ -192,7 +192,7 @@ enum pst_outcome pst_request_finish(struct pst_request *request, int result);
 const char *pst_request_title(const struct pst_request *request, char *text, size_t n);
 
 /* The same, without the query: what the client sent is not escaped. Valid until
- * the request is reset. PATH may be in two parts (SCRIPT_NAME and PATH_INFO). */
+ * the request is reset. PATH may be in two parts (SCRIPT_NAME and PATH_INFO). Async-signal-safe. */
 struct pst_request_line {
 	const char *method;
 	const char *path[2];

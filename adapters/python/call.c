@@ -6,6 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Calls that are kept: more run at a time only in the async model and with many threads. */
+#define POOL_SIZE 16
+
+/* A larger buffer is not kept with its call. */
+#define BUFFER_KEPT ((size_t)64 * 1024)
+
+/* --- life ------------------------------------------------------------------------------ */
+
 struct pst_call *
 pst_call_new(const struct pst_host *host, struct pst_request *request, struct pst_waiter *waiter)
 {
@@ -21,6 +29,7 @@ pst_call_new(const struct pst_host *host, struct pst_request *request, struct ps
 	call->waiter = waiter;
 	call->request = request;
 	pst_head_init(&call->head);
+	pst_head_init(&call->other);
 	return call;
 }
 
@@ -37,32 +46,137 @@ pst_call_unref(struct pst_call *call)
 	if (atomic_fetch_sub_explicit(&call->references, 1, memory_order_acq_rel) != 1)
 		return;
 	pst_head_free(&call->head);
+	pst_head_free(&call->other);
 	free(call->input.bytes);
 	free(call->errors.bytes);
 	pthread_mutex_destroy(&call->lock);
 	free(call);
 }
 
+static void
+drop_objects(struct pst_call *call)
+{
+	struct pst_call_objects objects;
+
+	pst_call_lock(call);
+	objects = call->objects;
+	memset(&call->objects, 0, sizeof call->objects);
+	pst_call_unlock(call);
+	Py_XDECREF(objects.write);
+	Py_XDECREF(objects.start);
+	Py_XDECREF(objects.response);
+	Py_XDECREF(objects.errors);
+	Py_XDECREF(objects.input);
+}
+
 #ifdef Py_GIL_DISABLED
-/* Greenlets, too, have the mutex, as other threads do run beside them. */
-static bool
-has_mutex(const struct pst_call *call)
+
+struct pst_call *
+pst_call_take(struct pst_call_pool *pool, struct pst_request *request, struct pst_waiter *waiter)
 {
-	(void)call;
-	return true;
+	(void)pool, (void)request, (void)waiter;
+	return NULL;
 }
+
+void
+pst_call_put(struct pst_call_pool *pool, struct pst_call *call)
+{
+	(void)pool;
+	drop_objects(call);
+	pst_call_unref(call);
+}
+
 #else
-static bool
-has_mutex(const struct pst_call *call)
+
+struct pst_call *
+pst_call_take(struct pst_call_pool *pool, struct pst_request *request, struct pst_waiter *waiter)
 {
-	return call->waiter == NULL;
+	struct pst_call *call = pool->first;
+
+	if (call == NULL)
+		return NULL;
+	pool->first = call->spare;
+	pool->count--;
+	call->spare = NULL;
+	call->request = request;
+	call->waiter = waiter;
+	return call;
 }
+
+/* Nobody but the call itself has its objects, and nobody but they and the caller has it. */
+static bool
+is_ours(const struct pst_call *call)
+{
+	const struct pst_call_objects *objects = &call->objects;
+
+	return objects->write != NULL && Py_REFCNT(objects->input) == 1 &&
+	       Py_REFCNT(objects->errors) == 1 && Py_REFCNT(objects->start) == 1 &&
+	       Py_REFCNT(objects->write) == 1 && Py_REFCNT(objects->response) == 3 &&
+	       atomic_load_explicit(&call->references, memory_order_relaxed) == 4;
+}
+
+static void
+reset_buffer(struct pst_call_buffer *buffer)
+{
+	if (buffer->capacity > BUFFER_KEPT) {
+		free(buffer->bytes);
+		*buffer = (struct pst_call_buffer){0};
+	}
+	buffer->start = buffer->end = 0;
+}
+
+static void
+reset(struct pst_call *call)
+{
+	reset_buffer(&call->input);
+	reset_buffer(&call->errors);
+	call->input_ended = false;
+	call->input_error = 0;
+	call->stage = PST_CALL_NO_HEAD;
+	call->bodyless = call->taken = call->gone = call->failed = call->cut = false;
+	call->written = 0;
+	call->waiter = NULL;
+}
+
+void
+pst_call_put(struct pst_call_pool *pool, struct pst_call *call)
+{
+	pst_head_clear(&call->head);
+	if (pool->count == POOL_SIZE || !is_ours(call)) {
+		drop_objects(call);
+		pst_call_unref(call);
+		return;
+	}
+	reset(call);
+	call->spare = pool->first;
+	pool->first = call;
+	pool->count++;
+}
+
 #endif
 
 void
+pst_call_pool_clear(struct pst_call_pool *pool)
+{
+	struct pst_call *call;
+
+	while ((call = pool->first) != NULL) {
+		pool->first = call->spare;
+		drop_objects(call);
+		pst_call_unref(call);
+	}
+	pool->count = 0;
+}
+
+/* --- the lock -------------------------------------------------------------------------- */
+
+#ifdef Py_GIL_DISABLED
+
+/* Greenlets, too, have the mutex, as other threads do run beside them. */
+void
 pst_call_lock(struct pst_call *call)
 {
-	if (!has_mutex(call) || pthread_mutex_trylock(&call->lock) == 0)
+	if (pthread_mutex_trylock(&call->lock) == 0)
 		return;
 	Py_BEGIN_ALLOW_THREADS
 	pthread_mutex_lock(&call->lock);
@@ -72,9 +186,69 @@ pst_call_lock(struct pst_call *call)
 void
 pst_call_unlock(struct pst_call *call)
 {
-	if (has_mutex(call))
-		pthread_mutex_unlock(&call->lock);
+	pthread_mutex_unlock(&call->lock);
 }
+
+PyThreadState *
+pst_call_go_away(struct pst_call *call)
+{
+	return pst_call_leave_python(call);
+}
+
+void
+pst_call_come_back(struct pst_call *call, PyThreadState *state)
+{
+	(void)call;
+	pst_call_enter_python(state);
+}
+
+#else
+
+/* With the GIL, which others need to hold the lock but when they are away. */
+void
+pst_call_lock(struct pst_call *call)
+{
+	while (call->away != NULL) {
+		Py_BEGIN_ALLOW_THREADS
+		pthread_mutex_lock(&call->lock);
+		pthread_mutex_unlock(&call->lock);
+		Py_END_ALLOW_THREADS
+	}
+}
+
+void
+pst_call_unlock(struct pst_call *call)
+{
+	(void)call;
+}
+
+/* Some who only log do not hold the lock: then another may be away already, and stays its holder.
+ */
+PyThreadState *
+pst_call_go_away(struct pst_call *call)
+{
+	if (call->waiter != NULL)
+		return NULL;
+	if (call->away == NULL) {
+		call->away = PyThreadState_Get();
+		pthread_mutex_lock(&call->lock); /* at once: whoever waited has it for a moment */
+	}
+	return PyEval_SaveThread();
+}
+
+void
+pst_call_come_back(struct pst_call *call, PyThreadState *state)
+{
+	if (state == NULL)
+		return;
+	PyEval_RestoreThread(state);
+	if (call->away != state)
+		return;
+	call->away = NULL;
+	pthread_mutex_unlock(&call->lock);
+}
+
+#endif
 
 PyThreadState *
 pst_call_leave_python(const struct pst_call *call)
@@ -88,6 +262,8 @@ pst_call_enter_python(PyThreadState *state)
 	if (state != NULL)
 		PyEval_RestoreThread(state);
 }
+
+/* --- the host -------------------------------------------------------------------------- */
 
 bool
 pst_call_is_open(const struct pst_call *call)
@@ -162,9 +338,9 @@ pst_call_log(struct pst_call *call, enum pst_log_level level, const char *messag
 	    line, sizeof line, "%s: %s", pst_call_title(call, title, sizeof title), message);
 	if (length >= (int)sizeof line)
 		length = sizeof line - 1;
-	state = pst_call_leave_python(call);
+	state = pst_call_go_away(call);
 	call->host->log(level, line, (size_t)length);
-	pst_call_enter_python(state);
+	pst_call_come_back(call, state);
 }
 
 const char *

@@ -5,7 +5,12 @@
  * a lock, and counted.
  *
  * The lock comes before the GIL: nobody waits for the lock with the GIL held, and no Python code
- * runs under the lock. Whoever holds it may let go of the GIL and take it again.
+ * runs under the lock. Whoever holds it may let go of the GIL and take it again. So where there is
+ * a GIL, others can meet a lock that is held only while its holder is without the GIL, around a
+ * call of the host that blocks; only then is the mutex taken.
+ *
+ * A call and its objects are made anew only when the application has kept one of those that the
+ * last request had.
  *
  * Where the host does not block (the async model), the application runs on greenlets of one thread,
  * and a mutex that one of them holds while another runs would stop all of them. There the GIL,
@@ -50,10 +55,22 @@ struct pst_waiter {
 	PyObject *deadline; /* raised in the application when that of its request is over */
 };
 
+/* What the application is given of a call; each object has a reference to it. */
+struct pst_call_objects {
+	PyObject *input;
+	PyObject *errors;
+	PyObject *response;
+	PyObject *start; /* start_response, bound to response */
+	PyObject *write; /* as start is */
+};
+
 struct pst_call {
 	atomic_uint references;
 	pthread_mutex_t lock;
+	PyThreadState *away; /* the holder, while it is without the GIL, which guards this */
 	const struct pst_host *host;
+	struct pst_call_objects objects; /* NULL once the request is over */
+	struct pst_call *spare; /* the next that is kept */
 	struct pst_waiter *waiter; /* NULL: the host blocks */
 	struct pst_request *request; /* NULL once the request is over */
 
@@ -64,6 +81,7 @@ struct pst_call {
 
 	enum pst_call_stage stage;
 	struct pst_head head;
+	struct pst_head other; /* empty, with the memory for another head */
 	bool bodyless; /* HEAD: the body is dropped */
 	PyObject *socket; /* of a WebSocket, while the application runs; NULL: there is none */
 	bool taken; /* the application took its socket: it is not answered in another way */
@@ -83,7 +101,11 @@ void pst_call_unref(struct pst_call *call);
 void pst_call_lock(struct pst_call *call);
 void pst_call_unlock(struct pst_call *call);
 
-/* Around calls of the host that may block: let go of the GIL, unless it is the lock. */
+/* Around calls of the host that may block, with the lock held: let go of the GIL, unless that is
+ * the lock. */
+PyThreadState *pst_call_go_away(struct pst_call *call);
+void pst_call_come_back(struct pst_call *call, PyThreadState *state);
+/* The same without the lock: others can take it meanwhile. */
 PyThreadState *pst_call_leave_python(const struct pst_call *call);
 void pst_call_enter_python(PyThreadState *state);
 
@@ -99,6 +121,23 @@ int pst_call_wait(struct pst_call *call);
 
 /* The request is over: what the application still does with its objects reaches no host. */
 void pst_call_end(struct pst_call *call);
+
+/*
+ * Calls that are kept, with their objects, for requests to come. The GIL guards it; where there is
+ * none, nothing is kept.
+ */
+struct pst_call_pool {
+	struct pst_call *first;
+	unsigned count;
+};
+
+/* A call that is kept for this request, or NULL. */
+struct pst_call *pst_call_take(
+    struct pst_call_pool *pool, struct pst_request *request, struct pst_waiter *waiter);
+/* Drop the caller's reference to a call that has ended, and its objects: kept, if the application
+ * has not kept one of them. */
+void pst_call_put(struct pst_call_pool *pool, struct pst_call *call);
+void pst_call_pool_clear(struct pst_call_pool *pool);
 
 /* The value of the request's parameter NAME, or NULL. With the lock held, or before the
  * application runs. */

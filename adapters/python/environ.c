@@ -1,5 +1,6 @@
 #include "adapters/python/environ.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -32,6 +33,8 @@ struct entry {
 	enum role role;
 	PyObject *key;
 	PyObject *value; /* in the shape's dict; NULL when the value is not kept */
+	const char *bytes; /* of value, of which there are LENGTH */
+	size_t length;
 	unsigned changes;
 };
 
@@ -67,6 +70,42 @@ static const char *const usual_names[] = {"AUTH_TYPE", "CONTENT_LENGTH", "CONTEN
     "REMOTE_IDENT", "REMOTE_PORT", "REMOTE_USER", "REQUEST_METHOD", "REQUEST_SCHEME", "REQUEST_URI",
     "SCRIPT_FILENAME", "SCRIPT_NAME", "SERVER_ADDR", "SERVER_NAME", "SERVER_PORT",
     "SERVER_PROTOCOL", "SERVER_SOFTWARE"};
+
+/* The eight bytes at A and at B differ in these bits. */
+static inline uint64_t
+differ8(const char *a, const char *b)
+{
+	uint64_t x, y;
+
+	memcpy(&x, a, 8);
+	memcpy(&y, b, 8);
+	return x ^ y;
+}
+
+static inline uint32_t
+differ4(const char *a, const char *b)
+{
+	uint32_t x, y;
+
+	memcpy(&x, a, 4);
+	memcpy(&y, b, 4);
+	return x ^ y;
+}
+
+/* memcmp() == 0 for names and values, most of which are short. */
+static inline bool
+is_same(const char *a, const char *b, size_t n)
+{
+	if (n > 16)
+		return memcmp(a, b, n) == 0;
+	if (n >= 8)
+		return (differ8(a, b) | differ8(a + n - 8, b + n - 8)) == 0;
+	if (n >= 4)
+		return (differ4(a, b) | differ4(a + n - 4, b + n - 4)) == 0;
+	while (n > 0 && a[n - 1] == b[n - 1])
+		n--;
+	return n == 0;
+}
 
 static bool
 is_named(const struct pst_field *field, const char *name)
@@ -188,7 +227,7 @@ shape_fits(const struct shape *shape, const struct pst_field *params, size_t cou
 		return false;
 	for (size_t i = 0; i < count; i++)
 		if (shape->entries[i].name_len != params[i].name_len ||
-		    memcmp(shape->entries[i].name, params[i].name, params[i].name_len) != 0)
+		    !is_same(shape->entries[i].name, params[i].name, params[i].name_len))
 			return false;
 	return true;
 }
@@ -205,9 +244,8 @@ find_shape(struct pst_environ *env, const struct pst_field *params, size_t count
 static bool
 has_value(const struct entry *entry, const struct pst_field *param)
 {
-	return entry->value != NULL &&
-	       (size_t)PyUnicode_GET_LENGTH(entry->value) == param->value_len &&
-	       memcmp(PyUnicode_1BYTE_DATA(entry->value), param->value, param->value_len) == 0;
+	return entry->value != NULL && entry->length == param->value_len &&
+	       is_same(entry->bytes, param->value, param->value_len);
 }
 
 /* Keep VALUE for the next request, or forget what always changes: 0, or -1 with an exception. */
@@ -226,6 +264,8 @@ keep_value(struct shape *shape, struct entry *entry, PyObject *value)
 	if (keep) {
 		Py_INCREF(value);
 		entry->value = value;
+		entry->bytes = (const char *)PyUnicode_1BYTE_DATA(value);
+		entry->length = (size_t)PyUnicode_GET_LENGTH(value);
 	}
 	return 0;
 }

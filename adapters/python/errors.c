@@ -15,12 +15,12 @@ send(struct pst_call *call, const char *text, size_t n)
 
 	if (n == 0)
 		return;
-	state = pst_call_leave_python(call);
+	state = pst_call_go_away(call);
 	if (pst_call_is_open(call))
 		call->host->error(call->request, text, n);
 	else
 		call->host->log(PST_LOG_INFO, text, n);
-	pst_call_enter_python(state);
+	pst_call_come_back(call, state);
 }
 
 /* With the lock held. */

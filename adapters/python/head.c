@@ -5,8 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Digits of a Content-Length that is added, with its NUL. */
-#define LENGTH_SIZE 24
+/* Fields that there is room for at first. */
+#define FIRST_SIZE 16
 
 /* The bytes of a native string: latin-1, as PEP 3333 wants it. */
 struct text {
@@ -22,10 +22,50 @@ pst_head_init(struct pst_head *head)
 }
 
 void
+pst_head_clear(struct pst_head *head)
+{
+	while (head->held > 0)
+		Py_DECREF(head->references[--head->held]);
+	head->count = 0;
+	head->reason = NULL;
+	head->content_length = -1;
+}
+
+void
 pst_head_free(struct pst_head *head)
 {
-	free(head->block);
+	pst_head_clear(head);
+	free(head->fields);
+	free(head->references);
 	pst_head_init(head);
+}
+
+/* Room for COUNT fields: 0, or -1 with an exception. HEAD is empty. */
+static int
+reserve(struct pst_head *head, size_t count)
+{
+	size_t size = count > FIRST_SIZE ? count : FIRST_SIZE;
+
+	if (count <= head->size && head->size > 0)
+		return 0;
+	free(head->fields);
+	free(head->references);
+	head->size = 0;
+	head->fields = calloc(size + 1, sizeof *head->fields);
+	head->references = calloc(2 * size + 1, sizeof *head->references);
+	if (head->fields == NULL || head->references == NULL) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	head->size = size;
+	return 0;
+}
+
+static void
+hold(struct pst_head *head, PyObject *object)
+{
+	Py_INCREF(object);
+	head->references[head->held++] = object;
 }
 
 /* 0, or -1 when OBJECT holds characters that latin-1 does not have. */
@@ -47,22 +87,38 @@ text_of(PyObject *object, struct text *text)
 static bool
 is_token(const struct text *text)
 {
-	static const uint64_t tokens[2] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
+	static const uint64_t tokens[4] = {0x03ff6cfa00000000, 0x57ffffffc7fffffe};
 
 	for (size_t i = 0; i < text->length; i++) {
 		unsigned char byte = (unsigned char)text->bytes[i];
 
-		if (byte >= 128 || (tokens[byte / 64] >> byte % 64 & 1) == 0)
+		if ((tokens[byte / 64] >> byte % 64 & 1) == 0)
 			return false;
 	}
 	return text->length > 0;
+}
+
+/* Eight bytes at once: true when none is below 0x20 or 0x7f. */
+static inline bool
+are_visible(const char *bytes)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t word, del;
+
+	memcpy(&word, bytes, sizeof word);
+	del = word ^ ones * 0x7f;
+	return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & ones * 0x80) == 0;
 }
 
 /* Visible characters, spaces, tabs and obs-text (RFC 9110, 5.5). */
 static bool
 is_clean(const struct text *text)
 {
-	for (size_t i = 0; i < text->length; i++) {
+	size_t i = 0;
+
+	while (text->length - i >= 8 && are_visible(text->bytes + i))
+		i += 8;
+	for (; i < text->length; i++) {
 		unsigned char byte = (unsigned char)text->bytes[i];
 
 		if ((byte < 0x20 && byte != '\t') || byte == 0x7f)
@@ -71,14 +127,28 @@ is_clean(const struct text *text)
 	return true;
 }
 
-#define LITERAL(string) ((struct text){(string), sizeof(string) - 1})
-
 static bool
 is_named(const struct text *text, struct text name)
 {
 	return name.length == text->length &&
 	       strncasecmp(text->bytes, name.bytes, name.length) == 0;
 }
+
+/* The two usual ways to write it first, which the compiler compares by the word. */
+static bool
+is_content_length(const struct text *name)
+{
+	const size_t n = sizeof "Content-Length" - 1;
+
+	return name->length == n && (memcmp(name->bytes, "Content-Length", n) == 0 ||
+					memcmp(name->bytes, "content-length", n) == 0 ||
+					strncasecmp(name->bytes, "content-length", n) == 0);
+}
+
+/* A bit for each length of a reserved name: few other names have one of those. */
+#define RESERVED_LENGTHS                                                                           \
+	(1U << 2 | 1U << 6 | 1U << 7 | 1U << 8 | 1U << 10 | 1U << 16 | 1U << 17 | 1U << 18 |       \
+	    1U << 19)
 
 /* Fields that are the server's: hop-by-hop ones, and what CGI gives a meaning. */
 static bool
@@ -89,6 +159,8 @@ is_reserved(const struct text *name)
 	    {"status", 6}, {"te", 2}, {"trailer", 7}, {"trailers", 8}, {"transfer-encoding", 17},
 	    {"upgrade", 7}};
 
+	if (name->length > 19 || (RESERVED_LENGTHS >> name->length & 1) == 0)
+		return false;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (is_named(name, names[i]))
 			return true;
@@ -204,7 +276,7 @@ check_header(PyObject *header, struct text *name, struct text *value, long long 
 		    PyTuple_GET_ITEM(header, 0));
 		return -1;
 	}
-	if (!is_named(name, LITERAL("content-length")))
+	if (!is_content_length(name))
 		return 0;
 	length = check_length(PyTuple_GET_ITEM(header, 1), value);
 	if (length >= 0 && *content_length >= 0) {
@@ -215,67 +287,56 @@ check_header(PyObject *header, struct text *name, struct text *value, long long 
 	return length < 0 ? -1 : 0;
 }
 
-/* What HEADERS needs in the block, or -1 with an exception. */
-static Py_ssize_t
-measure(PyObject *headers, long long *content_length)
+/* Check HEADER and add it to HEAD, which has room for it: 0, or -1 with an exception. */
+static int
+add_header(struct pst_head *head, PyObject *header)
 {
-	Py_ssize_t count = PyTuple_GET_SIZE(headers);
-	size_t size = ((size_t)count + 1) * sizeof(struct pst_field);
+	struct text name, value;
 
-	for (Py_ssize_t i = 0; i < count; i++) {
-		struct text name, value;
-
-		if (check_header(PyTuple_GET_ITEM(headers, i), &name, &value, content_length) < 0)
-			return -1;
-		size += name.length + value.length + 2;
-	}
-	return (Py_ssize_t)size;
+	if (check_header(header, &name, &value, &head->content_length) < 0)
+		return -1;
+	hold(head, PyTuple_GET_ITEM(header, 0));
+	hold(head, PyTuple_GET_ITEM(header, 1));
+	head->fields[head->count++] =
+	    (struct pst_field){name.bytes, name.length, value.bytes, value.length};
+	return 0;
 }
 
-static const char *
-store(char **at, const struct text *text)
+/* A new reference, or NULL with an exception. Where there is no GIL, other threads may change the
+ * list meanwhile. */
+static PyObject *
+list_item(PyObject *list, Py_ssize_t i)
 {
-	char *start = *at;
+#if PY_VERSION_HEX >= 0x030d0000
+	return PyList_GetItemRef(list, i);
+#else
+	PyObject *item = PyList_GetItem(list, i);
 
-	memcpy(start, text->bytes, text->length);
-	start[text->length] = '\0';
-	*at += text->length + 1;
-	return start;
+	Py_XINCREF(item);
+	return item;
+#endif
 }
 
-/* Copy texts that were checked; the block has room for them. */
-static void
-fill(struct pst_head *head, PyObject *headers, const struct text *reason)
+static int
+add_headers(struct pst_head *head, PyObject *headers)
 {
-	char *at;
+	Py_ssize_t count = PyList_GET_SIZE(headers);
+	int rc = reserve(head, (size_t)count);
 
-	head->count = (size_t)PyTuple_GET_SIZE(headers);
-	head->fields = (struct pst_field *)(void *)head->block;
-	at = head->block + (head->count + 1) * sizeof *head->fields + LENGTH_SIZE;
-	for (size_t i = 0; i < head->count; i++) {
-		PyObject *header = PyTuple_GET_ITEM(headers, (Py_ssize_t)i);
-		struct text name, value;
+	for (Py_ssize_t i = 0; rc == 0 && i < count; i++) {
+		PyObject *header = list_item(headers, i);
 
-		text_of(PyTuple_GET_ITEM(header, 0), &name);
-		text_of(PyTuple_GET_ITEM(header, 1), &value);
-		trim(&value);
-		head->fields[i].name_len = name.length;
-		head->fields[i].name = store(&at, &name);
-		head->fields[i].value_len = value.length;
-		head->fields[i].value = store(&at, &value);
+		rc = header != NULL ? add_header(head, header) : -1;
+		Py_XDECREF(header);
 	}
-	head->reason = reason->length > 0 ? store(&at, reason) : NULL;
+	return rc;
 }
 
 int
 pst_head_set(struct pst_head *head, PyObject *status, PyObject *headers)
 {
 	struct text reason;
-	long long content_length = -1;
 	int code = check_status(status, &reason);
-	PyObject *items;
-	Py_ssize_t size;
-	char *block;
 
 	if (code < 0)
 		return -1;
@@ -284,27 +345,11 @@ pst_head_set(struct pst_head *head, PyObject *status, PyObject *headers)
 		    Py_TYPE(headers)->tp_name);
 		return -1;
 	}
-	items = PyList_AsTuple(headers);
-	size = items != NULL ? measure(items, &content_length) : -1;
-	if (size < 0) {
-		Py_XDECREF(items);
+	if (add_headers(head, headers) < 0)
 		return -1;
-	}
-	size += LENGTH_SIZE + (Py_ssize_t)reason.length + 1;
-	if ((size_t)size > head->block_size) {
-		block = realloc(head->block, (size_t)size);
-		if (block == NULL) {
-			Py_DECREF(items);
-			PyErr_NoMemory();
-			return -1;
-		}
-		head->block = block;
-		head->block_size = (size_t)size;
-	}
-	fill(head, items, &reason);
+	hold(head, status);
 	head->status = code;
-	head->content_length = content_length;
-	Py_DECREF(items);
+	head->reason = reason.length > 0 ? reason.bytes : NULL;
 	return 0;
 }
 
@@ -312,7 +357,7 @@ void
 pst_head_add_length(struct pst_head *head, long long length)
 {
 	struct pst_field *field = &head->fields[head->count];
-	char *end = (char *)(head->fields + head->count + 1) + LENGTH_SIZE - 1;
+	char *end = head->length + PST_HEAD_LENGTH - 1;
 	char *digit = end;
 	long long rest = length;
 

@@ -1,6 +1,6 @@
 /*
- * The head of a response as start_response() takes it (PEP 3333): checked, and copied, because
- * the application may change its list afterwards.
+ * The head of a response as start_response() takes it (PEP 3333): checked, and kept by references
+ * to the strings, because the application may change its list afterwards, but no string.
  */
 #ifndef PST_PYTHON_HEAD_H
 #define PST_PYTHON_HEAD_H
@@ -11,24 +11,34 @@
 
 #include <stdbool.h>
 
+/* Digits of a Content-Length that is added, with its NUL. */
+#define PST_HEAD_LENGTH 24
+
 struct pst_head {
 	int status;
 	const char *reason; /* NULL: the usual phrase */
-	struct pst_field *fields;
+	struct pst_field *fields; /* with room for SIZE and one more, as references has for twice
+				     as many and the status */
 	size_t count;
 	long long content_length; /* -1: none was given */
 
-	/* The storage of the above. */
-	char *block;
-	size_t block_size;
+	/* What the above points into. */
+	PyObject **references;
+	size_t held; /* of them */
+	size_t size;
+	char length[PST_HEAD_LENGTH];
 };
 
 void pst_head_init(struct pst_head *head);
+/* Forget the head, and keep its memory for another. May run code of the application: a string of
+ * a class of its own can have a finalizer. */
+void pst_head_clear(struct pst_head *head);
+/* The same, and release the memory. */
 void pst_head_free(struct pst_head *head);
 
 /*
- * Replace HEAD by what the application gave: 0, or -1 with an exception set and HEAD as it was.
- * There is always room for one more field (pst_head_add_length).
+ * Fill HEAD, which is empty, with what the application gave: 0, or -1 with an exception set and
+ * HEAD as it was, to be cleared. There is always room for one more field (pst_head_add_length).
  *
  * STATUS is a native string, "200 OK": 200 to 599; the reason may be left out. HEADERS is a list
  * of tuples of two native strings; names are tokens (RFC 9110, 5.1), values hold no control

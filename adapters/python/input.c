@@ -31,9 +31,9 @@ try_fetch(struct pst_call *call, char *bytes, size_t n)
 		return 0;
 	if (n > SSIZE_MAX)
 		n = SSIZE_MAX;
-	state = pst_call_leave_python(call);
+	state = pst_call_go_away(call);
 	got = call->host->read(call->request, bytes, n);
-	pst_call_enter_python(state);
+	pst_call_come_back(call, state);
 	if (got == PST_RESULT_AGAIN)
 		return got;
 	if (got < 0) {

@@ -142,7 +142,7 @@ write_pieces(struct pst_call *call, const char *bytes, size_t n)
 static int
 write_blocking(struct pst_call *call, const char *bytes, size_t n, bool flush)
 {
-	PyThreadState *state = pst_call_leave_python(call);
+	PyThreadState *state = pst_call_go_away(call);
 	int rc = PST_RESULT_OK;
 
 	if (n > 0)
@@ -150,7 +150,7 @@ write_blocking(struct pst_call *call, const char *bytes, size_t n, bool flush)
 					  : call->host->write(call->request, bytes, n);
 	if (rc == PST_RESULT_OK && flush)
 		rc = call->host->flush(call->request);
-	pst_call_enter_python(state);
+	pst_call_come_back(call, state);
 	return rc;
 }
 
@@ -198,9 +198,9 @@ pst_response_send_file(struct pst_call *call, int fd, off_t offset, long long le
 	if (drops_body(call) || length == 0)
 		return leave(call, 0);
 	do {
-		state = pst_call_leave_python(call);
+		state = pst_call_go_away(call);
 		rc = call->host->send_file(call->request, fd, offset, (size_t)length);
-		pst_call_enter_python(state);
+		pst_call_come_back(call, state);
 	} while (rc == PST_RESULT_AGAIN && wait_for_room(call) == 0);
 	return leave(call, keep_result(call, rc));
 }
@@ -352,9 +352,15 @@ set_head(struct pst_call *call, PyObject *status, PyObject *headers)
 	struct pst_head head;
 	bool late, by_socket;
 
-	pst_head_init(&head);
-	if (pst_head_set(&head, status, headers) < 0)
+	pst_call_lock(call);
+	head = call->other;
+	pst_head_init(
+	    &call->other); /* what complains of the head can run Python, which comes here */
+	pst_call_unlock(call);
+	if (pst_head_set(&head, status, headers) < 0) {
+		pst_head_free(&head);
 		return -1;
+	}
 	pst_call_lock(call);
 	late = call->stage == PST_CALL_SENT;
 	by_socket = is_by_socket(call);
@@ -366,11 +372,33 @@ set_head(struct pst_call *call, PyObject *status, PyObject *headers)
 		head = old;
 	}
 	pst_call_unlock(call);
+	pst_head_clear(&head);
+	pst_call_lock(call);
+	if (call->other.size == 0) {
+		call->other = head;
+		pst_head_init(&head);
+	}
+	pst_call_unlock(call);
 	pst_head_free(&head);
 	if (!late || by_socket)
 		return 0;
 	PyErr_SetString(PyExc_AssertionError, "start_response(): the response has begun");
 	return -1;
+}
+
+/* The request's write callable: a new reference, or NULL with an exception. */
+static PyObject *
+write_of(PyObject *self)
+{
+	struct pst_call *call = call_of(self);
+	PyObject *write;
+
+	pst_call_lock(call);
+	write = call->objects.write;
+	Py_XINCREF(write);
+	pst_call_unlock(call);
+	/* The request may have ended meanwhile, in another thread. */
+	return write != NULL ? write : pst_response_write_callable(self);
 }
 
 /* start_response(status, headers, exc_info=None), by position or by name. */
@@ -400,7 +428,7 @@ response_start(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject
 	if (check_order(call_of(self), values[2]) < 0 ||
 	    set_head(call_of(self), values[0], values[1]) < 0)
 		return NULL;
-	return PyCFunction_New(&write_method, self);
+	return write_of(self);
 wrong:
 	PyErr_SetString(
 	    PyExc_TypeError, "start_response(status, headers, exc_info=None) is what PEP 3333 has");
@@ -415,6 +443,12 @@ PyObject *
 pst_response_start(PyObject *response)
 {
 	return PyCFunction_New(&start_method, response);
+}
+
+PyObject *
+pst_response_write_callable(PyObject *response)
+{
+	return PyCFunction_New(&write_method, response);
 }
 
 static PyType_Slot response_slots[] = {

@@ -17,6 +17,8 @@ PyTypeObject *pst_response_type(void);
 
 /* The start_response callable of RESPONSE, a handle; NULL with an exception. */
 PyObject *pst_response_start(PyObject *response);
+/* The write callable, which start_response() returns. */
+PyObject *pst_response_write_callable(PyObject *response);
 
 /*
  * Send a piece of the body; FLUSH sends it at once. 0, or -1 with an exception: AssertionError

@@ -25,6 +25,7 @@ struct pst_wsgi {
 	PyObject *socket; /* takeover.Socket */
 	bool multithread, multiprocess;
 	PyObject *close; /* the name, interned */
+	struct pst_call_pool calls;
 };
 
 /* penstock_loops.takeover.Socket, NULL with an exception. */
@@ -70,6 +71,7 @@ pst_wsgi_new(const struct pst_host *host, PyObject *callable, bool multithread, 
 void
 pst_wsgi_free(struct pst_wsgi *wsgi)
 {
+	pst_call_pool_clear(&wsgi->calls);
 	Py_XDECREF(wsgi->callable);
 	Py_XDECREF(wsgi->input_type);
 	Py_XDECREF(wsgi->errors_type);
@@ -335,34 +337,56 @@ finish_taken(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *resul
 
 /* --- The call -------------------------------------------------------------------------- */
 
+/* Make what the application is given of a new call: 0, or -1 with an exception. */
+static int
+make_objects(const struct pst_wsgi *wsgi, struct pst_call *call)
+{
+	struct pst_call_objects *objects = &call->objects;
+
+	objects->input = pst_handle_new(wsgi->input_type, call);
+	objects->errors = pst_handle_new(wsgi->errors_type, call);
+	objects->response = pst_handle_new(wsgi->response_type, call);
+	if (objects->response != NULL) {
+		objects->start = pst_response_start(objects->response);
+		objects->write = pst_response_write_callable(objects->response);
+	}
+	return PyErr_Occurred() == NULL ? 0 : -1;
+}
+
+/* A call with its objects, or NULL with an exception. */
+static struct pst_call *
+make_call(struct pst_wsgi *wsgi, struct pst_request *request, struct pst_waiter *waiter)
+{
+	struct pst_call *call = pst_call_take(&wsgi->calls, request, waiter);
+
+	if (call != NULL)
+		return call;
+	call = pst_call_new(wsgi->host, request, waiter);
+	if (call != NULL && make_objects(wsgi, call) < 0) {
+		pst_call_end(call);
+		pst_call_put(&wsgi->calls, call);
+		return NULL;
+	}
+	return call;
+}
+
 /* What the application returns, or NULL with an exception. */
 static PyObject *
 call_application(const struct pst_wsgi *wsgi, struct pst_environ *environs, struct pst_call *call)
 {
-	PyObject *input = pst_handle_new(wsgi->input_type, call);
-	PyObject *errors = pst_handle_new(wsgi->errors_type, call);
-	PyObject *response = pst_handle_new(wsgi->response_type, call);
-	PyObject *args[3] = {NULL, NULL, NULL};
+	PyObject *args[3] = {NULL, NULL, call->objects.start};
 	PyObject *result = NULL;
+	size_t count;
+	const struct pst_field *params = call->host->params(call->request, &count);
 
-	if (input != NULL && errors != NULL && response != NULL) {
-		size_t count;
-		const struct pst_field *params = call->host->params(call->request, &count);
-
-		args[1] = pst_environ_make(environs, params, count, input, errors);
-		if (args[1] != NULL && is_websocket(wsgi, call) &&
-		    offer_socket(wsgi, call, args[1]) < 0)
-			Py_CLEAR(args[1]);
-		args[2] = pst_response_start(response);
-		if (args[1] != NULL && args[2] != NULL)
-			result = PyObject_Vectorcall(
-			    wsgi->callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-	}
+	args[1] =
+	    pst_environ_make(environs, params, count, call->objects.input, call->objects.errors);
+	if (args[1] != NULL && is_websocket(wsgi, call) && offer_socket(wsgi, call, args[1]) < 0)
+		Py_CLEAR(args[1]);
+	if (args[1] != NULL)
+		result = PyObject_Vectorcall(
+		    wsgi->callable, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	Py_XDECREF(args[1]);
-	Py_XDECREF(args[2]);
-	Py_XDECREF(response);
-	Py_XDECREF(errors);
-	Py_XDECREF(input);
 	return result;
 }
 
@@ -382,10 +406,10 @@ finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
 }
 
 int
-pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environs,
-    struct pst_request *request, struct pst_waiter *waiter)
+pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_environ *environs, struct pst_request *request,
+    struct pst_waiter *waiter)
 {
-	struct pst_call *call = pst_call_new(wsgi->host, request, waiter);
+	struct pst_call *call = make_call(wsgi, request, waiter);
 	const struct pst_field *method;
 	PyObject *result;
 	int rc;
@@ -411,6 +435,6 @@ pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environs,
 		    call, PST_LOG_DEBUG, "the client went away before the response was complete");
 	pst_errors_flush(call);
 	pst_call_end(call);
-	pst_call_unref(call);
+	pst_call_put(&wsgi->calls, call);
 	return rc;
 }

@@ -27,7 +27,7 @@ struct pst_environ *pst_wsgi_environ(const struct pst_wsgi *wsgi);
  * complete, -1 when it is not. What went wrong was logged, and no exception is set either way. Any
  * number of threads, or of greenlets of one with a WAITER (call.h), may do so at a time.
  */
-int pst_wsgi_serve(const struct pst_wsgi *wsgi, struct pst_environ *environ,
-    struct pst_request *request, struct pst_waiter *waiter);
+int pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_environ *environ, struct pst_request *request,
+    struct pst_waiter *waiter);
 
 #endif
