@@ -1,5 +1,6 @@
 #include "adapters/crash.h"
 
+#include "adapters/held.h"
 #include "adapters/log.h"
 
 #include <signal.h>
@@ -133,6 +134,7 @@ on_crash(int signo)
 	const struct pst_plugin_lifecycle *lifecycle = atomic_load(&crash_lifecycle);
 	void *app = atomic_load(&crash_app);
 
+	pst_held_crash();
 	pst_log_raw_begin(2, PST_LOG_CRITICAL);
 	say("this worker dies by ");
 	say(signal_name(signo));

@@ -1,5 +1,6 @@
 #include "adapters/link.h"
 
+#include "adapters/held.h"
 #include "adapters/log.h"
 #include "adapters/piece.h"
 #include "adapters/usage.h"
@@ -47,7 +48,10 @@ struct pst_link {
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool is_unix; /* its socket is one that carries descriptors */
 	struct pst_usage usage; /* of the request that is being handled */
+	bool quick; /* the last one was */
 	bool usage_runs; /* it began with the end of the last one: nothing was waited for since */
+	unsigned held; /* answers that wait to be written with the next */
+	bool given; /* they are, to common->held: the session is not to be touched */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
 	bool failed; /* END_REQUEST could not be queued: only closing can tell the client */
 };
@@ -563,6 +567,30 @@ pst_link_step(struct pst_link *link, short revents)
 
 /* --- the carrier: while a request is handled --- */
 
+/* The application wants something, or is done: what was held is the session's again. */
+static void
+take_held(struct pst_link *link)
+{
+	size_t sent;
+
+	if (!link->given)
+		return;
+	link->given = false;
+	sent = pst_held_take(link->common->held);
+	if (sent > 0)
+		pst_session_sent(link->session, sent);
+}
+
+/* The same while it runs, and may run on for long. */
+static void
+release_held(struct pst_link *link)
+{
+	if (!link->given)
+		return;
+	take_held(link);
+	write_some(link);
+}
+
 /* Wait until the socket can be read, or written if there is something to write. */
 static void
 wait_socket(struct pst_link *link)
@@ -617,6 +645,9 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 	struct pst_link *link = request->link;
 	const char *at = bytes;
 
+	if (request->finishing)
+		take_held(link);
+	release_held(link);
 	while (n > 0) {
 		size_t credit = await_credit(link, stream, 1);
 		size_t piece = n < PIECE ? n : PIECE;
@@ -664,6 +695,7 @@ carrier_send_piece(struct pst_request *request, struct pst_piece *piece, size_t 
 {
 	int result = 0;
 
+	release_held(request->link);
 	while (result == 0 && n > 0 && !piece->spoilt) {
 		size_t credit = await_credit(request->link, PST_STREAM_STDOUT, 1);
 		size_t part = n < credit ? n : credit;
@@ -682,6 +714,7 @@ carrier_send_descriptor(struct pst_request *request, int fd, off_t offset, size_
 	struct pst_link *link = request->link;
 	struct pst_session_file file = {.offset = (uint64_t)offset, .length = length};
 
+	release_held(link);
 	await_credit(link, PST_STREAM_STDOUT, PST_SESSION_FILE_COST);
 	if (request->gone)
 		return PST_RESULT_GONE;
@@ -699,6 +732,7 @@ carrier_send_descriptor(struct pst_request *request, int fd, off_t offset, size_
 static int
 carrier_flush(struct pst_request *request)
 {
+	release_held(request->link);
 	return write_down_to(request->link, 0);
 }
 
@@ -707,6 +741,7 @@ carrier_fill(struct pst_request *request)
 {
 	struct pst_link *link = request->link;
 
+	release_held(link);
 	write_some(link);
 	if (!request->gone)
 		wait_socket(link);
@@ -719,6 +754,7 @@ carrier_grant(struct pst_request *request, size_t n)
 {
 	struct pst_link *link = request->link;
 
+	release_held(link);
 	if (pst_session_submit_credit(link->session, request->id, (uint32_t)n) == PST_ERR_NOMEM)
 		lose(link);
 	write_some(link);
@@ -763,23 +799,6 @@ begin_usage(struct pst_link *link)
 	link->usage_runs = false;
 }
 
-struct pst_request *
-pst_link_ready(struct pst_link *link)
-{
-	struct pst_link_turn *turn;
-
-	while (link->state == LINK_OPEN && (turn = next_turn(link)) != NULL) {
-		if (claim(link, turn)) {
-			link->running = turn;
-			begin_usage(link);
-			return turn->request;
-		}
-		refuse(link, turn->request->id, PST_END_OVERLOADED);
-		pst_link_step(link, 0);
-	}
-	return NULL;
-}
-
 /* Wait until all is written, or the client is lost. */
 static void
 write_rest(struct pst_link *link)
@@ -791,6 +810,46 @@ write_rest(struct pst_link *link)
 		poll(&pfd, 1, -1);
 		write_some(link);
 	}
+}
+
+/* The application is about to run, for nobody knows how long. A descriptor, and what follows it,
+ * is not held. */
+static void
+give_held(struct pst_link *link)
+{
+	const void *bytes;
+	size_t n;
+
+	if (link->held == 0)
+		return;
+	n = pst_session_send(link->session, &bytes);
+	link->given = n > 0 && n == pst_session_pending(link->session) &&
+		      pst_session_send_fd(link->session) < 0;
+	if (link->given) {
+		pst_held_give(link->common->held, link->fd, bytes, n);
+	} else {
+		link->held = 0;
+		write_rest(link);
+	}
+}
+
+struct pst_request *
+pst_link_ready(struct pst_link *link)
+{
+	struct pst_link_turn *turn;
+
+	while (link->state == LINK_OPEN && (turn = next_turn(link)) != NULL) {
+		if (claim(link, turn)) {
+			link->running = turn;
+			begin_usage(link);
+			give_held(link);
+			return turn->request;
+		}
+		link->held = 0;
+		refuse(link, turn->request->id, PST_END_OVERLOADED);
+		pst_link_step(link, 0);
+	}
+	return NULL;
 }
 
 /*
@@ -814,9 +873,11 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 {
 	struct pst_session_usage usage;
 
+	link->quick = false;
 	if (link->penstock) {
 		usage = pst_usage_end(&link->usage);
 		link->usage_runs = true;
+		link->quick = usage.cpu + usage.waited <= PST_LINK_QUICK;
 		pst_session_submit_usage(link->session, id, &usage); /* else it is not told */
 	}
 	if (outcome == PST_OUTCOME_WHOLE &&
@@ -826,16 +887,50 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 	    link->session, id, PST_END_COMPLETE, outcome == PST_OUTCOME_WHOLE ? 0 : 1);
 }
 
+/*
+ * Whether the answer that was queued may leave with that of the next request, which is there. It is
+ * one that only a gateway of ours can have sent.
+ */
+static bool
+may_hold(const struct pst_link *link)
+{
+	const struct pst_link_turn *next = TAILQ_NEXT(link->running, next);
+
+	return link->common->holds && link->quick && link->held < PST_LINK_HELD && next &&
+	       next->ready && link->state == LINK_OPEN && !link->failed &&
+	       pst_session_pending(link->session) < PST_LINK_OUT_HIGH / 8;
+}
+
+/* The watcher must be about first: 0, or -1 when there is none. */
+static int
+hold(struct pst_link *link)
+{
+	struct pst_link_common *common = link->common;
+
+	if (!common->held)
+		common->held = pst_held_new();
+	common->holds = common->held != NULL;
+	if (!common->holds)
+		return -1;
+	pst_held_wake(common->held);
+	link->held++;
+	return 0;
+}
+
 void
 pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 {
 	struct pst_request *request = link->running->request;
 	bool cut = outcome == PST_OUTCOME_BROKEN && !link->penstock;
 
+	take_held(link);
 	tell_done(link);
 	if (link->state == LINK_OPEN && !cut)
 		link->failed = submit_end(link, request->id, outcome) < 0;
-	write_rest(link);
+	if (!may_hold(link) || hold(link) < 0) {
+		link->held = 0;
+		write_rest(link);
+	}
 	link->heard_all = request->body_ended;
 	if (cut || link->failed)
 		cut_off(link);

@@ -22,9 +22,15 @@
 /* So many requests may wait behind the one that is handled. */
 #define PST_LINK_AHEAD 16
 
+/* An answer may be held back while another request waits (held.h), if it took no longer than this,
+ * in microseconds, and so many are not held already. */
+#define PST_LINK_QUICK 100
+#define PST_LINK_HELD  3
+
 /* Buffers larger than this are given back by all but one of the requests that are kept. */
 #define PST_LINK_KEEP 65536
 
+struct pst_held;
 struct pst_link;
 struct pst_link_turn; /* a request and its place in the line */
 
@@ -32,6 +38,8 @@ struct pst_link_turn; /* a request and its place in the line */
 struct pst_link_common {
 	unsigned connections; /* the answer to FCGI_MAX_CONNS */
 	struct pst_page *page; /* shared with the gateway; NULL: there is none */
+	bool holds; /* answers may be held back */
+	struct pst_held *held; /* NULL: none was yet */
 	struct pst_link_turn *spare; /* kept for the next requests, with their memory */
 	unsigned spares; /* 1 + PST_LINK_AHEAD at most */
 	unsigned char bytes[65536]; /* what one recv() brings */
@@ -57,7 +65,7 @@ bool pst_link_lingers(const struct pst_link *link);
 
 /* The request that is to be handled next, or NULL. pst_link_end() must follow. */
 struct pst_request *pst_link_ready(struct pst_link *link);
-/* It has been handled: END_REQUEST is sent; waits until all is written. */
+/* It has been handled: END_REQUEST is sent; waits until all is written, unless it is held back. */
 void pst_link_end(struct pst_link *link, enum pst_outcome outcome);
 
 #endif

@@ -20,6 +20,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/find.h \
 	%D%/head.c \
 	%D%/head.h \
+	%D%/held.c \
+	%D%/held.h \
 	%D%/host.c \
 	%D%/host.h \
 	%D%/inherit.c \

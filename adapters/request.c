@@ -608,8 +608,10 @@ pst_request_settle(struct pst_request *request, int result)
 enum pst_outcome
 pst_request_finish(struct pst_request *request, int result)
 {
-	enum pst_outcome outcome = pst_request_settle(request, result);
+	enum pst_outcome outcome;
 
+	request->finishing = true;
+	outcome = pst_request_settle(request, result);
 	if (outcome != PST_OUTCOME_WHOLE || request->carrier->finishes)
 		return outcome;
 	if (pass_gathered(request) == PST_RESULT_ERROR)

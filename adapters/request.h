@@ -83,6 +83,7 @@ struct pst_request {
 	bool spoilt; /* bytes were sent that are not the response's: it cannot become whole */
 	bool upgradable; /* a WebSocket handshake, which can be accepted */
 	bool upgraded; /* ... and was, as a stream */
+	bool finishing; /* the application has returned */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
 	struct pst_fields params;

@@ -1,5 +1,6 @@
 #include "adapters/server.h"
 
+#include "adapters/held.h"
 #include "adapters/link.h"
 #include "adapters/listener.h"
 #include "adapters/log.h"
@@ -102,6 +103,7 @@ pst_server_free(struct pst_server *server)
 	for (size_t i = 0; i < server->count; i++)
 		pst_link_free(server->members[i].link);
 	pst_link_common_clear(&server->common);
+	pst_held_free(server->common.held);
 	free(server->members);
 	free(server->polled);
 	if (server->wake >= 0)
@@ -113,6 +115,7 @@ void
 pst_server_share(struct pst_server *server, struct pst_page *page)
 {
 	server->common.page = page;
+	server->common.holds = true;
 }
 
 static void

@@ -27,7 +27,7 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     os.write(LOG, (path + "\\n").encode())
     if path.startswith("/hold"):
-        while not (HERE / "go").exists():
+        while not (HERE / "go").exists() and not (HERE / ("go" + path.replace("/", "-"))).exists():
             time.sleep(0.005)
     body = f"{path} {os.getpid()}".encode()
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -105,6 +105,22 @@ def test_none_waits_behind_a_slow_one(tmp_path: Path, show: Show) -> None:
         show(f"behind a slow one: 800 served, {ahead.figure('called_back')} called back")
 
 
+def test_what_is_answered_does_not_wait_for_the_next(tmp_path: Path) -> None:
+    """Answers of quick requests leave together, but not with that of a slow one behind them."""
+    with Ahead(tmp_path, 1) as ahead:
+        ahead.storm("warm", 20)
+        for turn in range(10):
+            names = [f"/quick-{turn}-{n}" for n in range(60)]
+            names.insert(30, f"/hold-{turn}")
+            asked = {name: ahead.pool.submit(ahead.server.get, name) for name in names}
+            eventually(lambda: ahead.begun()[f"/hold-{turn}"] == 1, "the slow one")
+            before = [name for name in names if ahead.begun()[name] and not name.startswith("/hold")]
+            eventually(lambda: all(asked[name].done() for name in before), "the answers before it")
+            assert not asked[f"/hold-{turn}"].done()
+            (tmp_path / f"go-hold-{turn}").touch()
+            assert {future.result().status for future in asked.values()} == {200}
+
+
 def test_behind_the_only_worker_they_wait_in_the_queue(tmp_path: Path) -> None:
     """Where --queue-timeout, clients that leave and other workers find them."""
     with Ahead(tmp_path, 1) as ahead:
@@ -131,6 +147,6 @@ def test_killed_with_requests_ahead(tmp_path: Path, show: Show) -> None:
         answers = storm.result()
         statuses = Counter(answer.split()[0] for answer in answers)
         assert set(statuses) <= {"200", "502"}
-        assert statuses["502"] <= kills
+        assert statuses["502"] <= kills * 4  # three answers may be held back behind the one that runs
         assert max(ahead.begun().values()) == 1
         show(f"{kills} workers killed: {dict(statuses)}, run twice 0")

@@ -165,9 +165,9 @@ struct pst_host {
 
 	/*
 	 * Add N bytes of body. They are sent when enough have gathered, at flush(), or at the end.
-	 * May block while the client's side is behind. Async: all or
-	 * nothing of at most PST_WRITE_MAX bytes is taken, AGAIN while the client's side is behind;
-	 * they leave at the end of the loop's turn.
+	 * May block while the client's side is behind. Async: all or nothing of at most
+	 * PST_WRITE_MAX bytes is taken, AGAIN while the client's side is behind; they leave at the
+	 * end of the loop's turn.
 	 */
 	int (*write)(struct pst_request *request, const void *bytes, size_t n);
 	/* Whether write() of N bytes only gathers now: then it does not block, and a runtime's lock
