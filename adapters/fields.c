@@ -37,13 +37,59 @@ grow(struct pst_fields *fields)
 	return 0;
 }
 
-static unsigned char *
+static inline uint64_t
+load8(const char *bytes)
+{
+	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return word;
+}
+
+/* memcpy(), of strings most of which are short. */
+static inline void
+copy(unsigned char *to, const char *bytes, size_t n)
+{
+	uint64_t first, last;
+
+	if (n > 16) {
+		memcpy(to, bytes, n);
+	} else if (n >= 8) {
+		first = load8(bytes);
+		last = load8(bytes + n - 8);
+		memcpy(to, &first, 8);
+		memcpy(to + n - 8, &last, 8);
+	} else {
+		for (size_t i = 0; i < n; i++)
+			to[i] = (unsigned char)bytes[i];
+	}
+}
+
+static inline unsigned char *
 put_string(unsigned char *to, const char *bytes, size_t n)
 {
-	if (n > 0)
-		memcpy(to, bytes, n);
+	copy(to, bytes, n);
 	to[n] = '\0';
 	return to + n + 1;
+}
+
+/* Whether one of the N bytes is 0. */
+static inline bool
+has_nul(const char *bytes, size_t n)
+{
+	const uint64_t ones = UINT64_MAX / 255;
+	uint64_t word, zeros = 0;
+	size_t i = 0;
+
+	if (n < 8 || n > 64)
+		return n > 0 && memchr(bytes, '\0', n) != NULL;
+	for (; i + 8 < n; i += 8) {
+		word = load8(bytes + i);
+		zeros |= (word - ones) & ~word;
+	}
+	word = load8(bytes + n - 8);
+	zeros |= (word - ones) & ~word;
+	return (zeros & ones * 0x80) != 0;
 }
 
 int
@@ -65,6 +111,7 @@ pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, con
 	to = pst_buf_reserve(&fields->bytes, name_len + value_len + 2);
 	if (!to)
 		return PST_ERR_NOMEM;
+	fields->pointing = false;
 	to = put_string(to, name, name_len);
 	put_string(to, value, value_len);
 	pst_buf_commit(&fields->bytes, name_len + value_len + 2);
@@ -78,6 +125,7 @@ pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, con
 static unsigned char *
 make_room(struct pst_fields *fields, size_t count, size_t n, int *err)
 {
+	const unsigned char *before = fields->bytes.data;
 	unsigned char *to = NULL;
 
 	*err = 0;
@@ -89,6 +137,7 @@ make_room(struct pst_fields *fields, size_t count, size_t n, int *err)
 		*err = grow(fields);
 	if (*err == 0 && (to = pst_buf_reserve(&fields->bytes, n)) == NULL)
 		*err = PST_ERR_NOMEM;
+	fields->pointing = fields->count == 0 || (fields->pointing && fields->bytes.data == before);
 	return to;
 }
 
@@ -106,14 +155,18 @@ pst_fields_add_pairs(struct pst_fields *fields, const struct pst_pair *pairs, si
 		return err;
 	for (size_t i = 0; i < count; i++) {
 		const struct pst_pair *pair = &pairs[i];
-		if (memchr(pair->name, '\0', pair->name_len + pair->value_len)) {
+		struct pst_field *item = &fields->items[fields->count];
+		if (has_nul(pair->name, pair->name_len + pair->value_len)) {
 			err = PST_ERR_PROTOCOL;
 			continue;
 		}
+		item->name = (const char *)to;
+		item->name_len = pair->name_len;
 		to = put_string(to, pair->name, pair->name_len);
+		item->value = (const char *)to;
+		item->value_len = pair->value_len;
 		to = put_string(to, pst_pair_value(pair), pair->value_len);
-		fields->items[fields->count++] =
-		    (struct pst_field){.name_len = pair->name_len, .value_len = pair->value_len};
+		fields->count++;
 	}
 	pst_buf_commit(&fields->bytes, (size_t)(to - from));
 	return err;
@@ -124,7 +177,7 @@ pst_fields_seal(struct pst_fields *fields)
 {
 	const char *at;
 
-	if (fields->count == 0)
+	if (fields->count == 0 || fields->pointing)
 		return;
 	at = (const char *)pst_buf_bytes(&fields->bytes);
 	for (size_t i = 0; i < fields->count; i++) {

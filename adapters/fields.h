@@ -4,8 +4,8 @@
  *
  *	bytes:  n a m e 0 v a l u e 0 n a m e 0 v a l u e 0 ...
  *
- * While they arrive the block may move, so pointers are set once, by pst_fields_seal(). A struct
- * of zero bytes is valid and empty.
+ * While they arrive the block may move, so pointers are set by pst_fields_seal(), if it has. A
+ * struct of zero bytes is valid and empty.
  */
 #ifndef PST_ADAPTERS_FIELDS_H
 #define PST_ADAPTERS_FIELDS_H
@@ -15,6 +15,7 @@
 
 #include <penstock/plugin.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* More parameters than this are refused: the session's limit counts bytes, and empty pairs have
@@ -29,6 +30,7 @@ struct pst_fields {
 	struct pst_field *items;
 	size_t count;
 	size_t size; /* of items */
+	bool pointing; /* the pointers of all of them are set: bytes have not moved yet */
 };
 
 void pst_fields_free(struct pst_fields *fields);

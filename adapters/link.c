@@ -208,7 +208,7 @@ on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
 	if (!turn)
 		return PST_ERR_STATE;
 	for (size_t i = 0; link->penstock && err == 0 && i < count; i++) {
-		if (!take_ours(turn, &pairs[i]))
+		if (!pst_request_is_ours(&pairs[i]) || !take_ours(turn, &pairs[i]))
 			continue;
 		err = pst_request_on_params(turn->request, pairs + from, i - from);
 		from = i + 1;

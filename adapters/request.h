@@ -121,6 +121,14 @@ void pst_request_reset(struct pst_request *request);
 
 /* Nonzero (an enum pst_error) when it is too much. */
 int pst_request_on_params(struct pst_request *request, const struct pst_pair *pairs, size_t count);
+/* Whether PAIR's name can be one that a gateway of ours gives a meaning: others are told apart
+ * fast.
+ */
+static inline bool
+pst_request_is_ours(const struct pst_pair *pair)
+{
+	return pair->name_len > 9 && pair->name[0] == 'P' && pair->name[8] == '_';
+}
 /* True: PAIR is no parameter of the request, but what a gateway of ours says that it can become. */
 bool pst_request_take_upgrade(struct pst_request *request, const struct pst_pair *pair);
 /* The parameters are complete. */

@@ -158,10 +158,7 @@ take_whole(struct pst_params_decoder *decoder, const unsigned char **p, const un
 	size_t n = (size_t)(end - *p);
 	struct pair pair;
 
-	if (n >= 2 && (*p)[0] < 128 && (*p)[1] < 128)
-		pair = (struct pair){2, (*p)[0], (*p)[1]};
-	else
-		look_at_lengths(*p, n, &pair);
+	look_at_lengths(*p, n, &pair);
 	if (pair.lengths == 0 || pair.name > n - pair.lengths ||
 	    pair.value > n - pair.lengths - pair.name)
 		return false;
@@ -173,19 +170,44 @@ take_whole(struct pst_params_decoder *decoder, const unsigned char **p, const un
 	return true;
 }
 
+/* Behind the COUNT in PAIRS, those that lie whole at *P, have short names and values, and are
+ * within the limit: how many there are. */
+static size_t
+take_short(struct pst_params_decoder *decoder, const unsigned char **p, const unsigned char *end,
+    struct pst_pair pairs[BATCH], size_t count)
+{
+	const unsigned char *at = *p;
+	size_t left = decoder->limit - decoder->taken;
+
+	if ((size_t)(end - at) > left)
+		end = at + left;
+	while (count < BATCH && end - at >= 2 && at[0] < 128 && at[1] < 128 &&
+	       end - at - 2 >= at[0] + at[1]) {
+		pairs[count++] = (struct pst_pair){(const char *)at + 2, at[0], at[1]};
+		at += 2 + at[0] + at[1];
+	}
+	decoder->taken += (size_t)(at - *p);
+	*p = at;
+	return count;
+}
+
 /* The common case: all the pairs that lie whole in the input. */
 static int
 feed_whole(struct pst_params_decoder *decoder, const unsigned char **p, const unsigned char *end,
     pst_pairs_fn *fn, void *arg)
 {
 	struct pst_pair pairs[BATCH];
-	size_t count;
+	size_t count, before;
 	int err = 0, told;
 
 	do {
 		count = 0;
-		while (count < BATCH && take_whole(decoder, p, end, &pairs[count], &err))
-			count++;
+		do {
+			before = count;
+			count = take_short(decoder, p, end, pairs, count);
+			if (count < BATCH && take_whole(decoder, p, end, &pairs[count], &err))
+				count++;
+		} while (count < BATCH && count > before);
 		told = count > 0 ? fn(arg, pairs, count) : 0;
 	} while (told == 0 && count == BATCH);
 	return told != 0 ? told : err;

@@ -138,10 +138,23 @@ reset(struct pst_call *call)
 	call->waiter = NULL;
 }
 
+/* Applications answer much the same again: the next start_response() looks at it. */
+static void
+keep_head(struct pst_call *call)
+{
+	struct pst_head head = call->head;
+
+	if (head.held == 0)
+		return;
+	pst_head_keep(&head);
+	call->head = call->other;
+	call->other = head;
+}
+
 void
 pst_call_put(struct pst_call_pool *pool, struct pst_call *call)
 {
-	pst_head_clear(&call->head);
+	keep_head(call);
 	if (pool->count == POOL_SIZE || !is_ours(call)) {
 		drop_objects(call);
 		pst_call_unref(call);

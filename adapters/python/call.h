@@ -81,7 +81,7 @@ struct pst_call {
 
 	enum pst_call_stage stage;
 	struct pst_head head;
-	struct pst_head other; /* empty, with the memory for another head */
+	struct pst_head other; /* of the last response, or empty: memory for another head */
 	bool bodyless; /* HEAD: the body is dropped */
 	PyObject *socket; /* of a WebSocket, while the application runs; NULL: there is none */
 	bool taken; /* the application took its socket: it is not answered in another way */

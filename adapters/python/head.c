@@ -8,6 +8,9 @@
 /* Fields that there is room for at first. */
 #define FIRST_SIZE 16
 
+/* A head with more of strings is not kept for the next response. */
+#define KEPT_TEXT ((size_t)4 * 1024)
+
 /* The bytes of a native string: latin-1, as PEP 3333 wants it. */
 struct text {
 	const char *bytes;
@@ -351,6 +354,53 @@ pst_head_set(struct pst_head *head, PyObject *status, PyObject *headers)
 	head->status = code;
 	head->reason = reason.length > 0 ? reason.bytes : NULL;
 	return 0;
+}
+
+/* Whether OBJECT says the same as KEPT, which was checked. */
+static bool
+is_same_text(PyObject *kept, PyObject *object)
+{
+	struct text a, b;
+
+	if (kept == object)
+		return true;
+	return PyUnicode_Check(object) && text_of(kept, &a) == 0 && text_of(object, &b) == 0 &&
+	       a.length == b.length && memcmp(a.bytes, b.bytes, a.length) == 0;
+}
+
+bool
+pst_head_is(const struct pst_head *head, PyObject *status, PyObject *headers)
+{
+	size_t count = head->held / 2;
+
+	if (head->held == 0 || !PyList_Check(headers) ||
+	    (size_t)PyList_GET_SIZE(headers) != count ||
+	    !is_same_text(head->references[2 * count], status))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		PyObject *header = PyList_GET_ITEM(headers, (Py_ssize_t)i);
+
+		if (!PyTuple_Check(header) || PyTuple_GET_SIZE(header) != 2 ||
+		    !is_same_text(head->references[2 * i], PyTuple_GET_ITEM(header, 0)) ||
+		    !is_same_text(head->references[2 * i + 1], PyTuple_GET_ITEM(header, 1)))
+			return false;
+	}
+	return true;
+}
+
+void
+pst_head_keep(struct pst_head *head)
+{
+	size_t text = 0;
+
+	if (head->count > head->held / 2) {
+		head->count--;
+		head->content_length = -1;
+	}
+	for (size_t i = 0; i < head->count; i++)
+		text += head->fields[i].name_len + head->fields[i].value_len;
+	if (text > KEPT_TEXT)
+		pst_head_clear(head);
 }
 
 void

@@ -47,6 +47,12 @@ void pst_head_free(struct pst_head *head);
  */
 int pst_head_set(struct pst_head *head, PyObject *status, PyObject *headers);
 
+/* Whether HEAD, kept from a former response, is what pst_head_set() would make of these. */
+bool pst_head_is(const struct pst_head *head, PyObject *status, PyObject *headers);
+/* Make a head that was used ready to be kept: without what was added, and cleared if it is large.
+ */
+void pst_head_keep(struct pst_head *head);
+
 /* Add Content-Length to a head that has none. */
 void pst_head_add_length(struct pst_head *head, long long length);
 

@@ -352,14 +352,17 @@ set_head(struct pst_call *call, PyObject *status, PyObject *headers)
 	struct pst_head head;
 	bool late, by_socket;
 
+	/* Ours alone: what complains of the head runs Python code, which may come here again. */
 	pst_call_lock(call);
 	head = call->other;
-	pst_head_init(
-	    &call->other); /* what complains of the head can run Python, which comes here */
+	pst_head_init(&call->other);
 	pst_call_unlock(call);
-	if (pst_head_set(&head, status, headers) < 0) {
-		pst_head_free(&head);
-		return -1;
+	if (!pst_head_is(&head, status, headers)) {
+		pst_head_clear(&head);
+		if (pst_head_set(&head, status, headers) < 0) {
+			pst_head_free(&head);
+			return -1;
+		}
 	}
 	pst_call_lock(call);
 	late = call->stage == PST_CALL_SENT;
