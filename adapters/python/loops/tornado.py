@@ -48,12 +48,33 @@ class Server:
         self.draining = False
         self.done = self.loop.create_future()  # what need not be waited for
         self.done.set_result(None)
+        self._before: Any = None  # the loop's own task factory, within call()
+        self.started: asyncio.Task[Any] | None = None
         install(Connection)
 
     def begin(self, exchange: Any) -> Connection:
         connection = Connection(self, exchange)
         connection.begin()
         return connection
+
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call FUNCTION, and keep the last task that it starts."""
+        self._before = self.loop.get_task_factory()
+        self.started = None
+        self.loop.set_task_factory(self._create_task)
+        try:
+            return function(*args)
+        finally:
+            self.loop.set_task_factory(self._before)
+
+    def _create_task(self, loop: Any, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any]
+        if self._before is None:
+            task = asyncio.Task(coroutine, loop=loop, **options)
+        else:
+            task = self._before(loop, coroutine, **options)
+        self.started = task
+        return task
 
     def drain(self) -> None:
         """What would go on for ever is to end; not within this call."""
@@ -119,8 +140,10 @@ class Connection(httputil.HTTPConnection):
         self.protocol = "https" if secure else "http"
         self.method = params["REQUEST_METHOD"]
         headers = httputil.HTTPHeaders()
+        # What add() checks the gateway has checked.
+        add = headers.__setitem__ if len(dict(pairs)) == len(pairs) else headers.add
         for name, value in pairs:
-            headers.add(name, value)
+            add(name, value)
         self.upgradable = self.exchange.upgradable()
         if self.upgradable:
             headers["Connection"] = "Upgrade"
@@ -133,26 +156,13 @@ class Connection(httputil.HTTPConnection):
 
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call FUNCTION of the delegate. The last task that it starts is what handles it."""
-        loop = self.server.loop
-        before = loop.get_task_factory()
-        started: list[asyncio.Task[Any]] = []
-
-        def factory(loop: Any, coroutine: Any, **options: Any) -> Any:
-            if before is None:
-                task = asyncio.Task(coroutine, loop=loop, **options)
-            else:
-                task = before(loop, coroutine, **options)
-            started.append(task)
-            return task
-
-        loop.set_task_factory(factory)
+        server = self.server
         try:
-            return function(*args)
+            return server.call(function, *args)
         finally:
-            loop.set_task_factory(before)
-            if started:
-                self._tasks = [*(self._tasks or ()), started[-1]]
-                started[-1].add_done_callback(self._handled)
+            if task := server.started:
+                self._tasks = [*self._tasks, task] if self._tasks else [task]
+                task.add_done_callback(self._handled)
 
     def _body_ended(self) -> None:
         self._read_finished = True
