@@ -144,7 +144,8 @@ put_head(struct pst_answer *answer, struct pst_buf *out)
 
 	for (size_t i = 0; err == 0 && i < count; i++) {
 		if (!is_ours(answer, fields[i].name))
-			err = pst_http_response_field(http, out, fields[i].name, fields[i].value);
+			err = pst_http_response_known_field(
+			    http, out, fields[i].id, fields[i].name, fields[i].value);
 	}
 	return err;
 }

@@ -22,12 +22,6 @@ enum response_state {
 	STATE_FAILED,
 };
 
-/* While a block comes in, fields are offsets into it: the bytes may move. */
-struct raw_field {
-	size_t name, name_len;
-	size_t value, value_len;
-};
-
 struct pst_cgi_response {
 	struct pst_cgi_response_limits limits;
 	enum response_state state;
@@ -44,10 +38,7 @@ struct pst_cgi_response {
 	bool location;
 	bool dropped;
 	int64_t content_length;
-	struct pst_buf raw; /* struct raw_field, one after another */
-
-	/* Made when the block is complete. */
-	struct pst_cgi_field *fields;
+	struct pst_cgi_field *fields; /* they point into the block, or into what is being fed */
 	size_t field_count;
 	size_t field_size; /* there is memory for so many */
 };
@@ -79,7 +70,6 @@ static void
 start_block(struct pst_cgi_response *response)
 {
 	clear(&response->block);
-	clear(&response->raw);
 	if (response->field_size > KEPT_FIELDS)
 		free_fields(response);
 	response->field_count = 0;
@@ -111,7 +101,6 @@ pst_cgi_response_free(struct pst_cgi_response *response)
 	if (!response)
 		return;
 	pst_buf_free(&response->block);
-	pst_buf_free(&response->raw);
 	free_fields(response);
 	free(response);
 }
@@ -149,7 +138,7 @@ is_digit(char c)
 
 /* "200 OK" or "200": digits, then nothing or a space and the phrase. */
 static int
-take_status(struct pst_cgi_response *response, const char *text, size_t n)
+take_status(struct pst_cgi_response *response, const char *line, const char *text, size_t n)
 {
 	if (response->status)
 		return bad(response, "a second Status field");
@@ -162,7 +151,7 @@ take_status(struct pst_cgi_response *response, const char *text, size_t n)
 	if (n > 4) {
 		struct pst_http_text rest = {text + 4, n - 4}, phrase = pst_http_trim(rest);
 
-		response->phrase = phrase.data - (char *)pst_buf_bytes(&response->block);
+		response->phrase = response->line + (size_t)(phrase.data - line);
 		response->phrase_len = phrase.len;
 	}
 	return 0;
@@ -200,26 +189,40 @@ is_of_the_hop(enum pst_http_name id)
 }
 
 static int
-keep_field(struct pst_cgi_response *response, struct pst_http_text name, struct pst_http_text value)
+reserve_field(struct pst_cgi_response *response)
 {
-	const char *block = (char *)pst_buf_bytes(&response->block);
-	struct raw_field field = {.name = name.data - block,
-	    .name_len = name.len,
-	    .value = value.len ? (size_t)(value.data - block) : 0,
-	    .value_len = value.len};
+	size_t size = response->field_size == 0 ? KEPT_FIELDS / 4 : response->field_size * 2;
+	struct pst_cgi_field *fields;
 
-	if (pst_buf_append(&response->raw, &field, sizeof(field)) < 0)
+	if (response->field_count < response->field_size)
+		return 0;
+	fields = realloc(response->fields, size * sizeof(*fields));
+	if (fields == NULL)
 		return fail(response, PST_ERR_NOMEM, "out of memory");
+	response->fields = fields;
+	response->field_size = size;
 	return 0;
 }
 
 static int
-take_field(struct pst_cgi_response *response, struct pst_http_text name, struct pst_http_text value)
+keep_field(struct pst_cgi_response *response, enum pst_http_name id, struct pst_http_text name,
+    struct pst_http_text value)
+{
+	int err = reserve_field(response);
+
+	if (err == 0)
+		response->fields[response->field_count++] = (struct pst_cgi_field){name, value, id};
+	return err;
+}
+
+static int
+take_field(struct pst_cgi_response *response, const char *line, struct pst_http_text name,
+    struct pst_http_text value)
 {
 	enum pst_http_name id = pst_http_name_find(name);
 
 	if (pst_http_text_is(name, "status"))
-		return take_status(response, value.data, value.len);
+		return take_status(response, line, value.data, value.len);
 	if (id == PST_HTTP_CONTENT_LENGTH) {
 		/* A repeated one says the same; one is enough. */
 		bool repeated = response->content_length >= 0;
@@ -234,7 +237,7 @@ take_field(struct pst_cgi_response *response, struct pst_http_text name, struct 
 	}
 	if (pst_http_text_is(name, "location"))
 		response->location = true;
-	return keep_field(response, name, value);
+	return keep_field(response, id, name, value);
 }
 
 /* The first byte that must not be in a line. */
@@ -253,13 +256,15 @@ line_error(const char *line, size_t n)
 static const char *
 name_error(const char *name, size_t n)
 {
+	if (n > 0 && pst_http_all((struct pst_http_text){name, n}, PST_HTTP_TCHAR))
+		return NULL;
 	for (size_t i = 0; i < n; i++) {
 		if (name[i] == ' ' || name[i] == '\t')
 			return "a header name with a space";
 		if (!pst_http_is((unsigned char)name[i], PST_HTTP_TCHAR))
 			return "a header name with a character that is not allowed";
 	}
-	return n == 0 ? "a header without a name" : NULL;
+	return "a header without a name";
 }
 
 static int
@@ -272,7 +277,7 @@ take_line(struct pst_cgi_response *response, const char *line, size_t n)
 	if (!pst_http_is_value((struct pst_http_text){line, n}))
 		return bad(response, line_error(line, n));
 	if (response->lines == 0 && is_status_line(line, n))
-		return take_status(response, line + 9, n - 9);
+		return take_status(response, line, line + 9, n - 9);
 	if (line[0] == ' ' || line[0] == '\t')
 		return bad(response, "a header line that begins with a space");
 	if (response->lines >= response->limits.fields)
@@ -284,58 +289,16 @@ take_line(struct pst_cgi_response *response, const char *line, size_t n)
 	if (reason)
 		return bad(response, reason);
 	value = pst_http_trim((struct pst_http_text){colon + 1, n - (colon + 1 - line)});
-	return take_field(response, (struct pst_http_text){line, colon - line}, value);
+	return take_field(response, line, (struct pst_http_text){line, colon - line}, value);
 }
 
 /* --- the end of a block --- */
 
-/* What the fields of the last block were is lost. */
-static int
-reserve_fields(struct pst_cgi_response *response, size_t count)
-{
-	size_t size = count < KEPT_FIELDS / 4 ? KEPT_FIELDS / 4 : count;
-
-	free_fields(response);
-	response->fields = calloc(size, sizeof(*response->fields));
-	if (!response->fields)
-		return -1;
-	response->field_size = size;
-	return 0;
-}
-
-/* Fields are slices now that the block does not move any more. */
-static int
-make_fields(struct pst_cgi_response *response)
-{
-	const char *block = (char *)pst_buf_bytes(&response->block);
-	size_t count = pst_buf_length(&response->raw) / sizeof(struct raw_field);
-
-	response->field_count = count;
-	if (count == 0)
-		return 0;
-	if (count > response->field_size && reserve_fields(response, count) < 0)
-		return fail(response, PST_ERR_NOMEM, "out of memory");
-	for (size_t i = 0; i < count; i++) {
-		struct raw_field raw;
-
-		memcpy(&raw, pst_buf_bytes(&response->raw) + i * sizeof(raw), sizeof(raw));
-		response->fields[i] = (struct pst_cgi_field){
-		    {block + raw.name, raw.name_len}, {block + raw.value, raw.value_len}};
-	}
-	clear(&response->raw);
-	return 0;
-}
-
 static int
 finish_block(struct pst_cgi_response *response)
 {
-	int err;
-
 	if (response->lines == 0)
 		return bad(response, "an empty line where the header should begin");
-	err = make_fields(response);
-	if (err < 0)
-		return err;
 	if (!response->status)
 		response->status = response->location ? 302 : 200; /* RFC 3875, section 6.2 */
 	/* 101 is final: what follows is another protocol. */
@@ -349,12 +312,11 @@ finish_block(struct pst_cgi_response *response)
 	return PST_CGI_RESPONSE_INTERIM;
 }
 
-/* The line that begins at response->line is complete with its LF. */
+/* The N bytes at LINE are a line with its LF, which begins at response->line of the block. */
 static int
-finish_line(struct pst_cgi_response *response)
+finish_line(struct pst_cgi_response *response, const char *line, size_t n)
 {
-	const char *line = (char *)pst_buf_bytes(&response->block) + response->line;
-	size_t n = pst_buf_length(&response->block) - response->line - 1;
+	size_t whole = n--;
 	int err;
 
 	if (n > 0 && line[n - 1] == '\r')
@@ -365,15 +327,103 @@ finish_line(struct pst_cgi_response *response)
 	if (err < 0)
 		return err;
 	response->lines++;
-	response->line = pst_buf_length(&response->block);
+	response->line += whole;
 	return PST_CGI_RESPONSE_MORE;
+}
+
+/* --- bytes in --- */
+
+static void
+rebase(struct pst_http_text *text, const char *from, const char *to)
+{
+	text->data = to + (text->data - from);
+}
+
+/* What fields FIRST and later say stood at FROM and stands at TO now. */
+static void
+rebase_fields(
+    struct pst_cgi_response *response, size_t first, size_t last, const char *from, const char *to)
+{
+	for (size_t i = first; i < last; i++) {
+		rebase(&response->fields[i].name, from, to);
+		rebase(&response->fields[i].value, from, to);
+	}
+}
+
+/* Append N bytes to the block, of which the fields from number NEW on were made. */
+static int
+keep_bytes(struct pst_cgi_response *response, const char *bytes, size_t n, size_t new)
+{
+	const char *was = (const char *)response->block.data;
+	size_t before = pst_buf_length(&response->block);
+
+	if (pst_buf_append(&response->block, bytes, n) < 0)
+		return fail(response, PST_ERR_NOMEM, "out of memory");
+	if (was != (const char *)response->block.data)
+		rebase_fields(response, 0, new, was, (const char *)response->block.data);
+	rebase_fields(response, new, response->field_count, bytes,
+	    (const char *)pst_buf_bytes(&response->block) + before);
+	return 0;
+}
+
+/* How long the line at AT is with its LF, or all N bytes without one (*WHOLE); none where that
+ * would be too much for the block, which has USED bytes. */
+static size_t
+line_length(
+    const struct pst_cgi_response *response, const char *at, size_t n, size_t used, bool *whole)
+{
+	const char *lf = memchr(at, '\n', n);
+
+	*whole = lf != NULL;
+	if (lf != NULL)
+		n = (size_t)(lf - at) + 1;
+	return n > response->limits.head - used ? 0 : n;
+}
+
+/* A part of a line came before: what belongs to it is put behind that. */
+static int
+continue_line(struct pst_cgi_response *response, const char *bytes, size_t n, size_t *taken)
+{
+	size_t begun = response->line;
+	bool whole;
+
+	*taken = line_length(response, bytes, n, pst_buf_length(&response->block), &whole);
+	if (*taken == 0)
+		return fail(response, PST_ERR_LIMIT, "a header block that is too large");
+	if (keep_bytes(response, bytes, *taken, response->field_count) < 0)
+		return PST_ERR_NOMEM;
+	if (!whole)
+		return PST_CGI_RESPONSE_MORE;
+	return finish_line(response, (const char *)pst_buf_bytes(&response->block) + begun,
+	    pst_buf_length(&response->block) - begun);
+}
+
+/* Lines are looked at where they are, and then kept together. */
+static int
+take_lines(struct pst_cgi_response *response, const char *bytes, size_t n, size_t *taken)
+{
+	size_t before = response->line, new = response->field_count, at = 0;
+	int event = PST_CGI_RESPONSE_MORE;
+	bool whole = true;
+
+	while (event == PST_CGI_RESPONSE_MORE && at < n) {
+		size_t length = line_length(response, bytes + at, n - at, before + at, &whole);
+
+		if (length == 0)
+			return fail(response, PST_ERR_LIMIT, "a header block that is too large");
+		if (whole)
+			event = finish_line(response, bytes + at, length);
+		at += length;
+	}
+	*taken = at;
+	return event < 0 || keep_bytes(response, bytes, at, new) == 0 ? event : PST_ERR_NOMEM;
 }
 
 int
 pst_cgi_response_feed(struct pst_cgi_response *response, const void *bytes, size_t n, size_t *taken)
 {
-	const char *at = bytes, *end = at + n;
 	int event = PST_CGI_RESPONSE_MORE;
+	size_t more = 0;
 
 	assert(response->state != STATE_DONE);
 	*taken = 0;
@@ -381,19 +431,11 @@ pst_cgi_response_feed(struct pst_cgi_response *response, const void *bytes, size
 		return PST_ERR_CLOSED;
 	if (response->state == STATE_INTERIM)
 		start_block(response);
-	while (event == PST_CGI_RESPONSE_MORE && at < end) {
-		const char *lf = memchr(at, '\n', end - at);
-		size_t piece = (lf ? lf + 1 : end) - at;
-
-		if (piece > response->limits.head - pst_buf_length(&response->block))
-			return fail(response, PST_ERR_LIMIT, "a header block that is too large");
-		if (pst_buf_append(&response->block, at, piece) < 0)
-			return fail(response, PST_ERR_NOMEM, "out of memory");
-		at += piece;
-		*taken += piece;
-		if (lf)
-			event = finish_line(response);
-	}
+	if (pst_buf_length(&response->block) > response->line)
+		event = continue_line(response, bytes, n, taken);
+	if (event == PST_CGI_RESPONSE_MORE && *taken < n)
+		event = take_lines(response, (const char *)bytes + *taken, n - *taken, &more);
+	*taken += more;
 	return event;
 }
 

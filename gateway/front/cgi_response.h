@@ -17,7 +17,7 @@
 #ifndef PST_GATEWAY_FRONT_CGI_RESPONSE_H
 #define PST_GATEWAY_FRONT_CGI_RESPONSE_H
 
-#include "gateway/front/http.h"
+#include "gateway/front/http_field.h"
 #include "protocol/error.h"
 
 #include <stdbool.h>
@@ -36,6 +36,7 @@ extern const struct pst_cgi_response_limits PST_CGI_RESPONSE_DEFAULT_LIMITS;
 struct pst_cgi_field {
 	struct pst_http_text name; /* as sent, a token */
 	struct pst_http_text value; /* trimmed; no control character but tab */
+	enum pst_http_name id; /* of the name */
 };
 
 struct pst_cgi_response;

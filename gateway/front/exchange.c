@@ -3,6 +3,7 @@
 #include "gateway/log.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,7 +60,7 @@ static void
 spare_one(struct pst_exchange *x)
 {
 	struct pst_exchange_context *context = x->context;
-	struct pst_exchange clean = {0};
+	struct pst_cgi_response *kept;
 
 	if (context->spares == SPARES) {
 		free_one(x);
@@ -70,10 +71,10 @@ spare_one(struct pst_exchange *x)
 		pst_http_request_release(&x->request);
 	else
 		pst_http_request_reset(&x->request);
-	clean.request = x->request;
-	clean.answer.kept = x->answer.kept;
-	clean.spare = context->spare;
-	*x = clean;
+	kept = x->answer.kept;
+	memset(&x->state, 0, sizeof(*x) - offsetof(struct pst_exchange, state));
+	x->answer.kept = kept;
+	x->spare = context->spare;
 	context->spare = x;
 	context->spares++;
 }

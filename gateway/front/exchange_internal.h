@@ -18,13 +18,14 @@
 #define PST_RETRY_AFTER 10
 
 struct pst_exchange {
-	enum pst_exchange_state state;
 	struct pst_exchange_context *context;
+	struct pst_exchange *spare; /* the next one that is kept */
+	struct pst_http_request request;
+
+	/* What follows is zeroed for the next request. */
+	enum pst_exchange_state state;
 	struct pst_client *client; /* NULL when ENDED */
 	struct pst_task burial;
-	struct pst_exchange *spare; /* the next one that is kept */
-
-	struct pst_http_request request;
 	struct pst_http_body body;
 	bool receiving; /* there is a body, and not all of it was read */
 	bool expecting; /* the client waits for 100 (Continue) before it sends any of it */

@@ -9,12 +9,12 @@ const unsigned char pst_http_classes[256] = {
     /* clang-format off */
 	  0,   0,   0,   0,   0,   0,   0,   0,   0,  66,   0,   0,   0,   0,   0,   0, /* 00 */
 	  0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0,   0, /* 10 */
-	 66,  79,   6,  67,  79,  71,  79,  79,  78,  78,  79,  79,  78,  79,  79,  70, /* 20 */
-	127, 127, 127, 127, 127, 127, 127, 127, 127, 127,  70,  78,  70,  78,  70,  70, /* 30 */
-	 70, 111, 111, 111, 111, 111, 111,  79,  79,  79,  79,  79,  79,  79,  79,  79, /* 40 */
-	 79,  79,  79,  79,  79,  79,  79,  79,  79,  79,  79,  70,   6,  70,  71,  79, /* 50 */
-	 71, 111, 111, 111, 111, 111, 111,  79,  79,  79,  79,  79,  79,  79,  79,  79, /* 60 */
-	 79,  79,  79,  79,  79,  79,  79,  79,  79,  79,  79,  70,  71,  70,  79,   0, /* 70 */
+	 66, 207,   6, 195, 207, 199, 207, 207,  78,  78, 207, 207,  78, 207, 207,  70, /* 20 */
+	255, 255, 255, 255, 255, 255, 255, 255, 255, 255,  70,  78,  70,  78,  70,  70, /* 30 */
+	 70, 239, 239, 239, 239, 239, 239, 207, 207, 207, 207, 207, 207, 207, 207, 207, /* 40 */
+	207, 207, 207, 207, 207, 207, 207, 207, 207, 207, 207,  70,   6,  70, 199,  79, /* 50 */
+	199, 239, 239, 239, 239, 239, 239, 207, 207, 207, 207, 207, 207, 207, 207, 207, /* 60 */
+	207, 207, 207, 207, 207, 207, 207, 207, 207, 207, 207,  70, 199,  70, 207,   0, /* 70 */
 	 66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66, /* 80 */
 	 66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66, /* 90 */
 	 66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66,  66, /* a0 */
@@ -26,55 +26,72 @@ const unsigned char pst_http_classes[256] = {
     /* clang-format on */
 };
 
-bool
-pst_http_all(struct pst_http_text text, enum pst_http_class class)
+unsigned
+pst_http_common(struct pst_http_text text)
 {
-	unsigned all = class;
+	const unsigned char *at = (const unsigned char *)text.data;
+	unsigned all = 0xff;
+	size_t i = 0;
 
-	for (size_t i = 0; i < text.len; i++)
-		all &= pst_http_classes[(unsigned char)text.data[i]];
-	return all != 0;
+	for (; text.len - i >= 4; i += 4)
+		all &= pst_http_classes[at[i]] & pst_http_classes[at[i + 1]] &
+		       pst_http_classes[at[i + 2]] & pst_http_classes[at[i + 3]];
+	for (; i < text.len; i++)
+		all &= pst_http_classes[at[i]];
+	return all;
+}
+
+/* Not 0 where one of 8 bytes is a control character; tab, which may be, is one. */
+static uint64_t
+controls_8(const char *bytes)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	uint64_t v, deleted;
+
+	memcpy(&v, bytes, 8);
+	deleted = v ^ 0x7f * ones;
+	return (((v - 0x20 * ones) & ~v) | ((deleted - ones) & ~deleted)) & tops;
 }
 
 #ifdef __GNUC__
 typedef unsigned char vector __attribute__((vector_size(16)));
 typedef uint64_t halves __attribute__((vector_size(16)));
 
-/* How many of N bytes were looked at, all of them in the class; less than 16 are left, or the rest
- * holds one that is not. */
-static size_t
-skip_values(const char *bytes, size_t n)
+/* The same for 16 bytes, but that it knows tabs. */
+static uint64_t
+controls_16(const char *bytes)
 {
-	size_t done = 0;
+	vector v;
+	halves bad;
 
-	for (; n - done >= sizeof(vector); done += sizeof(vector)) {
-		vector v;
-		halves bad;
-
-		memcpy(&v, bytes + done, sizeof(v));
-		bad = (halves)(((v < 0x20) & (v != '\t')) | (v == 0x7f));
-		if ((bad[0] | bad[1]) != 0)
-			break;
-	}
-	return done;
+	memcpy(&v, bytes, sizeof(v));
+	bad = (halves)(((v < 0x20) & (v != '\t')) | (v == 0x7f));
+	return bad[0] | bad[1];
 }
 #else
-static size_t
-skip_values(const char *bytes, size_t n)
+static uint64_t
+controls_16(const char *bytes)
 {
-	(void)bytes;
-	(void)n;
-	return 0;
+	return controls_8(bytes) | controls_8(bytes + 8);
 }
 #endif
 
 bool
 pst_http_is_value(struct pst_http_text text)
 {
-	size_t done = text.len >= 16 ? skip_values(text.data, text.len) : 0;
+	const char *end = text.data + text.len;
+	uint64_t controls = 0;
 
-	return pst_http_all(
-	    (struct pst_http_text){text.data + done, text.len - done}, PST_HTTP_VALUE);
+	if (text.len < 8)
+		return pst_http_all(text, PST_HTTP_VALUE);
+	if (text.len < 16) {
+		controls = controls_8(text.data) | controls_8(end - 8);
+	} else {
+		for (const char *at = text.data; end - at >= 16; at += 16)
+			controls |= controls_16(at);
+		controls |= controls_16(end - 16);
+	}
+	return controls == 0 || pst_http_all(text, PST_HTTP_VALUE);
 }
 
 unsigned
@@ -83,24 +100,6 @@ pst_http_hex(unsigned char byte)
 	if (byte <= '9')
 		return byte - '0';
 	return (byte | 0x20u) - 'a' + 10;
-}
-
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-struct pst_http_text
-pst_http_trim(struct pst_http_text text)
-{
-	while (text.len > 0 && is_blank(text.data[0])) {
-		text.data++;
-		text.len--;
-	}
-	while (text.len > 0 && is_blank(text.data[text.len - 1]))
-		text.len--;
-	return text;
 }
 
 bool
@@ -124,16 +123,20 @@ int
 pst_http_number(struct pst_http_text text, uint64_t *number)
 {
 	uint64_t n = 0;
+	bool beyond = false;
 
-	if (text.len == 0 || !pst_http_all(text, PST_HTTP_DIGIT))
+	if (text.len == 0)
 		return PST_ERR_PROTOCOL;
 	for (size_t i = 0; i < text.len; i++) {
-		unsigned digit = text.data[i] - '0';
+		unsigned digit = (unsigned char)text.data[i] - '0';
 
-		if (n > ((uint64_t)INT64_MAX - digit) / 10)
-			return PST_ERR_LIMIT;
+		if (digit > 9)
+			return PST_ERR_PROTOCOL;
+		beyond |= n > ((uint64_t)INT64_MAX - digit) / 10;
 		n = n * 10 + digit;
 	}
+	if (beyond)
+		return PST_ERR_LIMIT;
 	*number = n;
 	return 0;
 }

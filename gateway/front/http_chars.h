@@ -12,6 +12,7 @@ enum pst_http_class {
 	PST_HTTP_DIGIT = 16,
 	PST_HTTP_HEX = 32,
 	PST_HTTP_QDTEXT = 64, /* inside a quoted-string, backslash and quote excluded */
+	PST_HTTP_PLAIN = 128, /* token characters but '_' */
 };
 
 extern const unsigned char pst_http_classes[256];
@@ -22,8 +23,15 @@ pst_http_is(unsigned char byte, enum pst_http_class class)
 	return (pst_http_classes[byte] & class) != 0;
 }
 
+/* The classes that every byte of TEXT is in; all of them when it is empty. */
+unsigned pst_http_common(struct pst_http_text text);
+
 /* True when every byte of TEXT is in CLASS (also when it is empty). */
-bool pst_http_all(struct pst_http_text text, enum pst_http_class class);
+static inline bool
+pst_http_all(struct pst_http_text text, enum pst_http_class class)
+{
+	return (pst_http_common(text) & class) != 0;
+}
 
 /*
  * The same for PST_HTTP_VALUE, which every field value is looked at for: 16 bytes at a time where
@@ -35,7 +43,17 @@ bool pst_http_is_value(struct pst_http_text text);
 unsigned pst_http_hex(unsigned char byte);
 
 /* Drop SP and HT around TEXT. */
-struct pst_http_text pst_http_trim(struct pst_http_text text);
+static inline struct pst_http_text
+pst_http_trim(struct pst_http_text text)
+{
+	while (text.len > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+		text.data++;
+		text.len--;
+	}
+	while (text.len > 0 && (text.data[text.len - 1] == ' ' || text.data[text.len - 1] == '\t'))
+		text.len--;
+	return text;
+}
 
 /*
  * Iterate over a comma-separated list (RFC 9110, 5.6.1): take the next element from *REST, trimmed,

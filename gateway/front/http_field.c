@@ -40,13 +40,15 @@ pst_http_field_parse(struct pst_http_field *field, struct pst_http_text line, co
 {
 	const char *colon = memchr(line.data, ':', line.len);
 	struct pst_http_text value;
+	unsigned classes;
 
 	if (colon == NULL) {
 		*reason = pst_http_line_fault(line, "field line without a colon");
 		return PST_ERR_PROTOCOL;
 	}
 	field->name = (struct pst_http_text){line.data, colon - line.data};
-	if (field->name.len == 0 || !pst_http_all(field->name, PST_HTTP_TCHAR)) {
+	classes = pst_http_common(field->name);
+	if (field->name.len == 0 || !(classes & PST_HTTP_TCHAR)) {
 		*reason = name_fault(field->name);
 		return PST_ERR_PROTOCOL;
 	}
@@ -58,6 +60,7 @@ pst_http_field_parse(struct pst_http_field *field, struct pst_http_text line, co
 	field->value = pst_http_trim(value);
 	field->id = pst_http_name_find(field->name);
 	field->hop = pst_http_name_is_hop(field->id);
+	field->plain = (classes & PST_HTTP_PLAIN) != 0;
 	return 0;
 }
 
@@ -74,21 +77,6 @@ pst_http_name_find(struct pst_http_text name)
 		    pst_http_same_letters(name.data, known[i].name, name.len))
 			return known[i].id;
 	return PST_HTTP_OTHER;
-}
-
-bool
-pst_http_name_is_hop(enum pst_http_name id)
-{
-	switch (id) {
-	case PST_HTTP_CONNECTION:
-	case PST_HTTP_KEEP_ALIVE:
-	case PST_HTTP_PROXY_CONNECTION:
-	case PST_HTTP_TE:
-	case PST_HTTP_TRAILER:
-	case PST_HTTP_TRANSFER_ENCODING:
-	case PST_HTTP_UPGRADE: return true;
-	default: return false;
-	}
 }
 
 const char *

@@ -30,6 +30,7 @@ struct pst_http_field {
 	enum pst_http_name id;
 	/* Speaks of this connection only: one of the above that does, or named in Connection. */
 	bool hop;
+	bool plain; /* its name has no '_' */
 };
 
 /*
@@ -42,7 +43,20 @@ int pst_http_field_parse(
 enum pst_http_name pst_http_name_find(struct pst_http_text name);
 
 /* True for the fields that a connection keeps to itself (RFC 9110, 7.6.1). */
-bool pst_http_name_is_hop(enum pst_http_name id);
+static inline bool
+pst_http_name_is_hop(enum pst_http_name id)
+{
+	switch (id) {
+	case PST_HTTP_CONNECTION:
+	case PST_HTTP_KEEP_ALIVE:
+	case PST_HTTP_PROXY_CONNECTION:
+	case PST_HTTP_TE:
+	case PST_HTTP_TRAILER:
+	case PST_HTTP_TRANSFER_ENCODING:
+	case PST_HTTP_UPGRADE: return true;
+	default: return false;
+	}
+}
 
 /* What is wrong with LINE: a bare CR, a NUL, else OTHERWISE. */
 const char *pst_http_line_fault(struct pst_http_text line, const char *otherwise);

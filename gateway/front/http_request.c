@@ -223,8 +223,7 @@ is_unwelcome(const struct pst_http_field *field, enum pst_http_map map)
 {
 	if (field->id == PST_HTTP_PROXY)
 		return true;
-	return map != PST_HTTP_MAP_DANGEROUS &&
-	       memchr(field->name.data, '_', field->name.len) != NULL;
+	return map != PST_HTTP_MAP_DANGEROUS && !field->plain;
 }
 
 static int
@@ -472,6 +471,17 @@ line_room(const struct pst_http_request *request, bool *by_head)
 	return *by_head ? room : line + 2;
 }
 
+/* N more bytes of the line are certainly not too many; nearly all lines are told so. */
+static bool
+fits(const struct pst_http_request *request, size_t n)
+{
+	const struct pst_http_limits *limits = request->limits;
+	size_t line = request->stage == PST_HTTP_STAGE_FIELDS ? limits->field : limits->line;
+
+	return request->used - request->line_start + n <= line &&
+	       request->taken + n <= limits->head && limits->head <= PST_HTTP_HEAD_CAP;
+}
+
 static int
 refuse_long(struct pst_http_request *request, bool by_head)
 {
@@ -547,9 +557,9 @@ end_line(struct pst_http_request *request)
 static int
 take(struct pst_http_request *request, const char *bytes, size_t n, size_t *consumed)
 {
-	size_t room;
-	const char *lf;
-	bool by_head;
+	const char *lf = memchr(bytes, '\n', n);
+	size_t room = n;
+	bool by_head = false;
 	int err;
 
 	if (request->stage == PST_HTTP_STAGE_IDLE) {
@@ -557,12 +567,15 @@ take(struct pst_http_request *request, const char *bytes, size_t n, size_t *cons
 		if (err != 0)
 			return err;
 	}
-	room = line_room(request, &by_head) - (request->used - request->line_start);
-	if (n > room)
-		n = room;
-	lf = memchr(bytes, '\n', n);
 	if (lf != NULL)
-		n = lf - bytes + 1;
+		n = (size_t)(lf - bytes) + 1;
+	if (lf == NULL || !fits(request, n)) {
+		room = line_room(request, &by_head) - (request->used - request->line_start);
+		if (n > room) {
+			n = room;
+			lf = NULL;
+		}
+	}
 	err = reserve(request, n);
 	if (err != 0)
 		return err;

@@ -43,38 +43,48 @@ pst_http_response_init(
 
 /* --- the head --- */
 
-/* Append the texts one behind the other: all of them, or none and PST_ERR_NOMEM. */
+/* What was written to room in OUT, as far as END, is part of the head. */
 static int
-put(struct pst_http_response *response, struct pst_buf *out, const struct pst_http_text *texts,
-    size_t count)
+put_end(struct pst_http_response *response, struct pst_buf *out, const unsigned char *end)
 {
-	unsigned char *to;
-	size_t n = 0;
+	size_t n = (size_t)(end - (out->data + out->end));
 
 	if (response->silent)
 		return 0;
-	for (size_t i = 0; i < count; i++)
-		n += texts[i].len;
-	to = pst_buf_reserve(out, n);
-	if (to == NULL)
-		return PST_ERR_NOMEM;
-	for (size_t i = 0; i < count; i++) {
-		if (texts[i].len > 0)
-			memcpy(to, texts[i].data, texts[i].len);
-		to += texts[i].len;
-	}
 	pst_buf_commit(out, n);
 	response->head_len += n;
 	return 0;
+}
+
+/* Inline: the texts are constants, of which the compiler knows the lengths. */
+static inline unsigned char *
+put_constant(unsigned char *to, const char *text)
+{
+	size_t n = strlen(text);
+
+	memcpy(to, text, n);
+	return to + n;
+}
+
+static int
+put_line_end(struct pst_http_response *response, struct pst_buf *out)
+{
+	unsigned char *to = pst_buf_reserve(out, 2);
+
+	return to == NULL ? PST_ERR_NOMEM : put_end(response, out, put_constant(to, "\r\n"));
 }
 
 static int
 put_field(struct pst_http_response *response, struct pst_buf *out, struct pst_http_text name,
     struct pst_http_text value)
 {
-	const struct pst_http_text texts[] = {name, TEXT(": "), value, TEXT("\r\n")};
+	unsigned char *to = pst_buf_reserve(out, name.len + value.len + 4);
 
-	return put(response, out, texts, sizeof(texts) / sizeof(texts[0]));
+	if (to == NULL)
+		return PST_ERR_NOMEM;
+	to = put_constant(pst_http_copy(to, name.data, name.len), ": ");
+	to = put_constant(pst_http_copy(to, value.data, value.len), "\r\n");
+	return put_end(response, out, to);
 }
 
 static int
@@ -111,16 +121,22 @@ is_interim(unsigned status)
 static int
 put_status(struct pst_http_response *response, struct pst_buf *out, struct pst_http_text reason)
 {
-	char line[] = "HTTP/1.1 000 ";
-	const char *phrase = pst_http_status_phrase(response->status);
-	struct pst_http_text texts[3] = {{line, sizeof(line) - 1}, reason, TEXT("\r\n")};
+	unsigned status = response->status;
+	unsigned char *to;
 
-	line[9] = (char)('0' + response->status / 100);
-	line[10] = (char)('0' + response->status / 10 % 10);
-	line[11] = (char)('0' + response->status % 10);
-	if (reason.len == 0)
-		texts[1] = (struct pst_http_text){phrase, strlen(phrase)};
-	return put(response, out, texts, 3);
+	if (reason.len == 0) {
+		reason.data = pst_http_status_phrase(status);
+		reason.len = strlen(reason.data);
+	}
+	to = pst_buf_reserve(out, strlen("HTTP/1.1 000 \r\n") + reason.len);
+	if (to == NULL)
+		return PST_ERR_NOMEM;
+	to = put_constant(to, "HTTP/1.1 000 ");
+	to[-4] = (unsigned char)('0' + status / 100);
+	to[-3] = (unsigned char)('0' + status / 10 % 10);
+	to[-2] = (unsigned char)('0' + status % 10);
+	to = put_constant(pst_http_copy(to, reason.data, reason.len), "\r\n");
+	return put_end(response, out, to);
 }
 
 static int
@@ -128,7 +144,7 @@ check_status(struct pst_http_response *response, unsigned status, struct pst_htt
 {
 	if (status < 100 || status > 599)
 		return fault(response, "a status that is not between 100 and 599");
-	if (!pst_http_all(reason, PST_HTTP_VALUE))
+	if (!pst_http_is_value(reason))
 		return fault(response, "a control character in the reason phrase");
 	if (status == 101 && !response->upgrade)
 		return fault(response, "status 101 for a request that asked for no upgrade");
@@ -208,21 +224,34 @@ take_field(struct pst_http_response *response, enum pst_http_name id, struct pst
 }
 
 int
+pst_http_response_known_field(struct pst_http_response *response, struct pst_buf *out,
+    enum pst_http_name id, struct pst_http_text name, struct pst_http_text value)
+{
+	bool left_out = false;
+	int err = 0;
+
+	if (response->state != HEAD)
+		return PST_ERR_STATE;
+	if (id != PST_HTTP_OTHER)
+		err = take_field(response, id, value, &left_out);
+	if (err == 0 && !left_out)
+		err = put_field(response, out, name, value);
+	return settle(response, out, err);
+}
+
+int
 pst_http_response_field(struct pst_http_response *response, struct pst_buf *out,
     struct pst_http_text name, struct pst_http_text value)
 {
-	bool left_out;
 	int err;
 
 	if (response->state != HEAD)
 		return PST_ERR_STATE;
 	err = check_field(response, name, value);
-	value = pst_http_trim(value);
-	if (err == 0)
-		err = take_field(response, pst_http_name_find(name), value, &left_out);
-	if (err == 0 && !left_out)
-		err = put_field(response, out, name, value);
-	return settle(response, out, err);
+	if (err != 0)
+		return settle(response, out, err);
+	return pst_http_response_known_field(
+	    response, out, pst_http_name_find(name), name, pst_http_trim(value));
 }
 
 int
@@ -261,52 +290,62 @@ choose_framing(struct pst_http_response *response)
 		response->keep_alive = false;
 }
 
+static unsigned char *
+put_length(unsigned char *to, uint64_t length)
+{
+	to = put_constant(to, "Content-Length: ");
+	to += pst_decimal((char *)to, length);
+	return put_constant(to, "\r\n");
+}
+
 /*
  * A length may be told without a body for HEAD and 304, where it is that of the body which GET
  * would have had, never with 204; 205 says that there is none.
  */
-static int
-put_framing(struct pst_http_response *response, struct pst_buf *out)
+static unsigned char *
+put_framing(const struct pst_http_response *response, unsigned char *to)
 {
 	if (response->status == 205)
-		return put_number(response, out, TEXT("Content-Length"), 0);
+		return put_length(to, 0);
 	if (response->framing == PST_HTTP_FRAMING_CHUNKED)
-		return put_field(response, out, TEXT("Transfer-Encoding"), TEXT("chunked"));
+		return put_constant(to, "Transfer-Encoding: chunked\r\n");
 	if (response->has_length && response->status != 204 && response->status != 101)
-		return put_number(response, out, TEXT("Content-Length"), response->length);
-	return 0;
+		return put_length(to, response->length);
+	return to;
 }
 
-static int
-put_connection(struct pst_http_response *response, struct pst_buf *out)
+static unsigned char *
+put_connection(const struct pst_http_response *response, unsigned char *to)
 {
 	if (response->framing == PST_HTTP_FRAMING_TUNNEL)
-		return put_field(response, out, TEXT("Connection"), TEXT("upgrade"));
+		return put_constant(to, "Connection: upgrade\r\n");
 	if (!response->keep_alive)
-		return put_field(response, out, TEXT("Connection"), TEXT("close"));
+		return put_constant(to, "Connection: close\r\n");
 	if (response->minor == 0)
-		return put_field(response, out, TEXT("Connection"), TEXT("keep-alive"));
-	return 0;
+		return put_constant(to, "Connection: keep-alive\r\n");
+	return to;
 }
+
+/* What the writer adds to a head, at most. */
+#define OWN_FIELDS 160
 
 static int
 finish_final(struct pst_http_response *response, struct pst_buf *out, const char *date)
 {
-	int err = 0;
+	unsigned char *to = pst_buf_reserve(out, OWN_FIELDS);
 
 	choose_framing(response);
-	if (!response->has_date)
-		err = put_field(
-		    response, out, TEXT("Date"), (struct pst_http_text){date, PST_HTTP_DATE_LEN});
-	if (err == 0 && !response->has_server)
-		err = put_field(response, out, TEXT("Server"), TEXT("penstock"));
-	if (err == 0)
-		err = put_framing(response, out);
-	if (err == 0)
-		err = put_connection(response, out);
-	if (err == 0)
-		err = put(response, out, &TEXT("\r\n"), 1);
-	return err;
+	if (to == NULL)
+		return PST_ERR_NOMEM;
+	if (!response->has_date) {
+		to = put_constant(to, "Date: ");
+		memcpy(to, date, PST_HTTP_DATE_LEN);
+		to = put_constant(to + PST_HTTP_DATE_LEN, "\r\n");
+	}
+	if (!response->has_server)
+		to = put_constant(to, "Server: penstock\r\n");
+	to = put_connection(response, put_framing(response, to));
+	return put_end(response, out, put_constant(to, "\r\n"));
 }
 
 int
@@ -318,7 +357,7 @@ pst_http_response_finish(struct pst_http_response *response, struct pst_buf *out
 		return PST_ERR_STATE;
 	if (is_interim(response->status)) {
 		response->state = BEGIN;
-		err = put(response, out, &TEXT("\r\n"), 1);
+		err = put_line_end(response, out);
 		response->silent = false;
 		/* What belongs to the interim response says nothing about the final one. */
 		response->has_date = response->has_server = false;

@@ -70,6 +70,11 @@ int pst_http_response_start(struct pst_http_response *response, struct pst_buf *
 int pst_http_response_field(struct pst_http_response *response, struct pst_buf *out,
     struct pst_http_text name, struct pst_http_text value);
 
+/* The same for a field that is known to be well-formed: NAME is a token, of which ID is known,
+ * VALUE is trimmed. */
+int pst_http_response_known_field(struct pst_http_response *response, struct pst_buf *out,
+    enum pst_http_name id, struct pst_http_text name, struct pst_http_text value);
+
 /* Before finish: the body will have LENGTH bytes. Refused when Content-Length said otherwise. */
 int pst_http_response_length(
     struct pst_http_response *response, struct pst_buf *out, uint64_t length);
