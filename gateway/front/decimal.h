@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The digits of 2^64-1. */
 #define PST_DECIMAL_MAX 20
@@ -12,15 +13,19 @@
 static inline size_t
 pst_decimal(char digits[PST_DECIMAL_MAX], uint64_t n)
 {
-	uint64_t above = 10;
-	size_t length = 1;
+	char reversed[PST_DECIMAL_MAX];
+	size_t at = sizeof(reversed), length;
 
-	while (n >= above && length < PST_DECIMAL_MAX) {
-		above *= 10;
-		length++;
+	for (; n > UINT32_MAX; n /= 10)
+		reversed[--at] = (char)('0' + n % 10);
+	/* Most numbers are small, for which shorter instructions do. */
+	for (uint32_t few = (uint32_t)n;; few /= 10) {
+		reversed[--at] = (char)('0' + few % 10);
+		if (few < 10)
+			break;
 	}
-	for (size_t i = length; i-- > 0; n /= 10)
-		digits[i] = (char)('0' + n % 10);
+	length = sizeof(reversed) - at;
+	memcpy(digits, reversed + at, length);
 	return length;
 }
 
