@@ -137,7 +137,7 @@ START_TEST(test_prefix)
 		char text[8];
 
 		snprintf(text, sizeof(text), "%.*s", (int)prefix.len, prefix.data);
-		ck_assert_str_eq(text, i == 0 ? "/a/b" : i == 1 ? "/ab" : "");
+		ck_assert_str_eq(text, i == 0 ? "" : i == 1 ? "/a/b" : "/ab");
 	}
 }
 END_TEST
@@ -168,6 +168,108 @@ START_TEST(test_order_does_not_matter)
 				    find(asked[i].host, asked[i].path), asked[i].wanted);
 			pst_routes_free(&routes);
 		}
+	}
+}
+END_TEST
+
+/* --- against the same said plainly --- */
+
+static bool
+host_matches(const char *wanted, const char *host)
+{
+	size_t len = strlen(wanted), n = strlen(host);
+
+	if (wanted[0] != '*')
+		return len == 0 || strcmp(wanted, host) == 0;
+	return n > len - 1 && strcmp(host + n - (len - 1), wanted + 1) == 0;
+}
+
+static bool
+path_matches(const char *wanted, const char *path)
+{
+	size_t len = strlen(wanted);
+
+	return strncmp(path, wanted, len) == 0 &&
+	       (wanted[len - 1] == '/' || path[len] == '\0' || path[len] == '/');
+}
+
+static bool
+is_better(const struct pst_route *a, const struct pst_route *b)
+{
+	bool a_wild = a->host[0] == '*', b_wild = b->host[0] == '*';
+	size_t a_host = strlen(a->host), b_host = strlen(b->host);
+
+	if ((a_host == 0) != (b_host == 0))
+		return b_host == 0;
+	if (a_wild != b_wild)
+		return b_wild;
+	if (a_host != b_host)
+		return a_host > b_host;
+	return strlen(a->path) > strlen(b->path);
+}
+
+static const char *
+find_plainly(const char *host, const char *path)
+{
+	const struct pst_route *best = NULL;
+
+	for (size_t i = 0; i < routes.count; i++) {
+		const struct pst_route *route = &routes.list[i];
+
+		if (host_matches(route->host, host) && path_matches(route->path, path) &&
+		    (best == NULL || is_better(route, best)))
+			best = route;
+	}
+	return best == NULL ? "none" : best->to;
+}
+
+static unsigned
+draw(unsigned n)
+{
+	static unsigned long long state = 1;
+
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(state >> 33) % n;
+}
+
+static void
+draw_path(char *path, bool slash)
+{
+	static const char *const segments[] = {"/a", "/b", "/a-b", "/ab", "/a!", "/0"};
+	unsigned n = draw(4);
+
+	path[0] = '\0';
+	for (unsigned i = 0; i < n; i++)
+		strcat(path, segments[draw(6)]);
+	if (n == 0 || (slash && draw(3) == 0))
+		strcat(path, "/");
+}
+
+START_TEST(test_as_said_plainly)
+{
+	static const char *const hosts[] = {
+	    "", "a", "b", "a.b", "*.b", "*.a.b", "b.a.b", "*.c", "c.b", "a.c"};
+	static char names[64][16];
+
+	for (int round = 0; round < 200; round++) {
+		unsigned count = 1 + draw(60);
+		char path[64];
+
+		for (unsigned i = 0; i < count; i++) {
+			snprintf(names[i], sizeof(names[i]), "%u", i);
+			draw_path(path, true);
+			(void)pst_routes_add(&routes, hosts[draw(10)], path, false, names[i]);
+		}
+		for (int i = 0; i < 200; i++) {
+			const char *host = hosts[draw(10)];
+
+			draw_path(path, true);
+			host += host[0] == '*' ? draw(2) + 1 : 0;
+			ck_assert_msg(strcmp(find(host, path), find_plainly(host, path)) == 0,
+			    "%s%s: %s, not %s", host, path, find(host, path),
+			    find_plainly(host, path));
+		}
+		pst_routes_free(&routes);
 	}
 }
 END_TEST
@@ -211,6 +313,7 @@ main(void)
 	tcase_add_test(tcase, test_twice);
 	tcase_add_test(tcase, test_prefix);
 	tcase_add_test(tcase, test_order_does_not_matter);
+	tcase_add_test(tcase, test_as_said_plainly);
 	tcase_add_test(tcase, test_many);
 	tcase_add_test(tcase, test_no_memory);
 	return run_case("route", tcase);
