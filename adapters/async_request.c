@@ -19,7 +19,7 @@
 #define FILE_WHOLE 32768
 
 /* Requests that are kept for further ones, with their memory. */
-#define SPARE_MAX 64
+#define SPARE_MAX 256
 #define KEPT      16384
 
 static const struct pst_carrier carrier;

@@ -17,9 +17,10 @@ find_task(struct pst_asgi *asgi)
 	if (asyncio != NULL)
 		asgi->create_task = PyObject_GetAttrString(asyncio, "Task");
 	Py_XDECREF(asyncio);
-	asgi->task_names = PST_ASGI_EAGER ? Py_BuildValue("(ss)", "loop", "eager_start")
-					  : Py_BuildValue("(s)", "loop");
-	return asgi->create_task != NULL && asgi->task_names != NULL ? 0 : -1;
+	asgi->task_options =
+	    PST_ASGI_EAGER ? Py_BuildValue("{sOsO}", "loop", asgi->loop, "eager_start", Py_True)
+			   : Py_BuildValue("{sO}", "loop", asgi->loop);
+	return asgi->create_task != NULL && asgi->task_options != NULL ? 0 : -1;
 }
 
 struct pst_asgi *
@@ -70,7 +71,7 @@ pst_asgi_close(struct pst_asgi *asgi)
 	Py_CLEAR(asgi->loop);
 	Py_CLEAR(asgi->create_future);
 	Py_CLEAR(asgi->create_task);
-	Py_CLEAR(asgi->task_names);
+	Py_CLEAR(asgi->task_options);
 	Py_CLEAR(asgi->cycle_type);
 	Py_CLEAR(asgi->step_type);
 }

@@ -539,16 +539,52 @@ pst_asgi_cycle_enqueue(struct pst_asgi_cycle *cycle)
 	asgi->queue_end = &cycle->next;
 }
 
+/* "Request-7": what asyncio would make costs more. */
+static PyObject *
+make_name(unsigned long long number)
+{
+	static const char prefix[] = "Request-";
+	char digits[24];
+	size_t n = sizeof digits, length;
+	PyObject *name;
+
+	do
+		digits[--n] = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	length = sizeof digits - n;
+	name = PyUnicode_New((Py_ssize_t)(sizeof prefix - 1 + length), 127);
+	if (name == NULL)
+		return NULL;
+	memcpy(PyUnicode_1BYTE_DATA(name), prefix, sizeof prefix - 1);
+	memcpy(PyUnicode_1BYTE_DATA(name) + sizeof prefix - 1, digits + n, length);
+	return name;
+}
+
+/* A new task that runs CYCLE, or NULL with an exception. */
+static PyObject *
+make_task(struct pst_asgi *asgi, struct pst_asgi_cycle *cycle)
+{
+	PyObject *name = make_name(++asgi->started);
+	PyObject *args = PyTuple_Pack(1, (PyObject *)cycle);
+	PyObject *task = NULL;
+
+	/* The same dict again: nothing keeps it. */
+	if (name != NULL && args != NULL &&
+	    PyDict_SetItem(asgi->task_options, asgi->names.name, name) == 0)
+		task = PyObject_Call(asgi->create_task, args, asgi->task_options);
+	Py_XDECREF(args);
+	Py_XDECREF(name);
+	return task;
+}
+
 /* A task takes its first step now: by itself where it can, else by what it asks the loop for. */
 static void
 start(struct pst_asgi_cycle *cycle)
 {
-	const struct pst_asgi *asgi = cycle->asgi;
-	PyObject *args[4] = {NULL, (PyObject *)cycle, asgi->loop, Py_True};
+	struct pst_asgi *asgi = cycle->asgi;
 
 	pst_soon_catch(PST_ASGI_EAGER ? NULL : asgi->loop);
-	cycle->task = PyObject_Vectorcall(
-	    asgi->create_task, args + 1, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, asgi->task_names);
+	cycle->task = make_task(asgi, cycle);
 	pst_soon_catch(NULL);
 	if (cycle->task != NULL && !PST_ASGI_EAGER)
 		pst_soon_run();

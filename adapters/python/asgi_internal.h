@@ -24,7 +24,8 @@ struct pst_asgi {
 	PyObject *loop;
 	PyObject *create_future; /* of the loop */
 	PyObject *create_task; /* asyncio.Task, or what the loop has for it */
-	PyObject *task_names; /* of its arguments: ("loop",), and "eager_start" */
+	PyObject *task_options; /* its keywords: loop, eager_start, and name */
+	unsigned long long started; /* requests: the next one's number is in its task's name */
 	PyTypeObject *cycle_type, *step_type;
 	struct pst_asgi_names names;
 	struct pst_asgi_scope *scope;

@@ -49,6 +49,7 @@ static const struct {
     NAME(set_result, "set_result"),
     NAME(cancel, "cancel"),
     NAME(fileno, "fileno"),
+    NAME(name, "name"),
 #undef NAME
 };
 

@@ -15,6 +15,8 @@ struct pst_asgi_names {
 	    *ws_denial_start, *ws_denial_body;
 	/* methods */
 	PyObject *throw_, *done, *set_result, *cancel, *fileno;
+	/* keywords */
+	PyObject *name;
 	/* constants: b"" and the event that says that the client is gone, to be copied */
 	PyObject *no_bytes, *disconnect;
 };
