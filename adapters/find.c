@@ -15,8 +15,9 @@
 extern char **environ;
 
 /* What an interpreter is asked, and the room for its answer: "3.11". */
-#define VERSION_SCRIPT "import sys; print('%d.%d' % sys.version_info[:2])"
-#define VERSION_SIZE   16
+#define VERSION_SCRIPT                                                                             \
+	"import sys; print('%d.%d' % sys.version_info[:2] + ('t' if 't' in sys.abiflags else ''))"
+#define VERSION_SIZE 16
 
 static bool
 ends_in(const char *text, const char *end)
@@ -82,14 +83,18 @@ read_all(int fd, char *bytes, size_t size)
 	return total;
 }
 
-/* The answer is MAJOR.MINOR and nothing else: it becomes part of a path. */
+/* The answer is MAJOR.MINOR, with a "t" if that one has no GIL, and nothing else: it becomes part
+ * of a path. */
 static bool
 is_version(const char *text)
 {
 	size_t major = strspn(text, "0123456789");
 	size_t minor = text[major] == '.' ? strspn(text + major + 1, "0123456789") : 0;
 
-	return major > 0 && minor > 0 && text[major + 1 + minor] == '\0';
+	if (major == 0 || minor == 0)
+		return false;
+	text += major + 1 + minor;
+	return strcmp(text, "") == 0 || strcmp(text, "t") == 0;
 }
 
 /* Ask PYTHON its version, e.g. "3.11": 0, or -1 after the reason was logged. */

@@ -64,11 +64,12 @@ var = sysconfig.get_config_var
 includes = dict.fromkeys(sysconfig.get_path(name) for name in ("include", "platinclude"))
 libdir = var("LIBDIR") or ""
 library = var("LDLIBRARY") or ""
+free_threaded = "t" if var("Py_GIL_DISABLED") else ""
 shared = var("Py_ENABLE_SHARED") and ".so" in library
 answer = {
     "executable": sys.executable,
-    "version": platform.python_version(),
-    "short": "%d.%d" % sys.version_info[[:2]],
+    "version": platform.python_version() + free_threaded,
+    "short": "%d.%d" % sys.version_info[[:2]] + free_threaded,
     "usable": int(sys.version_info >= (3, 9)),
     "implementation": platform.python_implementation(),
     "base_prefix": sys.base_prefix,

@@ -99,7 +99,8 @@ static pid_t
 spawn(const char *path, int fd)
 {
 	static const char script[] =
-	    "import sys; print('%d.%d.%d' % sys.version_info[:3], sys.base_prefix, sep='\\n')";
+	    "import sys; print('%d.%d.%d' % sys.version_info[:3] + ('t' if 't' in sys.abiflags "
+	    "else ''), sys.base_prefix, sep='\\n')";
 	const char *const argv[] = {path, "-I", "-S", "-c", script, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
@@ -172,11 +173,18 @@ ask(const char *path, char *text, size_t size, const char **version, const char 
 	return 0;
 }
 
-/* The version of the libpython that is loaded, "3.11.2". */
+/* The version of the libpython that is loaded, "3.11.2"; "3.13.5t" is one without a GIL, with other
+ * extension modules. */
 static const char *
 loaded_version(char text[32])
 {
-	snprintf(text, 32, "%.*s", (int)strcspn(Py_GetVersion(), " +"), Py_GetVersion());
+#ifdef Py_GIL_DISABLED
+	const char *suffix = "t";
+#else
+	const char *suffix = "";
+#endif
+
+	snprintf(text, 32, "%.*s%s", (int)strcspn(Py_GetVersion(), " +"), Py_GetVersion(), suffix);
 	return text;
 }
 

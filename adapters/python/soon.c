@@ -1,5 +1,6 @@
 #include "adapters/python/soon.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* More arguments of call_soon() than these are passed on from the heap. */
@@ -12,9 +13,11 @@ struct call {
 	PyObject *context; /* NULL: the present one */
 };
 
+/* Of the loop's thread; others see base, which does not change, and the two that keep them out. */
 static struct {
 	PyObject *base; /* call_soon() of the loop's class */
-	PyObject *loop; /* borrowed: it is caught; NULL: nothing is */
+	unsigned long thread; /* the loop's, too */
+	_Atomic(PyObject *) loop; /* borrowed: it is caught; NULL: nothing is */
 	struct call *calls; /* a ring: */
 	size_t size, first, count;
 } soon;
@@ -86,7 +89,7 @@ carry_out(const struct call *call)
 void
 pst_soon_catch(PyObject *loop)
 {
-	soon.loop = loop;
+	atomic_store_explicit(&soon.loop, loop, memory_order_relaxed);
 }
 
 bool
@@ -117,11 +120,12 @@ pst_soon_forget(void)
 void
 pst_soon_close(void)
 {
-	soon.loop = NULL;
+	pst_soon_catch(NULL);
 	pst_soon_forget();
 	PyMem_Free(soon.calls);
+	soon.calls = NULL;
+	soon.size = soon.first = 0;
 	Py_CLEAR(soon.base);
-	memset(&soon, 0, sizeof soon);
 }
 
 /* --- The class ------------------------------------------------------------------------- */
@@ -150,8 +154,9 @@ call_soon(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *nam
 {
 	bool in_context = names != NULL && PyTuple_GET_SIZE(names) == 1;
 
-	if (self != soon.loop || count < 1 || count > 2 || (names != NULL && !in_context) ||
-	    (in_context && !PyContext_CheckExact(args[count])))
+	if (self != atomic_load_explicit(&soon.loop, memory_order_relaxed) ||
+	    soon.thread != PyThread_get_thread_ident() || count < 1 || count > 2 ||
+	    (names != NULL && !in_context) || (in_context && !PyContext_CheckExact(args[count])))
 		return pass_on(self, args, count, names);
 	if (keep(args[0], count > 1 ? args[1] : NULL, in_context ? args[count] : NULL) < 0)
 		return NULL;
@@ -194,6 +199,7 @@ pst_soon_class(PyObject *base)
 	Py_XDECREF(method);
 	if (derived == NULL)
 		return NULL;
+	soon.thread = PyThread_get_thread_ident();
 	Py_XSETREF(soon.base, PyObject_GetAttrString(base, "call_soon"));
 	if (soon.base == NULL)
 		Py_CLEAR(derived);

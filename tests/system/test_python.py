@@ -15,6 +15,8 @@ import pytest
 import installed
 from worker import Server, Worker, behind_nginx, wait_for
 
+WITHOUT_GIL = "t" if "t" in sys.abiflags else ""  # as names of Pythons have it
+
 HELLO = """
 def application(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -212,7 +214,7 @@ def test_argv_names_the_application(serve, tmp_path: Path) -> None:
 def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtualenv with a module of its own."""
     directory = tmp_path_factory.mktemp("venv")
-    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}"
+    base = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}{WITHOUT_GIL}"
     subprocess.run([base, "-m", "venv", "--without-pip", directory], check=True)
     (site,) = directory.glob("lib/python3*/site-packages")
     (site / "only_here.py").write_text("here = True\n")
@@ -275,7 +277,7 @@ def test_another_python_is_refused_with_the_way_out(serve, tmp_path: Path) -> No
     for python in [make_stranger(tmp_path / "bin"), *other_pythons()[:2]]:
         printed = failure(serve("shop", "--python", str(python)))
         (line,) = printed.splitlines()[:1]
-        version = ".".join(map(str, sys.version_info[:3]))
+        version = ".".join(map(str, sys.version_info[:3])) + WITHOUT_GIL
         assert f"was built for Python {version} in {sys.base_prefix}" in line
         assert f"./configure --with-python={python}" in line
         (tmp_path / "worker.log").unlink()
@@ -389,5 +391,5 @@ threading.Thread(target=forever).start()
 
 
 def test_a_plugin_of_the_configured_version_is_installed() -> None:
-    name = f"python{sys.version_info[0]}.{sys.version_info[1]}.so"
+    name = f"python{sys.version_info[0]}.{sys.version_info[1]}{WITHOUT_GIL}.so"
     assert os.access(installed.PLUGINDIR / name, os.R_OK)

@@ -416,8 +416,10 @@ def test_objects_that_outlive_their_request_reach_nothing(server: Server) -> Non
 
 
 def test_other_threads_may_use_the_request(server: Server) -> None:
-    response, body = server.request("/threads", "POST", b"y" * 500000)
-    assert (response.status, body) == (200, b"x" * 20 + b"500000")
+    # nginx sends no more of a body once its answer has begun: all of it has to be on its way before.
+    size = 100000 if isinstance(server, Nginx) else 500000
+    response, body = server.request("/threads", "POST", b"y" * size)
+    assert (response.status, body) == (200, b"x" * 20 + str(size).encode())
 
 
 # --- errors --------------------------------------------------------------------------------
