@@ -522,6 +522,23 @@ pst_async_request_read(struct pst_request *base, void *bytes, size_t n)
 	return got;
 }
 
+int
+pst_async_request_respond(struct pst_request *base, int status, const char *reason,
+    const struct pst_field *fields, size_t count)
+{
+	struct pst_async_request *request = pst_async_request_of(base);
+	int result = pst_request_respond(base, status, reason, fields, count);
+	struct pst_sendfile file;
+
+	if (result != PST_RESULT_REPLACED || !pst_request_take_file(base, &file))
+		return result;
+	request->file.fd = file.fd;
+	request->file.offset = file.offset;
+	request->file.left = file.length;
+	pst_async_request_touch(request);
+	return result;
+}
+
 /* What write() and send_file() have in common: 0 when more may be added now. */
 static int
 check_output(struct pst_async_request *request)
@@ -566,6 +583,9 @@ pst_async_request_write(struct pst_request *base, const void *bytes, size_t n)
 	if (n > PST_WRITE_MAX)
 		return pst_request_fail(base, PST_RESULT_INVALID,
 		    "%zu bytes are more than one write() takes (%d)", n, PST_WRITE_MAX);
+	if (base->replaced)
+		return base->gone ? pst_request_fail(base, PST_RESULT_GONE, "the client is gone")
+				  : 0;
 	result = check_output(request);
 	if (result < 0 || n == 0)
 		return result;
@@ -608,8 +628,10 @@ int
 pst_async_request_send_file(struct pst_request *base, int fd, off_t offset, size_t length)
 {
 	struct pst_async_request *request = pst_async_request_of(base);
-	int result = check_output(request);
+	int result = base->replaced ? 0 : check_output(request);
 
+	if (base->replaced)
+		return 0;
 	if (result == 0)
 		result = pst_request_check_file(base, fd, offset, length);
 	if (result < 0 || length == 0)
@@ -642,8 +664,12 @@ settle(struct pst_async_request *request, int result)
 {
 	struct pst_request *base = &request->base;
 
+	bool replaced = base->replaced;
+
 	pst_serve_explain(base, result);
 	request->outcome = pst_request_settle(base, result);
+	if (replaced && !base->replaced) /* the head was taken back */
+		close_file(request);
 	if (request->outcome != PST_OUTCOME_BROKEN)
 		return;
 	pst_buf_consume(&base->gather, pst_buf_length(&base->gather));

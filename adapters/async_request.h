@@ -123,6 +123,8 @@ void pst_async_request_pumped(struct pst_async_request *request);
 /* --- what the plugin calls: see struct pst_host --- */
 
 ssize_t pst_async_request_read(struct pst_request *request, void *bytes, size_t n);
+int pst_async_request_respond(struct pst_request *request, int status, const char *reason,
+    const struct pst_field *fields, size_t count);
 int pst_async_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_async_request_flush(struct pst_request *request);
 int pst_async_request_complete(struct pst_request *request);

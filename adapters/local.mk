@@ -40,6 +40,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/piece.h \
 	%D%/request.c \
 	%D%/request.h \
+	%D%/sendfile.c \
+	%D%/sendfile.h \
 	%D%/serve.c \
 	%D%/serve.h \
 	%D%/server.c \

@@ -2,6 +2,7 @@
 
 #include "adapters/load.h"
 #include "adapters/log.h"
+#include "adapters/sendfile.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -16,6 +17,7 @@ enum {
 	OPTION_WORKER_ID,
 	OPTION_PYTHON,
 	OPTION_PYTHONPATH,
+	OPTION_X_SENDFILE,
 	OPTION_OPTION,
 	OPTION_GRACEFUL_TIMEOUT,
 	OPTION_THREADS,
@@ -33,6 +35,7 @@ static const struct option long_options[] = {
     {"worker-id", required_argument, NULL, OPTION_WORKER_ID},
     {"python", required_argument, NULL, OPTION_PYTHON},
     {"pythonpath", required_argument, NULL, OPTION_PYTHONPATH},
+    {"x-sendfile", required_argument, NULL, OPTION_X_SENDFILE},
     {"option", required_argument, NULL, OPTION_OPTION},
     {"graceful-timeout", required_argument, NULL, OPTION_GRACEFUL_TIMEOUT},
     {"threads", required_argument, NULL, OPTION_THREADS},
@@ -66,6 +69,7 @@ print_help(enum pst_model model)
 	    "%s"
 	    "  --python FILE        the Python interpreter whose packages are used\n"
 	    "  --pythonpath DIR     search DIR for modules; may be repeated\n"
+	    "  --x-sendfile DIR     X-Sendfile may name files below DIR; may be repeated\n"
 	    "  --option NAME=VALUE  an option of the plugin; may be repeated\n"
 	    "  --graceful-timeout SECONDS\n"
 	    "                       what a request gets to finish when penstock has died (%d)\n"
@@ -149,6 +153,7 @@ take_option(struct pst_options *options, int option, const char *value)
 	case OPTION_WORKER_ID: options->worker_id = value; return 0;
 	case OPTION_PYTHON: options->python = value; return add(options, strdup("python"), value);
 	case OPTION_PYTHONPATH: return add(options, strdup("pythonpath"), value);
+	case OPTION_X_SENDFILE: return pst_sendfile_allow(value);
 	case OPTION_OPTION: return add_named(options, value);
 	case OPTION_GRACEFUL_TIMEOUT:
 		return take_number(

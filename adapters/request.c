@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -42,9 +43,19 @@ pst_request_free(struct pst_request *request)
 	free(request);
 }
 
+static void
+drop_file(struct pst_request *request)
+{
+	struct pst_sendfile file;
+
+	if (pst_request_take_file(request, &file))
+		close(file.fd);
+}
+
 void
 pst_request_clear(struct pst_request *request)
 {
+	drop_file(request);
 	pst_fields_free(&request->params);
 	pst_fields_free(&request->trailers);
 	pst_body_free(&request->body);
@@ -65,6 +76,7 @@ pst_request_reset(struct pst_request *request)
 {
 	struct pst_request kept = *request;
 
+	drop_file(request);
 	pst_fields_clear(&kept.params);
 	pst_fields_clear(&kept.trailers);
 	pst_body_clear(&kept.body, KEEP);
@@ -232,10 +244,115 @@ pst_request_read(struct pst_request *request, void *bytes, size_t n)
 	return n > 0 ? take_body(request, bytes, n) : 0;
 }
 
+/* --- X-Sendfile --- */
+
+static bool
+is_head(const struct pst_request *request)
+{
+	const struct pst_field *method = pst_fields_find(&request->params, "REQUEST_METHOD");
+
+	return method && strcmp(method->value, "HEAD") == 0;
+}
+
+/* Say WHY the file is not sent, and answer STATUS in its place. */
+static int
+refuse_file(struct pst_request *request, int status, const char *why)
+{
+	char title[256], text[400];
+	int n = snprintf(text, sizeof(text), "%s: answered %d", why, status);
+
+	pst_request_title(request, title, sizeof(title));
+	pst_log_titled(PST_LOG_ERROR, title, text, (size_t)n);
+	request->explained = true;
+	pst_request_answer(request, status);
+	request->replaced = true;
+	return PST_RESULT_REPLACED;
+}
+
+/* FIELDS without those that are for us, and with the length of the FILE, if there is one. */
+static int
+append_head(struct pst_request *request, int status, const char *reason,
+    const struct pst_field *fields, size_t count, const struct pst_sendfile *file)
+{
+	struct pst_field *kept = calloc(count + 1, sizeof(*kept));
+	char length[24];
+	size_t n = 0;
+	int result;
+
+	if (!kept)
+		return pst_request_fail(request, PST_RESULT_ERROR, "memory is short");
+	for (size_t i = 0; i < count; i++)
+		if (!(fields[i].name_len == 10 &&
+			strncasecmp(fields[i].name, "X-Sendfile", 10) == 0) &&
+		    !(fields[i].name_len == 14 &&
+			strncasecmp(fields[i].name, "Content-Length", 14) == 0))
+			kept[n++] = fields[i];
+	if (file)
+		kept[n++] = (struct pst_field){"Content-Length", 14, length,
+		    (size_t)snprintf(length, sizeof(length), "%zu", file->length)};
+	result = pst_head_append(
+	    &request->gather, status, reason, kept, n, request->reason, sizeof(request->reason));
+	free(kept);
+	return result;
+}
+
+/* The head of a response whose body is the file that FIELD names. */
+static int
+respond_with_file(struct pst_request *request, int status, const char *reason,
+    const struct pst_field *fields, size_t count, const struct pst_field *field)
+{
+	bool bodyless = status == 204 || status == 304;
+	struct pst_sendfile file = {.fd = -1};
+	char why[300];
+	int result = 0;
+
+	if (!bodyless)
+		result = pst_sendfile_open(&file, field, status, fields, count, why, sizeof(why));
+	if (result != 0)
+		return refuse_file(request, result, why);
+	result = append_head(request, status, reason, fields, count, bodyless ? NULL : &file);
+	request->has_file = result == 0 && !bodyless && file.length > 0 && !is_head(request);
+	if (request->has_file)
+		request->file = file;
+	else if (file.fd >= 0)
+		close(file.fd);
+	if (result < 0)
+		return result;
+	request->state = PST_RESPONSE_GATHERED;
+	request->replaced = true;
+	return PST_RESULT_REPLACED;
+}
+
+bool
+pst_request_take_file(struct pst_request *request, struct pst_sendfile *file)
+{
+	*file = request->file;
+	if (!request->has_file)
+		return false;
+	request->has_file = false;
+	return true;
+}
+
+/* Once the application has returned. May block. */
+static int
+send_replacement(struct pst_request *request)
+{
+	struct pst_sendfile file;
+	int result = 0;
+
+	request->replaced = false;
+	if (pst_request_take_file(request, &file)) {
+		result = pst_request_send_file(request, file.fd, file.offset, file.length);
+		close(file.fd);
+	}
+	return result;
+}
+
 int
 pst_request_respond(struct pst_request *request, int status, const char *reason,
     const struct pst_field *fields, size_t count)
 {
+	const struct pst_field *file;
 	bool interim = status >= 100 && status <= 199;
 	size_t before = pst_buf_length(&request->gather);
 	int result;
@@ -243,6 +360,9 @@ pst_request_respond(struct pst_request *request, int status, const char *reason,
 	if (request->state != PST_RESPONSE_NONE)
 		return pst_request_fail(
 		    request, PST_RESULT_STATE, "the response has a head already");
+	file = interim ? NULL : pst_sendfile_find(fields, count);
+	if (file)
+		return respond_with_file(request, status, reason, fields, count, file);
 	result = pst_head_append(&request->gather, status, reason, fields, count, request->reason,
 	    sizeof(request->reason));
 	if (result < 0)
@@ -322,6 +442,8 @@ pst_request_write(struct pst_request *request, const void *bytes, size_t n)
 		return pst_request_fail(request, PST_RESULT_STATE, "a body before its head");
 	if (request->gone)
 		return carried(request, PST_RESULT_GONE);
+	if (request->replaced)
+		return 0;
 	if (request->trailers.count > 0)
 		return pst_request_fail(request, PST_RESULT_STATE, "a body after its trailers");
 	if (pst_request_gathers(request, n)) {
@@ -460,6 +582,8 @@ pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t 
 
 	if (request->state == PST_RESPONSE_NONE)
 		return pst_request_fail(request, PST_RESULT_STATE, "a body before its head");
+	if (request->replaced)
+		return request->gone ? carried(request, PST_RESULT_GONE) : 0;
 	result = pst_request_check_file(request, fd, offset, length);
 	if (result == 0 && request->files && length > COPIED && is_near(fd))
 		return send_descriptor(request, fd, offset, length);
@@ -530,6 +654,8 @@ pst_request_trailers(struct pst_request *request, const struct pst_field *fields
 
 	if (request->state == PST_RESPONSE_NONE)
 		return pst_request_fail(request, PST_RESULT_STATE, "trailers before the head");
+	if (request->replaced)
+		return 0;
 	if (request->trailers.count > 0)
 		return pst_request_fail(request, PST_RESULT_STATE, "there are trailers already");
 	if (request->complete)
@@ -576,6 +702,8 @@ take_back(struct pst_request *request)
 {
 	pst_buf_consume(&request->gather, pst_buf_length(&request->gather));
 	pst_fields_clear(&request->trailers);
+	drop_file(request);
+	request->replaced = false;
 	request->state = PST_RESPONSE_NONE;
 }
 
@@ -610,6 +738,8 @@ pst_request_finish(struct pst_request *request, int result)
 {
 	enum pst_outcome outcome;
 
+	if (result == 0 && request->replaced && !request->gone)
+		result = send_replacement(request);
 	request->finishing = true;
 	outcome = pst_request_settle(request, result);
 	if (outcome != PST_OUTCOME_WHOLE || request->carrier->finishes)

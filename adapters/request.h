@@ -16,6 +16,7 @@
 
 #include "adapters/body.h"
 #include "adapters/fields.h"
+#include "adapters/sendfile.h"
 #include "protocol/buf.h"
 #include "protocol/session.h"
 
@@ -94,6 +95,10 @@ struct pst_request {
 
 	enum pst_response_state state;
 	struct pst_buf gather;
+
+	bool replaced; /* what the application adds is dropped: the body is another one */
+	bool has_file; /* ... this, which is sent at the end */
+	struct pst_sendfile file;
 
 	struct pst_fields trailers; /* of the response; sealed */
 	bool complete; /* nothing more is added to it */
@@ -182,6 +187,9 @@ int pst_request_submit_trailers(const struct pst_request *request, struct pst_se
 
 /* Answer without the application: a plain text that says the status. */
 void pst_request_answer(struct pst_request *request, int status);
+
+/* The file that takes the place of the body, which is the caller's: false, there is none. */
+bool pst_request_take_file(struct pst_request *request, struct pst_sendfile *file);
 
 /* The plugin returned RESULT: what the response is, if all that has gathered reaches the client. A
  * 500 gathers when the response failed before its head was sent. */

@@ -90,6 +90,8 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 	"DIRS", NULL, "first on Python's path; comma-separated", pst_check_any},
     [PST_OPT_PYTHON] = {"python", NULL, 0, PST_KIND_VALUE, PST_TO_WORKER, PST_SCOPE_POOL, "FILE",
 	NULL, "the virtual environment's bin/python", pst_check_any},
+    [PST_OPT_X_SENDFILE] = {"x-sendfile", NULL, 0, PST_KIND_PATHS, PST_TO_WORKER, PST_SCOPE_POOL,
+	"DIRS", NULL, NULL, pst_check_any},
     [PST_OPT_RELOAD] = {"reload", NULL, 0, PST_KIND_FLAG, PST_TO_ARBITER, PST_SCOPE_TOP, NULL, NULL,
 	"load anew when a file changes", NULL},
     [PST_OPT_RELOAD_EXTRA_FILE] = {"reload-extra-file", NULL, 0, PST_KIND_LIST, PST_TO_ARBITER,

@@ -92,7 +92,7 @@ pst_asgi_send_start(struct pst_asgi_step *step)
 		return PYGEN_ERROR;
 	rc = cycle->asgi->host->respond(
 	    cycle->request, (int)status, NULL, fields.fields, fields.count);
-	cycle->length = fields.content_length;
+	cycle->length = rc == PST_RESULT_REPLACED ? -1 : fields.content_length;
 	pst_asgi_fields_free(&fields);
 	if (rc < 0)
 		return pst_asgi_failed(cycle, rc);

@@ -70,7 +70,7 @@ settled(const struct pst_exchange *exchange, int result)
 {
 	if (result < 0 && result != PST_RESULT_AGAIN)
 		return failed(exchange, result);
-	return PyBool_FromLong(result == 0);
+	return PyBool_FromLong(result >= 0);
 }
 
 /* --- The request ----------------------------------------------------------------------- */

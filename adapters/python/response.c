@@ -32,6 +32,10 @@ send_head(struct pst_call *call)
 		return 0;
 	result = call->host->respond(
 	    call->request, head->status, head->reason, head->fields, head->count);
+	if (result == PST_RESULT_REPLACED) {
+		call->head.content_length = -1;
+		result = PST_RESULT_OK;
+	}
 	if (result == PST_RESULT_OK)
 		call->stage = PST_CALL_SENT;
 	return keep_result(call, result);

@@ -334,6 +334,9 @@ START_TEST(test_commands)
 	    command_line("-k gevent --worker-connections 7 --pythonpath x,y a", PST_MODEL_ASYNC),
 	    "--capacity 7 --option workers=1 --option loop=gevent --option lifespan=auto "
 	    "--pythonpath x --pythonpath y -- a");
+	ck_assert_str_eq(
+	    command_line("-k sync --x-sendfile /a,/b --pythonpath x a", PST_MODEL_SYNC),
+	    "--option workers=1 --pythonpath x --x-sendfile /a --x-sendfile /b -- a");
 	ck_assert_str_eq(command_line("-k asgi --loop uvloop --lifespan off a", PST_MODEL_ASYNC),
 	    "--capacity 1000 --option workers=1 --option loop=uvloop --option lifespan=off -- a");
 }

@@ -57,6 +57,7 @@ enum pst_log_level {
 /* What host functions for requests return when they do not return a count. */
 enum pst_result {
 	PST_RESULT_OK = 0,
+	PST_RESULT_REPLACED = 1, /* respond(): the host has the body, see there */
 	PST_RESULT_GONE = -1, /* the client does not want the answer any more, or is lost */
 	PST_RESULT_INVALID =
 	    -2, /* the arguments are wrong (a CR in a field ...); nothing was done */
@@ -158,7 +159,9 @@ struct pst_host {
 	 * duplicates kept. The host checks every byte (RFC 9110, 5.1 and 5.5): what cannot be sent
 	 * safely is PST_RESULT_INVALID, and so are hop-by-hop fields (Connection, Transfer-Encoding
 	 * ...), because the gateway frames the response, and `Status`, which CGI gives a meaning.
-	 * Nothing is sent yet. Does not block.
+	 * Nothing is sent yet. Does not block. PST_RESULT_REPLACED: by an X-Sendfile, where that is
+	 * allowed, the body is a file, or a text that says what was wrong with it: what the plugin
+	 * adds is dropped, and no length that it knew holds.
 	 */
 	int (*respond)(struct pst_request *request, int status, const char *reason,
 	    const struct pst_field *fields, size_t count);
