@@ -155,7 +155,7 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 };
 
 const struct pst_option_missing pst_options_missing[] = {
-    {"reuse-port", 0, "one gateway accepts for all workers", false},
+    {"reuse-port", 0, "one gateway accepts for all workers; --gateways for more", false},
     {"asgi-disconnect-grace-period", 0, NULL, false},
     {"reload-engine", 0, "files are looked at twice a second", true},
     {"spew", 0, NULL, false},

@@ -61,8 +61,8 @@ struct pst_gate *pst_gates_next(
     const struct pst_arbiter *arbiter, enum pst_gate_role role, const struct pst_gate *gate);
 /* Each GATE of ROLE. It may change its role meanwhile. */
 #define PST_GATES_FOREACH(gate, arbiter, role)                                                     \
-	for (gate = pst_gates_next(arbiter, role, NULL); gate;                                     \
-	     gate = pst_gates_next(arbiter, role, gate))
+	for ((gate) = pst_gates_next(arbiter, role, NULL); (gate);                                 \
+	     (gate) = pst_gates_next(arbiter, role, gate))
 /* The one place where the role changes. */
 void pst_gate_set_role(struct pst_gate *gate, enum pst_gate_role role);
 /* Its clients are to know that it is going to leave. */
