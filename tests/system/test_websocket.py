@@ -20,6 +20,7 @@ from fcgi import (
 from gateway import Exchange, Gateway, Worker
 from penstock import Penstock, eventually, is_alive
 from servers import Server, find
+from test_ctl import status
 from websocket import BINARY, CLOSE, CONT, FIN, PING, PONG, TEXT, Socket, closing, frame
 
 CREDIT = 64
@@ -304,6 +305,27 @@ def test_broadcast(penstock: Start) -> None:
     for socket in sockets:
         with socket:
             assert socket.message() == "news"
+
+
+def test_a_handshake_waits_for_a_place(penstock: Start) -> None:
+    server = start(penstock, "--worker-connections", "2")
+    first, second = socket_at(server), socket_at(server)
+    with first, second, raw.Client(("127.0.0.1", server.port)) as third:
+        third.get("/", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")  # fmt: skip
+        eventually(lambda: status(server)["pools"][0]["queued"] == 1, "the third in the queue")
+        first.send(closing(1000))
+        assert first.closed()[0] == 1000
+        assert third.head().startswith("HTTP/1.1 101 ")
+
+
+def test_a_handshake_waits_no_longer_than_a_request(penstock: Start) -> None:
+    server = start(penstock, "--worker-connections", "1", "--queue-timeout", "1")
+    with socket_at(server), raw.Client(("127.0.0.1", server.port)) as second:
+        second.get("/", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+                   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")  # fmt: skip
+        answer = second.response()
+        assert (answer.status, answer.field("Retry-After") is None) == (503, False)
 
 
 # ---- through nginx
