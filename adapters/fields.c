@@ -17,11 +17,14 @@ pst_fields_free(struct pst_fields *fields)
 void
 pst_fields_clear(struct pst_fields *fields)
 {
+	fields->old = fields->pointing && fields->count > 0 ? fields->count : 0;
 	fields->count = 0;
-	if (fields->bytes.size > PST_FIELDS_KEEP)
+	if (fields->bytes.size > PST_FIELDS_KEEP) {
 		pst_buf_free(&fields->bytes);
-	else
+		fields->old = 0;
+	} else {
 		pst_buf_consume(&fields->bytes, pst_buf_length(&fields->bytes));
+	}
 }
 
 static int
@@ -41,6 +44,15 @@ static inline uint64_t
 load8(const char *bytes)
 {
 	uint64_t word;
+
+	memcpy(&word, bytes, sizeof(word));
+	return word;
+}
+
+static inline uint32_t
+load4(const char *bytes)
+{
+	uint32_t word;
 
 	memcpy(&word, bytes, sizeof(word));
 	return word;
@@ -112,6 +124,7 @@ pst_fields_add(struct pst_fields *fields, const char *name, size_t name_len, con
 	if (!to)
 		return PST_ERR_NOMEM;
 	fields->pointing = false;
+	fields->old = 0;
 	to = put_string(to, name, name_len);
 	put_string(to, value, value_len);
 	pst_buf_commit(&fields->bytes, name_len + value_len + 2);
@@ -137,8 +150,52 @@ make_room(struct pst_fields *fields, size_t count, size_t n, int *err)
 		*err = grow(fields);
 	if (*err == 0 && (to = pst_buf_reserve(&fields->bytes, n)) == NULL)
 		*err = PST_ERR_NOMEM;
+	if (fields->bytes.data != before)
+		fields->old = 0;
 	fields->pointing = fields->count == 0 || (fields->pointing && fields->bytes.data == before);
 	return to;
+}
+
+/* memcmp() == 0, of strings most of which are short. */
+static inline bool
+is_same(const char *a, const char *b, size_t n)
+{
+	if (n > 16)
+		return memcmp(a, b, n) == 0;
+	if (n >= 8)
+		return ((load8(a) ^ load8(b)) | (load8(a + n - 8) ^ load8(b + n - 8))) == 0;
+	if (n >= 4)
+		return ((load4(a) ^ load4(b)) | (load4(a + n - 4) ^ load4(b + n - 4))) == 0;
+	while (n > 0 && a[n - 1] == b[n - 1])
+		n--;
+	return n == 0;
+}
+
+/* Whether PAIR already stands at TO, as the next of FIELDS: an old one has that very place. Nothing
+ * was written there since, as all that is written comes before TO. */
+static inline bool
+is_there(const struct pst_fields *fields, const struct pst_pair *pair, const unsigned char *to)
+{
+	const struct pst_field *old = &fields->items[fields->count];
+
+	return fields->count < fields->old && old->name == (const char *)to &&
+	       old->name_len == pair->name_len && old->value_len == pair->value_len &&
+	       is_same(old->name, pair->name, pair->name_len) &&
+	       is_same(old->value, pst_pair_value(pair), pair->value_len);
+}
+
+/* Write PAIR to TO as the next of FIELDS: where it ends. */
+static inline unsigned char *
+put_pair(struct pst_fields *fields, const struct pst_pair *pair, unsigned char *to)
+{
+	struct pst_field *item = &fields->items[fields->count++];
+
+	item->name = (const char *)to;
+	item->name_len = pair->name_len;
+	to = put_string(to, pair->name, pair->name_len);
+	item->value = (const char *)to;
+	item->value_len = pair->value_len;
+	return put_string(to, pst_pair_value(pair), pair->value_len);
 }
 
 int
@@ -155,18 +212,14 @@ pst_fields_add_pairs(struct pst_fields *fields, const struct pst_pair *pairs, si
 		return err;
 	for (size_t i = 0; i < count; i++) {
 		const struct pst_pair *pair = &pairs[i];
-		struct pst_field *item = &fields->items[fields->count];
-		if (has_nul(pair->name, pair->name_len + pair->value_len)) {
+		if (is_there(fields, pair, to)) {
+			fields->count++;
+			to += pair->name_len + pair->value_len + 2;
+		} else if (has_nul(pair->name, pair->name_len + pair->value_len)) {
 			err = PST_ERR_PROTOCOL;
-			continue;
+		} else {
+			to = put_pair(fields, pair, to);
 		}
-		item->name = (const char *)to;
-		item->name_len = pair->name_len;
-		to = put_string(to, pair->name, pair->name_len);
-		item->value = (const char *)to;
-		item->value_len = pair->value_len;
-		to = put_string(to, pst_pair_value(pair), pair->value_len);
-		fields->count++;
 	}
 	pst_buf_commit(&fields->bytes, (size_t)(to - from));
 	return err;

@@ -6,6 +6,9 @@
  *
  * While they arrive the block may move, so pointers are set by pst_fields_seal(), if it has. A
  * struct of zero bytes is valid and empty.
+ *
+ * Requests resemble each other: what the last one left in the block stays there until something
+ * else is to stand in its place, so a parameter that is the same again is not copied.
  */
 #ifndef PST_ADAPTERS_FIELDS_H
 #define PST_ADAPTERS_FIELDS_H
@@ -30,6 +33,7 @@ struct pst_fields {
 	struct pst_field *items;
 	size_t count;
 	size_t size; /* of items */
+	size_t old; /* items of the request before that still stand in their place: see below */
 	bool pointing; /* the pointers of all of them are set: bytes have not moved yet */
 };
 
