@@ -6,7 +6,8 @@
  * asked for meanwhile is caught, and called when the host's frame has ended. That spares a handle,
  * and a turn of the loop.
  *
- * All on the loop's thread; one loop for each process. What other threads ask a loop for is passed on.
+ * All on the loop's thread; one loop for each process. What other threads ask a loop for is passed
+ * on.
  */
 #ifndef PST_PYTHON_SOON_H
 #define PST_PYTHON_SOON_H
