@@ -159,7 +159,8 @@ gets_on(struct pst_threaded_server *server)
 	       nanoseconds() - server->moved < PST_THREADED_TICK;
 }
 
-/* Watch those who run until they do not get on, or nobody runs. */
+/* Watch those who run until they do not get on, or nothing is left to be done. Between two requests
+ * nobody may run for a moment: the guard stays, or it would have to be woken for the next ones. */
 static void
 guard(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 {
@@ -179,7 +180,7 @@ guard(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 		while (pthread_cond_timedwait(&thread->changed, &server->lock, &until) == 0) {
 			/* Nobody signals this: it was no reason. */
 		}
-	} while (atomic_load(&server->running) > 0 && server->taken != seen && is_lazy(server));
+	} while (server->taken != seen && is_lazy(server));
 	server->guarded = false;
 	if (!TAILQ_EMPTY(&server->common.ready) && server->taken == seen)
 		server->eager_until = nanoseconds() + EAGER;
