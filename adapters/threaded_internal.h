@@ -27,6 +27,7 @@
 #include "adapters/listener.h"
 #include "adapters/threaded_link.h"
 #include "adapters/threaded_server.h"
+#include "adapters/usage.h"
 #include "adapters/vitals.h"
 
 #include <pthread.h>
@@ -65,6 +66,8 @@ struct pst_threaded_thread {
 	struct pst_threaded_link *owned; /* read by this thread only: not armed */
 	unsigned reads; /* of it, since it was at the epoll */
 	bool runs; /* it has just run a request, and goes on */
+	struct pst_usage usage; /* of the request that it runs */
+	bool usage_runs; /* it began with the end of the last one: nothing was waited for since */
 
 	TAILQ_ENTRY(pst_threaded_thread) waiting;
 	enum pst_threaded_need need;

@@ -3,7 +3,6 @@
 #include "adapters/crash.h"
 #include "adapters/log.h"
 #include "adapters/threaded_internal.h"
-#include "adapters/usage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -237,7 +236,6 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 {
 	struct pst_threaded_link *link = stream->link;
 	bool told = link->penstock; /* what it costs */
-	struct pst_usage usage;
 	enum pst_outcome outcome;
 
 	stream->thread = thread;
@@ -245,11 +243,12 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 	atomic_fetch_add(&server->running, 1);
 	note_move(server);
 	leave(server, thread);
-	if (told)
-		pst_usage_begin(&usage);
+	if (told && !thread->usage_runs)
+		pst_usage_begin(&thread->usage);
 	outcome = server->handler.handle(server->handler.arg, stream->request);
 	if (told)
-		stream->cost = pst_usage_end(&usage);
+		stream->cost = pst_usage_end(&thread->usage);
+	thread->usage_runs = told;
 	pthread_mutex_lock(&server->lock);
 	note_move(server);
 	outcome = pst_threaded_finish(server, thread, outcome);
@@ -266,7 +265,7 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 static void
 idle(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 {
-	thread->runs = false;
+	thread->runs = thread->usage_runs = false;
 	thread->reads = 0;
 	pst_threaded_members_disown(server, thread);
 	pst_threaded_members_listen(server);
