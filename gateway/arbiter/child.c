@@ -20,6 +20,7 @@ set_timer(struct pst_child *child, unsigned ms)
 {
 	struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 
+	child->wait_ms = ms;
 	event_add(child->timer, &wait);
 }
 
@@ -49,8 +50,8 @@ end_suspect(struct pst_child *child)
 static void
 end_unfinished(struct pst_child *child)
 {
-	pst_log_warning(
-	    "%s (pid %ld) did not finish in time: killing it", child->name, (long)child->pid);
+	pst_log_warning("%s (pid %ld) did not finish in time (%g s): killing it", child->name,
+	    (long)child->pid, child->wait_ms / 1e3);
 	pst_child_end(child, SIGKILL, PST_CHILD_GRACE);
 }
 

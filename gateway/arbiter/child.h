@@ -29,6 +29,7 @@ struct pst_child {
 	pid_t pid;
 	struct pst_channel *channel; /* NULL: a program that knows signals only */
 	struct event *timer;
+	unsigned wait_ms; /* what it was set to last */
 	char suspicion[256]; /* why it will be ended unless it exits first; "" for no reason */
 	bool told_unknown; /* an unknown line was logged */
 	struct event_base *base;

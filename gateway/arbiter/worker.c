@@ -23,6 +23,9 @@
 /* As in gunicorn --timeout limits the start, too, but who sets a short one means requests. */
 #define START_LEAST_S 30
 
+/* Then whoever waits for a start hears what it waits for. */
+#define NOTE_S 5
+
 /* How often in a row a worker may turn out to be of the wrong kind: threaded, sync, async. */
 #define CHANGES_MOST 2
 
@@ -105,6 +108,26 @@ on_line(void *owner, const struct pst_control *line)
 	}
 }
 
+/* It takes long to load, which may be right: say so once. */
+static void
+note_start(struct pst_worker *worker)
+{
+	const struct pst_conf *conf = scope_of(worker)->conf;
+	unsigned limit = start_limit(conf);
+
+	worker->noted = true;
+	if (limit == 0) {
+		pst_log_info("worker %s (pid %ld): '%s' is not loaded yet, after %d s; no "
+			     "--timeout limits that",
+		    worker->id, (long)worker->child.pid, pst_conf_app(conf), NOTE_S);
+		return;
+	}
+	pst_log_info("worker %s (pid %ld): '%s' is not loaded yet, after %d s of %u s that it may "
+		     "take",
+	    worker->id, (long)worker->child.pid, pst_conf_app(conf), NOTE_S, limit);
+	pst_child_limit_start(&worker->child, (limit - NOTE_S) * 1000);
+}
+
 static void
 on_late_start(void *owner)
 {
@@ -113,6 +136,10 @@ on_late_start(void *owner)
 
 	if (!worker->child.channel) {
 		enter_ready(worker);
+		return;
+	}
+	if (!worker->noted) {
+		note_start(worker);
 		return;
 	}
 	pst_log_error("worker %s (pid %ld): '%s' is still not loaded after %u s (the limit "
@@ -187,10 +214,9 @@ open_output(struct pst_worker *worker)
 static void
 limit_start(struct pst_worker *worker)
 {
-	unsigned limit = start_limit(scope_of(worker)->conf);
-
-	if (worker->child.channel && limit > 0)
-		pst_child_limit_start(&worker->child, limit * 1000);
+	worker->noted = false;
+	if (worker->child.channel)
+		pst_child_limit_start(&worker->child, NOTE_S * 1000);
 	else if (!worker->child.channel &&
 		 (worker->role == PST_WORKER_HEIR || !worker->crew->was_usable))
 		pst_child_limit_start(&worker->child, PROOF_MS);

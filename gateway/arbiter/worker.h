@@ -61,6 +61,7 @@ struct pst_worker {
 	struct event *age; /* until it is too old; NULL without --max-lifetime */
 	bool changes; /* its application wants another kind of worker, which starts at once */
 	unsigned changed; /* so many processes before this one, in a row, were of the wrong kind */
+	bool noted; /* the log says that it takes long to load */
 	bool late; /* is being killed, and another starts at once: its request passed its deadline,
 		    * or an operator said so */
 };

@@ -491,6 +491,7 @@ def test_an_import_that_hangs(serve: Serve, tmp_path: Path) -> None:
     server = serve("-t", "1")
     (tmp_path / "import").write_text("def hangs():\n    time.sleep(600)\nhangs()\n")
     os.kill(server.worker_pids[0], signal.SIGKILL)
+    server.wait_for(r"'rogue:app' is not loaded yet, after 5 s of 30 s that it may take")
     eventually(lambda: "still not loaded" in server.log, "the end of its patience", patience=60)
     server.wait_for(r"worker \d\.3 \(pid \d+\): 'rogue:app' is still not loaded after 30 s")
     server.wait_for(r"worker \d\.3: .*while it loaded the application")

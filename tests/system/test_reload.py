@@ -155,7 +155,7 @@ def test_what_does_not_finish_in_time_is_killed(site: Callable[..., Site]) -> No
         shop.begin(client)
         shop.hup()
         assert client.response().status == 502
-    shop.server.wait_for(rf"worker 1\.1 \(pid {old}\) did not finish in time: killing it")
+    shop.server.wait_for(rf"worker 1\.1 \(pid {old}\) did not finish in time \(1 s\): killing it")
     assert shop.version() == "1"
 
 
