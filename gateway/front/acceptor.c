@@ -38,6 +38,7 @@ struct listener {
 	struct pst_acceptor *acceptor;
 	struct event *readable;
 	struct event *later; /* somebody was left to another gateway; NULL: there are none */
+	int overdue; /* how many are taken then whosever turn it is: more each time in a row */
 	int fd;
 	char *name; /* as the arbiter calls it */
 	bool any; /* bound to a wildcard address: each connection has its own local one */
@@ -190,16 +191,16 @@ is_turn(const struct pst_acceptor *acceptor)
 	       pst_board_is_turn(&acceptor->board, acceptor->mates, acceptor->clients->count);
 }
 
-/* True when there may be more to accept; the first of a batch that waits is taken if MUST. */
+/* True when there may be more to accept; the first MUST of a batch are taken in any case. */
 static bool
-accept_batch(struct listener *listener, bool must)
+accept_batch(struct listener *listener, int must)
 {
 	struct pst_acceptor *acceptor = listener->acceptor;
 
 	for (int i = 0; i < BATCH && acceptor->state == ACCEPTING; i++) {
 		if (is_full(acceptor))
 			pause_for(acceptor, "the limit of open files (ulimit -n) is near");
-		else if (!(must && i == 0) && !is_turn(acceptor))
+		else if (i >= must && !is_turn(acceptor))
 			return true;
 		else if (!accept_one(listener))
 			return false;
@@ -214,7 +215,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (accept_batch(listener, false) && !is_alone(listener->acceptor))
+	if (accept_batch(listener, 0) && !is_alone(listener->acceptor))
 		look_later(listener);
 }
 
@@ -226,8 +227,13 @@ on_later(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (accept_batch(listener, true))
-		look_later(listener);
+	if (!accept_batch(listener, listener->overdue)) {
+		listener->overdue = 1;
+		return;
+	}
+	if (listener->overdue < BATCH)
+		listener->overdue *= 2;
+	look_later(listener);
 }
 
 /* What of the process's descriptors clients may take. */
@@ -318,6 +324,7 @@ pst_acceptor_add(struct pst_acceptor *acceptor, int fd, const char *name)
 	if (address.ss_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	listener->acceptor = acceptor;
+	listener->overdue = 1;
 	listener->fd = fd;
 	listener->next = acceptor->listeners;
 	acceptor->listeners = listener;
