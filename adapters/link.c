@@ -2,6 +2,7 @@
 
 #include "adapters/held.h"
 #include "adapters/log.h"
+#include "adapters/look.h"
 #include "adapters/piece.h"
 #include "adapters/usage.h"
 #include "protocol/descriptor.h"
@@ -45,6 +46,7 @@ struct pst_link {
 	TAILQ_HEAD(, pst_link_turn) turns; /* in order of arrival */
 	struct pst_link_turn *running; /* the one that is being handled, or NULL */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
+	struct timespec looked; /* when it was last read while an application wrote */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool is_unix; /* its socket is one that carries descriptors */
 	struct pst_usage usage; /* of the request that is being handled */
@@ -613,7 +615,7 @@ write_down_to(struct pst_link *link, size_t keep)
 	const struct pst_request *request = link->running->request;
 
 	write_some(link);
-	if (wants_read(link))
+	if (wants_read(link) && pst_look_is_due(&link->looked))
 		read_some(link);
 	while (!request->gone && pst_session_pending(link->session) > keep) {
 		wait_socket(link);

@@ -34,6 +34,7 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/load.h \
 	%D%/log.c \
 	%D%/log.h \
+	%D%/look.h \
 	%D%/options.c \
 	%D%/options.h \
 	%D%/piece.c \

@@ -1,5 +1,6 @@
 /* How the requests of a threaded adapter reach their clients. Each function takes the lock. */
 
+#include "adapters/look.h"
 #include "adapters/piece.h"
 #include "adapters/threaded_internal.h"
 
@@ -203,7 +204,7 @@ carrier_flush(struct pst_request *request)
 
 	write_some(&passage);
 	/* So that an ABORT and a lost client are seen by an application that only writes. */
-	if (pst_threaded_link_read(link))
+	if (pst_look_is_due(&link->looked) && pst_threaded_link_read(link))
 		pst_threaded_wait_wake(passage.server, link);
 	pst_threaded_ring(passage.server);
 	wait_for(&passage, PST_THREADED_WRITTEN, all);

@@ -84,6 +84,7 @@ struct pst_threaded_link {
 	unsigned full; /* streams whose bodies hold up the connection */
 	uint64_t sent; /* bytes written so far */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
+	struct timespec looked; /* when it was last read while an application wrote */
 	bool blocked; /* the socket takes no more */
 	bool writing; /* a thread does, without the lock: others leave what they add to it */
 	bool cut; /* once that is written the client is told that a response is not whole */
