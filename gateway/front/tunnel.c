@@ -475,7 +475,8 @@ int
 pst_tunnels_init(struct pst_tunnels *tunnels, struct pst_loop *loop, uint64_t message_most,
     uint64_t ping_interval, bool deflate)
 {
-	tunnels->limits = (struct pst_websocket_limits){message_most, FRAGMENTS_MOST};
+	tunnels->limits = (struct pst_websocket_limits){
+	    .message = message_most, .fragments = FRAGMENTS_MOST, .spares = &tunnels->spares};
 	tunnels->deflate = deflate;
 	if (pst_deadline_list_init(&tunnels->quiet, loop, ping_interval, quiet_passed) == -1 ||
 	    pst_deadline_list_init(&tunnels->pong, loop, ping_interval, pong_passed) == -1 ||
@@ -490,4 +491,5 @@ pst_tunnels_free(struct pst_tunnels *tunnels)
 	pst_deadline_list_free(&tunnels->quiet);
 	pst_deadline_list_free(&tunnels->pong);
 	pst_deadline_list_free(&tunnels->closing);
+	pst_websocket_spares_free(&tunnels->spares);
 }

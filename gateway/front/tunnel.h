@@ -28,6 +28,7 @@ struct pst_tunnel;
 /* All tunnels of the process: zero, then pst_tunnels_init(). */
 struct pst_tunnels {
 	struct pst_websocket_limits limits;
+	struct pst_websocket_spares spares;
 	bool deflate;
 	size_t count; /* that are open */
 	struct pst_deadline_list quiet; /* nothing comes from the client: ping */

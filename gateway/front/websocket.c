@@ -13,6 +13,8 @@
 #define CONTROL_MAX 125
 /* Header and mask of a frame. */
 #define HEADER_MAX 14
+/* Of the memory for frames so much is kept. */
+#define SPARES 8
 /* A message that is shorter is not compressed. */
 #define COMPRESS_MIN 256
 
@@ -25,14 +27,22 @@ struct message {
 	z_stream *stream; /* it is compressed */
 };
 
+/* wslay's context, which knows its argument for life. */
+struct pst_websocket_framer {
+	struct pst_websocket *ws; /* whose it is; NULL: spare */
+	wslay_frame_context_ptr wslay;
+	struct pst_websocket_framer *next; /* among the spares */
+};
+
 struct pst_websocket {
 	enum pst_websocket_state state;
 	bool broken; /* by the client: nothing of it is looked at */
 	struct pst_websocket_terms terms;
 	const struct pst_websocket_limits *limits;
 
-	/* wslay's, NULL between frames; and how many bytes it has taken beyond the last frame. */
-	wslay_frame_context_ptr wslay;
+	/* NULL between frames; and how many bytes it has taken beyond the last frame. */
+	struct pst_websocket_framer *framer;
+	bool spoilt; /* it was left in the middle of what came */
 	uint64_t ahead;
 	const unsigned char *bytes; /* what is being taken */
 	size_t n;
@@ -64,7 +74,7 @@ static const unsigned char deflate_tail[] = {0x00, 0x00, 0xff, 0xff};
 static ssize_t
 give_wslay(uint8_t *to, size_t size, int flags, void *arg)
 {
-	struct pst_websocket *ws = arg;
+	struct pst_websocket *ws = ((struct pst_websocket_framer *)arg)->ws;
 	size_t n = ws->n < size ? ws->n : size;
 
 	(void)flags;
@@ -80,33 +90,91 @@ give_wslay(uint8_t *to, size_t size, int flags, void *arg)
 static ssize_t
 take_from_wslay(const uint8_t *bytes, size_t n, int flags, void *arg)
 {
-	struct pst_websocket *ws = arg;
+	struct pst_websocket *ws = ((struct pst_websocket_framer *)arg)->ws;
 
 	(void)flags;
 	return pst_buf_append(ws->out, bytes, n) == 0 ? (ssize_t)n : -1;
 }
 
-/* wslay's context is 4 KiB: it is there while there are frames. */
-static int
-wake(struct pst_websocket *ws)
+static struct pst_websocket_framer *
+make_framer(void)
 {
 	static const struct wslay_frame_callbacks callbacks = {
 	    .send_callback = take_from_wslay,
 	    .recv_callback = give_wslay,
 	};
+	struct pst_websocket_framer *framer = calloc(1, sizeof(*framer));
 
-	if (ws->wslay == NULL && wslay_frame_context_init(&ws->wslay, &callbacks, ws) != 0)
+	if (framer != NULL && wslay_frame_context_init(&framer->wslay, &callbacks, framer) != 0) {
+		free(framer);
+		framer = NULL;
+	}
+	return framer;
+}
+
+static void
+free_framer(struct pst_websocket_framer *framer)
+{
+	wslay_frame_context_free(framer->wslay);
+	free(framer);
+}
+
+/* A framer is 4 KiB: it is there while there are frames. */
+static int
+wake(struct pst_websocket *ws)
+{
+	struct pst_websocket_spares *spares = ws->limits->spares;
+
+	if (ws->framer != NULL)
+		return 0;
+	if (spares != NULL && spares->first != NULL) {
+		ws->framer = spares->first;
+		spares->first = ws->framer->next;
+		spares->count--;
+	} else {
+		ws->framer = make_framer();
+	}
+	if (ws->framer == NULL)
 		return PST_ERR_NOMEM;
+	ws->framer->ws = ws;
 	return 0;
+}
+
+/* Between frames its state is that of a new one. */
+static void
+let_framer_go(struct pst_websocket *ws)
+{
+	struct pst_websocket_spares *spares = ws->limits->spares;
+	struct pst_websocket_framer *framer = ws->framer;
+
+	ws->framer = NULL;
+	if (spares == NULL || spares->count == SPARES || ws->spoilt) {
+		free_framer(framer);
+		return;
+	}
+	framer->ws = NULL;
+	framer->next = spares->first;
+	spares->first = framer;
+	spares->count++;
 }
 
 static void
 rest(struct pst_websocket *ws)
 {
-	if (ws->wslay == NULL || ws->in_frame || ws->ahead > 0 || ws->chunk_len > 0)
-		return;
-	wslay_frame_context_free(ws->wslay);
-	ws->wslay = NULL;
+	if (ws->framer != NULL && !ws->in_frame && ws->ahead == 0 && ws->chunk_len == 0)
+		let_framer_go(ws);
+}
+
+void
+pst_websocket_spares_free(struct pst_websocket_spares *spares)
+{
+	struct pst_websocket_framer *framer;
+
+	while ((framer = spares->first) != NULL) {
+		spares->first = framer->next;
+		free_framer(framer);
+	}
+	spares->count = 0;
 }
 
 /* Bytes in front of a frame's payload; wslay takes no longer form than is needed. */
@@ -136,7 +204,7 @@ put_frame(struct pst_websocket *ws, struct pst_buf *out, uint8_t opcode, bool en
 	if (pst_buf_reserve(out, n + HEADER_MAX) == NULL || wake(ws) != 0)
 		return PST_ERR_NOMEM;
 	ws->out = out;
-	sent = wslay_frame_send(ws->wslay, &frame);
+	sent = wslay_frame_send(ws->framer->wslay, &frame);
 	assert(sent >= 0 && (size_t)sent == n);
 	rest(ws);
 	return 0;
@@ -162,8 +230,8 @@ pst_websocket_free(struct pst_websocket *ws)
 {
 	if (ws == NULL)
 		return;
-	if (ws->wslay != NULL)
-		wslay_frame_context_free(ws->wslay);
+	if (ws->framer != NULL)
+		free_framer(ws->framer);
 	pst_websocket_inflate_end(&ws->in.stream);
 	pst_websocket_deflate_end(&ws->sent.stream);
 	free(ws);
@@ -240,6 +308,7 @@ static void
 let_go(struct pst_websocket *ws)
 {
 	drop_piece(ws);
+	ws->spoilt = true;
 	ws->n = 0;
 	ws->ahead = 0;
 	ws->in_frame = false;
@@ -514,11 +583,11 @@ next_chunk(struct pst_websocket *ws, struct pst_websocket_piece *piece, struct p
 	struct wslay_frame_iocb found;
 	ssize_t n;
 
-	if (ws->wslay == NULL && ws->n == 0)
+	if (ws->framer == NULL && ws->n == 0)
 		return ENOUGH;
 	if (wake(ws) != 0)
 		return PST_ERR_NOMEM;
-	n = wslay_frame_recv(ws->wslay, &found);
+	n = wslay_frame_recv(ws->framer->wslay, &found);
 	if (n >= 0)
 		return take_chunk(ws, &found, piece, out);
 	if (n == WSLAY_ERR_PROTO)

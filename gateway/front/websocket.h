@@ -58,9 +58,20 @@ struct pst_websocket_piece {
 	unsigned code; /* of the close: 1005 if it has none, ours if it broke the protocol */
 };
 
+/* Memory for frames that no WebSocket has any in just now: it costs less than to make it anew for
+ * each. Zeroed at first. */
+struct pst_websocket_spares {
+	struct pst_websocket_framer *first;
+	unsigned count;
+};
+
+/* Those that share it are gone. */
+void pst_websocket_spares_free(struct pst_websocket_spares *spares);
+
 struct pst_websocket_limits {
 	uint64_t message; /* bytes of one from the client, decompressed; 0: any */
 	unsigned fragments; /* frames of one; 0: any */
+	struct pst_websocket_spares *spares; /* shared on one thread; NULL: none are kept */
 };
 
 struct pst_websocket;

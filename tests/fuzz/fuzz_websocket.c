@@ -16,7 +16,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MOST      4096
 #define FRAGMENTS 32
 
-static const struct pst_websocket_limits limits = {.message = MOST, .fragments = FRAGMENTS};
+static struct pst_websocket_spares spares; /* all inputs share it */
+static const struct pst_websocket_limits limits = {
+    .message = MOST, .fragments = FRAGMENTS, .spares = &spares};
 
 /* What was told: each message whole, when it has ended; then the close. */
 struct story {

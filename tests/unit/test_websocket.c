@@ -37,7 +37,10 @@ struct ws_case {
 	const char *expect;
 };
 
-static const struct pst_websocket_limits limits = {.message = 1000, .fragments = 5};
+/* All tests share it: what one leaves must not be seen by the next. */
+static struct pst_websocket_spares spares;
+static const struct pst_websocket_limits limits = {
+    .message = 1000, .fragments = 5, .spares = &spares};
 static const struct pst_websocket_terms terms = {.server_bits = 12, .client_bits = 15};
 
 static const struct ws_case cases[] = {
