@@ -1,12 +1,12 @@
 #include "adapters/async_link.h"
 
 #include "adapters/async_request.h"
+#include "adapters/link_values.h"
 #include "adapters/log.h"
 #include "protocol/descriptor.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -201,32 +201,16 @@ static void
 on_get_value(void *arg, const char *name, size_t name_len)
 {
 	struct pst_async_link *link = arg;
-	char connections[16], requests[16];
-	const struct {
-		const char *name;
-		const char *value;
-		bool penstock; /* only a gateway of ours asks for it */
-	} values[] = {
-	    {"FCGI_MAX_CONNS", connections, false},
-	    {"FCGI_MAX_REQS", requests, false},
-	    {"FCGI_MPXS_CONNS", "1", false},
-	    {"PENSTOCK_STREAMS", "1", false},
-	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true},
-	    {PST_SESSION_FILES_NAME, PST_SESSION_FILES_VALUE, true},
+	const struct pst_link_values values = {
+	    .connections = link->core->connections,
+	    .requests = link->core->capacity,
+	    .multiplexes = true,
+	    .streams = true,
+	    .files = link->files,
 	};
 
-	snprintf(connections, sizeof(connections), "%u", link->core->connections);
-	snprintf(requests, sizeof(requests), "%u", link->core->capacity);
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		if (name_len != strlen(values[i].name) ||
-		    memcmp(name, values[i].name, name_len) != 0)
-			continue;
-		if (strcmp(values[i].name, PST_SESSION_FILES_NAME) == 0 && !link->files)
-			continue;
-		link->penstock = link->penstock || values[i].penstock;
-		pst_session_submit_value(
-		    link->session, name, name_len, values[i].value, strlen(values[i].value));
-	}
+	if (pst_link_answer(link->session, &values, name, name_len))
+		link->penstock = true;
 	pst_async_link_attend(link);
 }
 
@@ -246,16 +230,6 @@ static const struct pst_session_callbacks callbacks = {
 
 /* --- life --- */
 
-static bool
-is_unix(int fd)
-{
-	struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
-	socklen_t length = sizeof(address);
-
-	return getsockname(fd, (struct sockaddr *)&address, &length) == 0 &&
-	       address.ss_family == AF_UNIX;
-}
-
 struct pst_async_link *
 pst_async_link_new(int *fd, struct pst_async_core *core)
 {
@@ -273,7 +247,7 @@ pst_async_link_new(int *fd, struct pst_async_core *core)
 	}
 	link->core = core;
 	link->fd = *fd;
-	link->files = is_unix(link->fd);
+	link->files = pst_link_is_unix(link->fd);
 	*fd = -1;
 	TAILQ_INIT(&link->dirty);
 	pst_async_link_attend(link);
@@ -462,18 +436,12 @@ write_some(struct pst_async_link *link)
 	}
 }
 
-/*
- * Tell a client that the response is not whole. Web servers ignore the application's status, and
- * nginx takes even a connection that closes before END_REQUEST for the end of a whole response,
- * unless it meant to keep it. A record of no version that exists is what it fails on.
- */
+/* Tell a client that the response is not whole. */
 static void
 cut_off(struct pst_async_link *link)
 {
-	static const unsigned char no_record[8] = {0};
-
 	if (link->state == PST_ASYNC_LINK_OPEN)
-		send(link->fd, no_record, sizeof(no_record), MSG_DONTWAIT | MSG_NOSIGNAL);
+		pst_link_send_no_record(link->fd);
 	lose(link);
 }
 

@@ -28,6 +28,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/inherit.h \
 	%D%/link.c \
 	%D%/link.h \
+	%D%/link_values.c \
+	%D%/link_values.h \
 	%D%/listener.c \
 	%D%/listener.h \
 	%D%/load.c \

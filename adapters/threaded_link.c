@@ -1,5 +1,6 @@
 #include "adapters/threaded_link.h"
 
+#include "adapters/link_values.h"
 #include "adapters/log.h"
 #include "adapters/piece.h"
 #include "protocol/descriptor.h"
@@ -7,7 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -333,30 +333,15 @@ static void
 on_get_value(void *arg, const char *name, size_t name_len)
 {
 	struct pst_threaded_link *link = arg;
-	char connections[16], requests[16];
-	const struct {
-		const char *name;
-		const char *value;
-		bool known;
-		bool penstock; /* only a gateway of ours asks for it */
-	} values[] = {
-	    {"FCGI_MAX_CONNS", connections, true, false},
-	    {"FCGI_MAX_REQS", requests, true, false},
-	    {"FCGI_MPXS_CONNS", "1", true, false},
-	    {PST_SESSION_VERSION_NAME, PST_SESSION_VERSION_VALUE, true, true},
-	    {PST_SESSION_FILES_NAME, PST_SESSION_FILES_VALUE, link->is_unix, false},
+	const struct pst_link_values values = {
+	    .connections = link->common->connections,
+	    .requests = link->common->requests,
+	    .multiplexes = true,
+	    .files = link->is_unix,
 	};
 
-	snprintf(connections, sizeof(connections), "%u", link->common->connections);
-	snprintf(requests, sizeof(requests), "%u", link->common->requests);
-	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
-		if (!values[i].known || name_len != strlen(values[i].name) ||
-		    memcmp(name, values[i].name, name_len) != 0)
-			continue;
-		link->penstock = link->penstock || values[i].penstock;
-		pst_session_submit_value(
-		    link->session, name, name_len, values[i].value, strlen(values[i].value));
-	}
+	if (pst_link_answer(link->session, &values, name, name_len))
+		link->penstock = true;
 }
 
 static const struct pst_session_callbacks callbacks = {
@@ -371,15 +356,6 @@ static const struct pst_session_callbacks callbacks = {
 };
 
 /* --- life --- */
-
-static bool
-is_unix(int fd)
-{
-	int domain = AF_UNSPEC;
-	socklen_t n = sizeof(domain);
-
-	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain == AF_UNIX;
-}
 
 struct pst_threaded_link *
 pst_threaded_link_new(int *fd, struct pst_threaded_common *common)
@@ -399,7 +375,7 @@ pst_threaded_link_new(int *fd, struct pst_threaded_common *common)
 		return NULL;
 	}
 	link->fd = *fd;
-	link->is_unix = is_unix(*fd);
+	link->is_unix = pst_link_is_unix(*fd);
 	*fd = -1;
 	return link;
 }
@@ -544,18 +520,12 @@ write_external(struct pst_threaded_link *link, size_t n)
 	return done;
 }
 
-/*
- * Tell a client that the response is not whole. Web servers ignore the application's status, and
- * nginx takes even a connection that closes before END_REQUEST for the end of a whole response,
- * unless it meant to keep it. A record of no version that exists is what it fails on.
- */
+/* Tell a client that the response is not whole. */
 static void
 cut_off(struct pst_threaded_link *link)
 {
-	static const unsigned char no_record[8] = {0};
-
 	if (link->state == PST_THREADED_LINK_OPEN)
-		send(link->fd, no_record, sizeof(no_record), MSG_DONTWAIT | MSG_NOSIGNAL);
+		pst_link_send_no_record(link->fd);
 	pst_threaded_link_lose(link);
 }
 
