@@ -43,16 +43,17 @@ pst_pool_ahead_follow(struct pst_pool_slot *slot)
 {
 	struct pst_pool *pool = slot->pool;
 	bool overfull = slot->state == PST_POOL_SLOT_BUSY && depth_of(slot) > 0;
+	bool was = slot->excess.place != 0;
 
 	if (takes_ahead(slot))
 		pst_heap_put(&pool->deep, &slot->depth, depth_of(slot), pool->changes);
 	else
 		pst_heap_remove(&pool->deep, &slot->depth);
-	if (overfull == slot->overfull)
-		return;
-	slot->overfull = overfull;
-	pool->overfull += overfull ? 1 : (size_t)-1;
 	if (overfull)
+		pst_heap_put(&pool->overfull, &slot->excess, UINT_MAX - depth_of(slot), 0);
+	else
+		pst_heap_remove(&pool->overfull, &slot->excess);
+	if (overfull && !was)
 		start_ticking(pool);
 }
 
@@ -79,26 +80,17 @@ pst_pool_ahead_recall(struct pst_pool_slot *slot, unsigned most)
 	}
 }
 
-/* The one with the most jobs ahead. */
-static struct pst_pool_slot *
-fullest(const struct pst_pool *pool)
-{
-	struct pst_pool_slot *slot, *found = NULL;
-
-	TAILQ_FOREACH (slot, &pool->slots, link)
-		if (slot->overfull && (found == NULL || depth_of(slot) > depth_of(found)))
-			found = slot;
-	return found;
-}
-
 /* The free one gets a share: half, so that both go on for as long. */
 void
 pst_pool_ahead_share(struct pst_pool *pool)
 {
-	struct pst_pool_slot *slot = pool->overfull > 0 ? fullest(pool) : NULL;
+	struct pst_heap_item *fullest = pst_heap_first(&pool->overfull);
+	struct pst_pool_slot *slot;
 
-	if (slot != NULL)
-		pst_pool_ahead_recall(slot, (depth_of(slot) + 1) / 2);
+	if (fullest == NULL)
+		return;
+	slot = PST_CONTAINER(fullest, struct pst_pool_slot, excess);
+	pst_pool_ahead_recall(slot, (depth_of(slot) + 1) / 2);
 }
 
 static bool
@@ -135,12 +127,12 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	TAILQ_FOREACH (slot, &pool->slots, link) {
-		if (!slot->overfull || now - slot->turn_at < TICK_MS)
+		if (slot->excess.place == 0 || now - slot->turn_at < TICK_MS)
 			continue;
 		slot->slow = true;
 		pst_pool_ahead_recall(slot, UINT_MAX);
 	}
-	if (pool->overfull > 0)
+	if (pst_heap_first(&pool->overfull) != NULL)
 		start_ticking(pool);
 }
 
@@ -157,4 +149,5 @@ pst_pool_ahead_free(struct pst_pool *pool)
 	if (pool->tick != NULL)
 		event_free(pool->tick);
 	pst_heap_free(&pool->deep);
+	pst_heap_free(&pool->overfull);
 }

@@ -55,7 +55,7 @@ struct pst_pool_slot {
 	unsigned stuck; /* jobs that do not end though they were to */
 	bool stalled; /* its loop was seen not to come round */
 	unsigned risked; /* jobs that it was given since */
-	bool overfull; /* it has jobs ahead */
+	struct pst_heap_item excess; /* in pool->overfull */
 	bool slow; /* a job has run for long: none is sent ahead before one is over quickly */
 	uint64_t turn_at; /* pst_loop_now(), when its worker last came to a job */
 	uint64_t served;
@@ -76,7 +76,7 @@ struct pst_pool {
 	size_t stalled; /* slots */
 	struct event *look; /* pending while there are some: have they come round? */
 	struct pst_heap deep; /* may be sent one ahead; those with the fewest jobs first */
-	size_t overfull; /* slots with jobs ahead */
+	struct pst_heap overfull; /* slots with jobs ahead, most first */
 	struct event *tick; /* pending while there are such */
 	struct pst_task dispatch;
 	struct pst_upstream_deadlines deadlines;

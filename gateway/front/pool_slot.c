@@ -61,7 +61,8 @@ rank(struct pst_pool_slot *slot)
 	else
 		pst_heap_remove(&pool->usable, &slot->rank);
 	pst_pool_ahead_follow(slot);
-	if ((!pst_queue_is_empty(&pool->queue) || pool->overfull > 0) && pool->room > 0)
+	if ((!pst_queue_is_empty(&pool->queue) || pst_heap_first(&pool->overfull) != NULL) &&
+	    pool->room > 0)
 		pst_loop_defer(pool->loop, &pool->dispatch);
 }
 
@@ -109,7 +110,8 @@ put_in(struct pst_pool_slot *slot)
 	struct pst_pool *pool = slot->pool;
 
 	if (pst_heap_reserve(&pool->usable, pool->slot_count + 1) == -1 ||
-	    pst_heap_reserve(&pool->deep, pool->slot_count + 1) == -1)
+	    pst_heap_reserve(&pool->deep, pool->slot_count + 1) == -1 ||
+	    pst_heap_reserve(&pool->overfull, pool->slot_count + 1) == -1)
 		return -1;
 	TAILQ_INSERT_TAIL(&pool->slots, slot, link);
 	pool->slot_count++;

@@ -4,6 +4,9 @@
 Everything runs under callgrind, which counts the same whatever else the machine does, so that a
 regression shows without timing. smoke.json holds the figures; --write sets them anew. What a worker
 needs depends on its Python: with another one than the figures' only the gateway is compared.
+
+A request costs the gateway the same with one slot, two connections and one route as with many: the
+cases that are called flat are compared with the first of them.
 """
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "smoke.json"
 ROOM = 0.15
+FLAT_ROOM = 0.10
 WARM_UP, REQUESTS = 100, 500
 # What is measured: a name for each, its options and application, and which programs count.
 CASES = {
@@ -30,6 +34,15 @@ CASES = {
     "wsgi-threaded": (["-k", "threaded", "--threads", "4", "wsgi_app:hello"], "threaded"),
     "asgi": (["-k", "async", "--loop", "asyncio", "asgi_app:hello"], "async"),
 }
+# The same for the gateway alone: their workers are of a plugin in C, and run without callgrind.
+FLAT = {
+    "flat": [],
+    "flat, 256 slots": ["-w", "256"],
+    "flat, 1000 idle clients": [],
+    "flat, 500 routes": ["-c", "routes.yaml"],
+}
+ADAPTERS = ("sync", "threaded", "async")
+IDLE = 1000
 
 
 def free_port() -> int:
@@ -45,20 +58,23 @@ def children(pid: int) -> dict[str, int]:
         command = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
         for word in command:
             name = os.path.basename(word.decode(errors="replace"))
-            if name in ("gateway", "sync", "threaded", "async"):
+            if name in ("gateway", *ADAPTERS) and not word.startswith(b"-"):
                 found[name] = int(child)
                 break
     return found
 
 
 class Running:
-    """Penstock under callgrind, one worker."""
+    """Penstock under callgrind, but for the programs SKIPPED."""
 
-    def __init__(self, penstock: str, python: str, options: list[str], folder: Path) -> None:
+    def __init__(self, penstock: str, python: str, options: list[str], folder: Path,
+                 skipped: tuple[str, ...] = ()) -> None:
+        skip = ",".join(f"*/{name}" for name in skipped)
         self.folder, self.port = folder, free_port()
         self.log = open(folder / "log", "w+")
         self.process = subprocess.Popen(
             ["valgrind", "--tool=callgrind", "--trace-children=yes",
+             *([f"--trace-children-skip={skip}"] if skip else []),
              f"--callgrind-out-file={folder}/%p", penstock, "-b", f"127.0.0.1:{self.port}",
              "--gateway-timeout", "600", "-t", "600", "--graceful-timeout", "60", "--python", python,
              "--log-level", "warning", *options],
@@ -130,6 +146,66 @@ def measure(penstock: str, python: str, case: str) -> dict[str, int]:
             running.stop()
 
 
+def build_plugin(folder: Path) -> Path:
+    built = folder / "hello.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", str(built),
+                    f"-I{HERE.parent.parent}/adapters/include", str(HERE / "hello_plugin.c")],
+                   check=True)
+    return built
+
+
+def write_routes(path: Path, plugin: Path) -> None:
+    """Routes that are none of what is asked for, which the last one is for."""
+    lines = ["pools:", "  hello:", f"    app: {plugin}", "    worker_class: sync", "routes:"]
+    for n in range(250):
+        lines.append(f"  - {{path: /p{n}/a, pool: hello}}")
+        lines.append(f"  - {{host: h{n}.example.org, path: /, pool: hello}}")
+    lines.append("  - {path: /, pool: hello}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def idle_clients(running: Running, count: int) -> list[http.client.HTTPConnection]:
+    """Each was answered once and keeps its connection."""
+    return [running.connect() for _ in range(count)]
+
+
+def measure_flat(penstock: str, python: str, case: str) -> dict[str, int]:
+    with tempfile.TemporaryDirectory(prefix="penstock-smoke-") as name:
+        folder = Path(name)
+        plugin = build_plugin(folder)
+        write_routes(folder / "routes.yaml", plugin)
+        options = [str(folder / word) if word.endswith(".yaml") else word for word in FLAT[case]]
+        if "-c" not in options:
+            options += ["-k", "sync", str(plugin)]
+        running = Running(penstock, python, options, folder, ADAPTERS)
+        try:
+            connections = [running.connect() for _ in range(2)]
+            kept = idle_clients(running, IDLE if "idle" in case else 0)
+            for connection in connections:
+                ask(connection, WARM_UP)
+            pid = children(running.process.pid)["gateway"]
+            running.control("-z", [pid])
+            for connection in connections:
+                ask(connection, REQUESTS)
+            running.control("-d", [pid])
+            for connection in connections + kept:
+                connection.close()
+            return {f"{case}: gateway": total(folder / f"{pid}.1") // (2 * REQUESTS)}
+        finally:
+            running.stop()
+
+
+def judge_flat(counted: dict[str, int]) -> bool:
+    good = True
+    plain = counted["flat: gateway"]
+    for case in FLAT:
+        count = counted[f"{case}: gateway"]
+        if count > plain * (1 + FLAT_ROOM):
+            print(f"{case}: {count} instructions, and {plain} without: FAILED")
+            good = False
+    return good
+
+
 def python_version(python: str) -> str:
     return subprocess.run(
         [python, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
@@ -141,15 +217,15 @@ def judge(counted: dict[str, int], figures: dict[str, int], same_python: bool) -
     for name, count in counted.items():
         known = figures.get(name)
         if not same_python and not name.endswith(": gateway"):
-            print(f"{name:26} {count:8} instructions, of another Python than the figure's")
+            print(f"{name:32} {count:8} instructions, of another Python than the figure's")
             continue
         if known is None:
-            print(f"{name:26} {count:8} instructions, and no figure in {FIGURES.name}: FAILED")
+            print(f"{name:32} {count:8} instructions, and no figure in {FIGURES.name}: FAILED")
             good = False
             continue
         change = count / known - 1
         verdict = "FAILED" if change > ROOM else "ok"
-        print(f"{name:26} {count:8} instructions, {change:+.1%} of {known}: {verdict}")
+        print(f"{name:32} {count:8} instructions, {change:+.1%} of {known}: {verdict}")
         good = good and change <= ROOM
     return good
 
@@ -163,12 +239,15 @@ def main() -> None:
     counted: dict[str, int] = {}
     for case in CASES:
         counted |= measure(args.penstock, args.python, case)
+    for case in FLAT:
+        counted |= measure_flat(args.penstock, args.python, case)
     version = python_version(args.python)
     if args.write:
         figures = {"python": version, "instructions": counted}
         FIGURES.write_text(json.dumps(figures, indent=2) + "\n")
     known = json.loads(FIGURES.read_text())
-    if not judge(counted, known["instructions"], known["python"] == version):
+    good = judge(counted, known["instructions"], known["python"] == version)
+    if not judge_flat(counted) or not good:
         sys.exit(f"smoke: a request costs more than {ROOM:.0%} more than it did: profile it, or if "
                  "the cost is right, set the figures anew with --write")
 
