@@ -216,13 +216,19 @@ take_header(struct pst_session *session, const unsigned char *bytes, size_t n, s
 	struct pst_session_input *input = &session->input;
 	int err;
 
-	*used = PST_RECORD_HEADER_LEN - input->header_got;
-	if (*used > n)
-		*used = n;
-	memcpy(input->header + input->header_got, bytes, *used);
-	input->header_got += *used;
-	if (input->header_got < PST_RECORD_HEADER_LEN)
-		return 0;
+	if (input->header_got == 0 && n >= PST_RECORD_HEADER_LEN) { /* nearly always */
+		*used = PST_RECORD_HEADER_LEN;
+		memcpy(input->header, bytes, PST_RECORD_HEADER_LEN);
+		input->header_got = PST_RECORD_HEADER_LEN;
+	} else {
+		*used = PST_RECORD_HEADER_LEN - input->header_got;
+		if (*used > n)
+			*used = n;
+		memcpy(input->header + input->header_got, bytes, *used);
+		input->header_got += *used;
+		if (input->header_got < PST_RECORD_HEADER_LEN)
+			return 0;
+	}
 	err = record_start(session);
 	if (err == 0 && input->left == 0)
 		err = record_done(session);

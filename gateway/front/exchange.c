@@ -262,6 +262,7 @@ on_head(struct pst_exchange *x, bool more)
 	const struct pst_peer_address *peer = pst_client_peer(x->client);
 
 	x->receiving = x->request.body != PST_HTTP_BODY_NONE;
+	pst_exchange_split_host(x);
 	pst_answer_init(&x->answer, &x->request, pst_exchange_keeps_alive(x), &x->context->budget);
 	if (pst_forwarded_resolve(x->context->trust, peer, x->request.fields,
 		x->request.field_count, &x->from) != PST_FORWARDED_OK) {

@@ -32,6 +32,8 @@ struct pst_exchange {
 	bool body_failed; /* nothing more is taken of it */
 	uint64_t unwanted; /* bytes of it that nobody had a use for */
 	struct pst_forwarded from; /* who the client is, behind proxies */
+	struct pst_http_text host; /* of the request, without its port */
+	uint16_t port; /* ... which it said; 0: none */
 
 	struct pst_pool *pool; /* that its route leads to; NULL: not known, or there is none */
 	struct pst_http_text script_name;
@@ -90,8 +92,8 @@ void pst_exchange_reject(struct pst_exchange *exchange, int err);
 /* Which pool serves the request, whose head is complete, and which script: 1, 0 when there is
  * none, or PST_ERR_NOMEM. */
 int pst_exchange_route(struct pst_exchange *exchange);
-/* Take HOST[:PORT] apart: the port, 0 when there is none. */
-uint16_t pst_exchange_split_host(struct pst_http_text host, struct pst_http_text *name);
+/* Take the host of the request and its port apart. */
+void pst_exchange_split_host(struct pst_exchange *exchange);
 
 /* The host that was asked for, without its port. */
 struct pst_http_text pst_exchange_host(const struct pst_exchange *exchange);

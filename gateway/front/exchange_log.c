@@ -119,7 +119,8 @@ pst_exchange_params(struct pst_exchange *x, const struct pst_buf **params)
 		facts.host = x->from.host;
 		facts.authority = x->from.authority;
 	} else {
-		facts.port = pst_exchange_split_host(x->request.host, &facts.host);
+		facts.host = x->host;
+		facts.port = x->port;
 	}
 	if (x->from.port != 0)
 		facts.port = x->from.port;

@@ -7,34 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Take HOST[:PORT], which the parser has checked, apart: the port, 0 when there is none. */
-uint16_t
-pst_exchange_split_host(struct pst_http_text host, struct pst_http_text *name)
+/* It is HOST[:PORT], which the parser has checked. */
+void
+pst_exchange_split_host(struct pst_exchange *x)
 {
+	struct pst_http_text host = x->request.host;
 	size_t len = host.len;
-	uint16_t port = 0;
 
 	while (len > 0 && host.data[len - 1] >= '0' && host.data[len - 1] <= '9')
 		len--;
-	if (len == 0 || host.data[len - 1] != ':') {
-		*name = host;
-		return 0;
-	}
+	x->host = host;
+	if (len == 0 || host.data[len - 1] != ':')
+		return;
 	for (size_t i = len; i < host.len; i++)
-		port = (uint16_t)(port * 10 + (host.data[i] - '0'));
-	*name = (struct pst_http_text){host.data, len - 1};
-	return port;
+		x->port = (uint16_t)(x->port * 10 + (host.data[i] - '0'));
+	x->host.len = len - 1;
 }
 
 struct pst_http_text
 pst_exchange_host(const struct pst_exchange *x)
 {
-	struct pst_http_text host;
-
-	if (x->from.host.len > 0)
-		return x->from.host;
-	pst_exchange_split_host(x->request.host, &host);
-	return host;
+	return x->from.host.len > 0 ? x->from.host : x->host;
 }
 
 /* The path that routes are compared with. It may stand in memory of X's. */

@@ -37,6 +37,16 @@ same_8(const char *text, const char *word)
 	return lower_8(a) == b;
 }
 
+static bool
+same_4(const char *text, const char *word)
+{
+	uint32_t a, b;
+
+	memcpy(&a, text, 4);
+	memcpy(&b, word, 4);
+	return lower_8(a) == b;
+}
+
 bool
 pst_http_same_letters(const char *text, const char *word, size_t n)
 {
@@ -47,6 +57,8 @@ pst_http_same_letters(const char *text, const char *word, size_t n)
 			return false;
 	if (i > 0 && i < n)
 		return same_8(text + n - 8, word + n - 8);
+	if (n - i >= 4)
+		return same_4(text + i, word + i) && same_4(text + n - 4, word + n - 4);
 	for (; i < n; i++)
 		if (lower(text[i]) != word[i])
 			return false;

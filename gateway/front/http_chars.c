@@ -132,7 +132,8 @@ pst_http_number(struct pst_http_text text, uint64_t *number)
 
 		if (digit > 9)
 			return PST_ERR_PROTOCOL;
-		beyond |= n > ((uint64_t)INT64_MAX - digit) / 10;
+		/* 18 digits fit in any case. */
+		beyond |= i >= 18 && n > ((uint64_t)INT64_MAX - digit) / 10;
 		n = n * 10 + digit;
 	}
 	if (beyond)

@@ -55,15 +55,12 @@ rebase_all(struct pst_http_request *request, const char *from, const char *to)
 	}
 }
 
-/* Make room for N more bytes of head. */
 static int
-reserve(struct pst_http_request *request, size_t n)
+grow(struct pst_http_request *request, size_t n)
 {
 	size_t size = request->size != 0 ? request->size : FIRST_SIZE;
 	char *bytes;
 
-	if (request->size - request->used >= n)
-		return 0;
 	while (size - request->used < n)
 		size *= 2;
 	bytes = malloc(size);
@@ -77,6 +74,13 @@ reserve(struct pst_http_request *request, size_t n)
 	request->bytes = bytes;
 	request->size = size;
 	return 0;
+}
+
+/* Make room for N more bytes of head. */
+static inline int
+reserve(struct pst_http_request *request, size_t n)
+{
+	return request->size - request->used >= n ? 0 : grow(request, n);
 }
 
 static int

@@ -5,6 +5,7 @@
 #include "protocol/error.h"
 
 #include <check.h>
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -139,6 +140,28 @@ START_TEST(test_text_is)
 }
 END_TEST
 
+/* Every byte at every place of words of every length, as tolower() has it. */
+START_TEST(test_letters)
+{
+	static const char word[] = "transfer-encoding-at";
+	char text[sizeof(word)];
+
+	for (size_t n = 1; n < sizeof(word); n++) {
+		memcpy(text, word, sizeof(word));
+		for (size_t at = 0; at < n; at++) {
+			for (int byte = 0; byte < 256; byte++) {
+				text[at] = (char)byte;
+				ck_assert(pst_http_same_letters(text, word, n) ==
+					  ((byte < 128 ? tolower(byte) : byte) ==
+					      (unsigned char)word[at]));
+			}
+			text[at] = (char)toupper(word[at]);
+		}
+		ck_assert(pst_http_same_letters(text, word, n));
+	}
+}
+END_TEST
+
 START_TEST(test_number)
 {
 	uint64_t n = 7;
@@ -168,6 +191,7 @@ main(void)
 	tcase_add_test(tcase, test_classes);
 	tcase_add_test(tcase, test_is_value);
 	tcase_add_test(tcase, test_text_is);
+	tcase_add_test(tcase, test_letters);
 	tcase_add_test(tcase, test_number);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
