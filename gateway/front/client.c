@@ -221,10 +221,30 @@ probe_passed(struct pst_deadline *deadline)
 
 /* --- for its exchange --- */
 
+/* An idle client has no buffer; for the next answer there is one that another left. */
 struct pst_buf *
 pst_client_out(struct pst_client *client)
 {
+	struct pst_clients *clients = client->clients;
+
+	if (client->out.data == NULL && clients->spare_count > 0)
+		client->out = clients->spares[--clients->spare_count];
 	return &client->out;
+}
+
+void
+pst_client_leave_buffer(struct pst_client *client)
+{
+	struct pst_clients *clients = client->clients;
+	struct pst_buf *out = &client->out;
+
+	if (out->size == 0 || out->size > PST_CLIENTS_KEPT || pst_buf_length(out) > 0 ||
+	    clients->spare_count == PST_CLIENTS_SPARES) {
+		pst_buf_free(out);
+		return;
+	}
+	clients->spares[clients->spare_count++] = *out;
+	*out = (struct pst_buf){0};
 }
 
 void
@@ -336,6 +356,8 @@ pst_clients_init(struct pst_clients *clients, struct pst_exchange_context *conte
 void
 pst_clients_free(struct pst_clients *clients)
 {
+	while (clients->spare_count > 0)
+		pst_buf_free(&clients->spares[--clients->spare_count]);
 	pst_deadline_list_free(&clients->head);
 	pst_deadline_list_free(&clients->body);
 	pst_deadline_list_free(&clients->upload);

@@ -22,6 +22,10 @@
 
 #include <stddef.h>
 
+/* So many buffers are kept for answers to come, none of them larger than this. */
+#define PST_CLIENTS_SPARES 64
+#define PST_CLIENTS_KEPT   4096
+
 struct pst_client;
 TAILQ_HEAD(pst_client_list, pst_client);
 
@@ -39,6 +43,8 @@ struct pst_clients {
 	struct pst_exchange_context *context;
 	struct pst_client_list list;
 	size_t count;
+	struct pst_buf spares[PST_CLIENTS_SPARES]; /* empty ones, of clients that are idle */
+	size_t spare_count;
 	uint64_t min_rate;
 	struct pst_deadline_list head; /* from the first byte of a request to the end of its head */
 	struct pst_deadline_list body; /* between two pieces of a body */

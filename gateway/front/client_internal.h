@@ -53,6 +53,8 @@ struct pst_client {
 void pst_client_set_state(struct pst_client *client, enum pst_client_state state);
 /* Close at once; what was not sent is lost. RESET: so that the client cannot take it for an end. */
 void pst_client_close(struct pst_client *client, bool reset);
+/* It is idle: its buffer for answers is kept for others, or freed with what is in it. */
+void pst_client_leave_buffer(struct pst_client *client);
 /* The last answer was sent: close in a way that lets it arrive. */
 void pst_client_close_politely(struct pst_client *client);
 

@@ -33,7 +33,7 @@ finish(struct pst_client *client)
 	} else {
 		pst_client_set_state(client, PST_CLIENT_IDLE);
 		pst_buf_free(&client->in);
-		pst_buf_free(&client->out);
+		pst_client_leave_buffer(client);
 	}
 	pst_client_read(client);
 }

@@ -26,6 +26,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "smoke.json"
 ROOM = 0.15
+# The gateway makes no allocation for a request, but for what grows now and then.
+ALLOCATIONS = 0.05
 FLAT_ROOM = 0.10
 WARM_UP, REQUESTS = 100, 500
 # What is measured: a name for each, its options and application, and which programs count.
@@ -127,6 +129,27 @@ def total(path: Path) -> int:
     return int(match.group(1))
 
 
+def allocations(path: Path) -> int:
+    """How often memory was asked for."""
+    names: dict[str, str] = {}
+    count, callee = 0, ""
+    for line in path.read_text(errors="replace").splitlines():
+        match = re.match(r"(c?fn)=(\(\d+\))(?: (.*))?$", line)
+        if match:
+            kind, number, name = match.groups()
+            names[number] = name or names.get(number, "")
+            callee = names[number] if kind == "cfn" else ""
+        elif line.startswith("calls=") and callee in ("malloc", "calloc", "realloc"):
+            count += int(line[6:].split()[0])
+    return count
+
+
+def check_allocations(path: Path, requests: int, case: str) -> None:
+    count = allocations(path)
+    if count > requests * ALLOCATIONS:
+        sys.exit(f"smoke: {case}: {count} allocations for {requests} requests")
+
+
 def measure(penstock: str, python: str, case: str) -> dict[str, int]:
     options, adapter = CASES[case]
     with tempfile.TemporaryDirectory(prefix="penstock-smoke-") as folder:
@@ -140,6 +163,7 @@ def measure(penstock: str, python: str, case: str) -> dict[str, int]:
             ask(connection, REQUESTS)
             running.control("-d", list(programs.values()))
             connection.close()
+            check_allocations(Path(folder, f"{programs['gateway']}.1"), REQUESTS, case)
             return {f"{case}: {name}": total(Path(folder, f"{pid}.1")) // REQUESTS
                     for name, pid in programs.items()}
         finally:
@@ -190,6 +214,7 @@ def measure_flat(penstock: str, python: str, case: str) -> dict[str, int]:
             running.control("-d", [pid])
             for connection in connections + kept:
                 connection.close()
+            check_allocations(folder / f"{pid}.1", 2 * REQUESTS, case)
             return {f"{case}: gateway": total(folder / f"{pid}.1") // (2 * REQUESTS)}
         finally:
             running.stop()
