@@ -173,6 +173,8 @@ def test_two_thousand_slow_clients(start: Callable[..., Penstock]) -> None:
         assert process.rss_kib(gateway) < process.at_most_mib(160)
         assert not process.spins(gateway)
         assert "WARNING" not in server.log and "ERROR" not in server.log
+    # Up to four sheets, in which bodies were lent, are kept for the next ones.
+    at_rest += 4
     eventually(lambda: process.descriptors(gateway) <= at_rest, "their descriptors to be closed")
     assert server.get().status == 200
 
