@@ -193,8 +193,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--route", default=",".join(ROUTES), help="comma separated")
     parser.add_argument("--write", metavar="FILE", type=Path,
                         help="put it into FILE, too, in place of what an earlier run put there")
+    parser.set_defaults(pin=False, older="")
     args = parser.parse_args()
-    args.pin = False
     return args
 
 

@@ -294,7 +294,12 @@ class Site:
         self.server.wait_for("reload done", self.reloads)
 
     def settle(self, gateways_: int, workers: int) -> None:
-        eventually(lambda: len(gateways(self.server)) == gateways_, f"{gateways_} gateways")
+        def are_all() -> bool:
+            told = status(self.server)
+            running = [one for one in told["gateways"] if one["state"] == "usable"]
+            return len(running) == gateways_ and told["instance"]["gateways_leaving"] == 0
+
+        eventually(are_all, f"{gateways_} gateways")
         self.server.wait_workers(workers)
 
 
