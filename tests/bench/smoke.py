@@ -36,10 +36,12 @@ CASES = {
     "wsgi-threaded": (["-k", "threaded", "--threads", "4", "wsgi_app:hello"], "threaded"),
     "asgi": (["-k", "async", "--loop", "asyncio", "asgi_app:hello"], "async"),
 }
+# Slots take turns: each has had a request before anything is counted.
+SLOTS = 256
 # The same for the gateway alone: their workers are of a plugin in C, and run without callgrind.
 FLAT = {
     "flat": [],
-    "flat, 256 slots": ["-w", "256"],
+    "flat, 256 slots": ["-w", str(SLOTS)],
     "flat, 1000 idle clients": [],
     "flat, 500 routes": ["-c", "routes.yaml"],
 }
@@ -206,7 +208,7 @@ def measure_flat(penstock: str, python: str, case: str) -> dict[str, int]:
             connections = [running.connect() for _ in range(2)]
             kept = idle_clients(running, IDLE if "idle" in case else 0)
             for connection in connections:
-                ask(connection, WARM_UP)
+                ask(connection, WARM_UP + SLOTS)
             pid = children(running.process.pid)["gateway"]
             running.control("-z", [pid])
             for connection in connections:
