@@ -49,8 +49,9 @@ class Setup:
 
     @property
     def in_flight(self) -> int:
-        """What one worker may have begun with."""
-        most = {"sync": 1, "threaded": THREADS, "async": self.clients}[self.worker_class]
+        """What one worker may have begun with, or be about to answer: a sync worker may hold back
+        three answers of quick requests behind the one that runs."""
+        most = {"sync": 4, "threaded": THREADS, "async": self.clients}[self.worker_class]
         return min(most, self.clients)
 
     @property
