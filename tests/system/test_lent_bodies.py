@@ -58,8 +58,10 @@ def settle(server: Penstock, before: tuple[int, int]) -> None:
     """Neither side holds more descriptors than BEFORE, but for some sheets that are kept."""
 
     def settled() -> bool:
-        (worker,) = server.worker_pids
-        return descriptors(server.gateway_pid) <= before[0] + 5 and descriptors(worker) <= before[1]
+        workers = server.worker_pids
+        return descriptors(server.gateway_pid) <= before[0] + 5 and all(
+            descriptors(worker) <= before[1] for worker in workers
+        )
 
     eventually(settled, "descriptors to be given back")
 
