@@ -32,7 +32,7 @@ def uses_greenlets(item: pytest.Item) -> bool:
     """Its worker is one of gevent's or eventlet's."""
     params = getattr(item, "callspec", None)
     kinds = {"gevent", "eventlet"}
-    return item.path.stem in {"test_greenlets", "test_wsgi_websocket", "test_choose"} or bool(
+    return item.path.stem in {"test_greenlets", "test_choose"} or bool(
         params and kinds & {value for value in params.params.values() if isinstance(value, str)}
     )
 
