@@ -1,13 +1,11 @@
 #include "gateway/board.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "protocol/sealed.h"
 
-#define SIZE  (PST_BOARD_PLACES * sizeof(uint64_t))
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#include <errno.h>
+#include <sys/mman.h>
+
+#define SIZE (PST_BOARD_PLACES * sizeof(uint64_t))
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && sizeof(_Atomic uint64_t) == 8,
     "words that several processes see need atomic access");
@@ -15,33 +13,23 @@ _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && sizeof(_Atomic uint64_t) == 8,
 int
 pst_board_create(void)
 {
-	int fd = memfd_create("penstock-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-	if (fd >= 0 && (ftruncate(fd, SIZE) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)) {
-		int err = errno;
-
-		close(fd);
-		errno = err;
-		fd = -1;
-	}
-	return fd;
+	return pst_sealed_create("penstock-board", SIZE);
 }
 
 int
 pst_board_map(struct pst_board *board, int fd)
 {
-	int seals = fcntl(fd, F_GET_SEALS);
-	struct stat st;
+	off_t size = pst_sealed_size(fd);
 	void *bytes;
 
-	if (seals < 0 || fstat(fd, &st) < 0)
+	if (size < 0)
 		return -1;
-	if ((seals & SEALS) != SEALS || st.st_size != SIZE) {
+	if (size != SIZE) {
 		errno = EINVAL;
 		return -1;
 	}
-	bytes = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (bytes == MAP_FAILED)
+	bytes = pst_sealed_map(fd, SIZE);
+	if (!bytes)
 		return -1;
 	board->words = bytes;
 	return 0;

@@ -1,5 +1,5 @@
-# The FastCGI session and the control lines: sans I/O, libc only. page_map.c makes the memory of
-# a page, descriptor.c sends and takes descriptors beside bytes.
+# The FastCGI session and the control lines: sans I/O, libc only. sealed.c and page_map.c make memory
+# that is shared, descriptor.c sends and takes descriptors beside bytes.
 noinst_LTLIBRARIES += %D%/libpst-protocol.la
 %C%_libpst_protocol_la_SOURCES = \
 	%D%/buf.c \
@@ -20,6 +20,8 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/params.h \
 	%D%/record.c \
 	%D%/record.h \
+	%D%/sealed.c \
+	%D%/sealed.h \
 	%D%/session.c \
 	%D%/session_credit.c \
 	%D%/session_file.c \

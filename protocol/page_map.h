@@ -1,7 +1,5 @@
 /*
- * The memory of a page: a memfd of fixed size, made by the arbiter, mapped by a worker and by
- * gateways. It is sealed against shrinking, so that no access can fail, whatever a worker does.
- * The only system calls of protocol/ are made here.
+ * The memory of a page (sealed.h): made by the arbiter, mapped by a worker and by gateways.
  */
 #ifndef PST_PROTOCOL_PAGE_MAP_H
 #define PST_PROTOCOL_PAGE_MAP_H

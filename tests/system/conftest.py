@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import figures
+import installed
 import process
+from adapter import Adapter, build_plugin
 from penstock import Penstock
 
 
@@ -26,6 +28,21 @@ def penstock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     yield start
     for server in started:
         server.clean_up()
+
+
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The plugin tests/plugins/probe.c."""
+    return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
+
+
+@pytest.fixture(params=[installed.SYNC, installed.THREADED])
+def adapter(request: pytest.FixtureRequest, probe: str, tmp_path: Path) -> Iterator[Adapter]:
+    """An adapter without a gateway, with the probe; it ends well if the test leaves it running."""
+    with Adapter(tmp_path, probe, program=request.param) as adapter:
+        yield adapter
+        if adapter.process.poll() is None:
+            assert adapter.terminate() == 0, adapter.log
 
 
 def uses_greenlets(item: pytest.Item) -> bool:

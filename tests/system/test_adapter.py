@@ -17,14 +17,9 @@ import pytest
 import fcgi
 import installed
 import process
-from adapter import Adapter, build_plugin
+from adapter import Adapter
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
 
 
 def start(model: str, directory: Path, *args: str, control: bool = False) -> Adapter:

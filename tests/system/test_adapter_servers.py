@@ -14,15 +14,10 @@ import pytest
 
 import fcgi
 import installed
-from adapter import Adapter, build_plugin
+from adapter import Adapter
 from servers import Lighttpd, Nginx, Server, find
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from adapter import build_plugin
 from penstock import Penstock, eventually
 
 Serve = Callable[..., Penstock]
@@ -44,11 +43,6 @@ def big(tmp_path: Path) -> Path:
     path = tmp_path / "big"
     path.write_bytes(os.urandom(3_000_000))
     return path
-
-
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
 
 
 # --- files ---

@@ -10,23 +10,9 @@ from pathlib import Path
 import pytest
 
 import fcgi
-import installed
-from adapter import Adapter, build_plugin
+from adapter import Adapter
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
-
-
-@pytest.fixture(params=[installed.SYNC, installed.THREADED])
-def adapter(request: pytest.FixtureRequest, probe: str, tmp_path: Path) -> Iterator[Adapter]:
-    with Adapter(tmp_path, probe, program=request.param) as adapter:
-        yield adapter
-        if adapter.process.poll() is None:
-            assert adapter.terminate() == 0, adapter.log
 
 
 @pytest.fixture

@@ -9,14 +9,13 @@ import resource
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import fcgi
-import installed
-from adapter import Adapter, build_plugin
+from adapter import Adapter
 from penstock import Penstock, eventually
 from raw import Client
 
@@ -188,19 +187,6 @@ def test_few_descriptors(penstock: Callable[..., Penstock], kind: str) -> None:
 
 
 # ---- what an adapter bears
-
-
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
-
-
-@pytest.fixture(params=[installed.SYNC, installed.THREADED])
-def adapter(request: pytest.FixtureRequest, probe: str, tmp_path: Path) -> Iterator[Adapter]:
-    with Adapter(tmp_path, probe, program=request.param) as adapter:
-        yield adapter
-        if adapter.process.poll() is None:
-            assert adapter.terminate() == 0, adapter.log
 
 
 def file_record(offset: int, length: int, stream: int = fcgi.STDIN, kind: int = 1) -> bytes:

@@ -12,16 +12,11 @@ import pytest
 
 import fcgi
 import installed
-from adapter import Adapter, build_plugin
+from adapter import Adapter
 from penstock import eventually
 from raw import Client
 
 THREADS = 4
-
-
-@pytest.fixture(scope="module")
-def probe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(build_plugin("probe.c", tmp_path_factory.mktemp("probe") / "probe.so"))
 
 
 @pytest.fixture
