@@ -62,6 +62,8 @@ noinst_LTLIBRARIES += %D%/libpst-websocket.la
 	%D%/websocket.h \
 	%D%/websocket_deflate.c \
 	%D%/websocket_deflate.h \
+	%D%/websocket_framer.c \
+	%D%/websocket_framer.h \
 	%D%/websocket_handshake.c \
 	%D%/websocket_handshake.h
 %C%_libpst_websocket_la_LIBADD = $(WEBSOCKET_LIBS)

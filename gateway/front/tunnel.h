@@ -21,6 +21,7 @@
 #include "gateway/front/deadline.h"
 #include "gateway/front/job.h"
 #include "gateway/front/websocket.h"
+#include "gateway/front/websocket_framer.h"
 
 struct pst_exchange;
 struct pst_tunnel;

@@ -1,20 +1,16 @@
 #include "gateway/front/websocket.h"
 
 #include "gateway/front/utf8.h"
+#include "gateway/front/websocket_framer.h"
 #include "protocol/error.h"
 
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wslay/wslay.h>
 
 /* A control frame's payload (RFC 6455, 5.5). */
 #define CONTROL_MAX 125
-/* Header and mask of a frame. */
-#define HEADER_MAX 14
-/* Of the memory for frames so much is kept. */
-#define SPARES 8
 /* A message that is shorter is not compressed. */
 #define COMPRESS_MIN 256
 
@@ -27,26 +23,15 @@ struct message {
 	z_stream *stream; /* it is compressed */
 };
 
-/* wslay's context, which knows its argument for life. */
-struct pst_websocket_framer {
-	struct pst_websocket *ws; /* whose it is; NULL: spare */
-	wslay_frame_context_ptr wslay;
-	struct pst_websocket_framer *next; /* among the spares */
-};
-
 struct pst_websocket {
 	enum pst_websocket_state state;
 	bool broken; /* by the client: nothing of it is looked at */
 	struct pst_websocket_terms terms;
 	const struct pst_websocket_limits *limits;
 
-	/* NULL between frames; and how many bytes it has taken beyond the last frame. */
-	struct pst_websocket_framer *framer;
+	struct pst_websocket_framer *framer; /* NULL between frames */
 	bool spoilt; /* it was left in the middle of what came */
-	uint64_t ahead;
-	const unsigned char *bytes; /* what is being taken */
-	size_t n;
-	struct pst_buf *out; /* where frames are being put */
+	struct pst_websocket_ends ends; /* what frames are taken from, and put to */
 
 	struct wslay_frame_iocb frame; /* the one that is coming */
 	bool in_frame;
@@ -69,121 +54,23 @@ struct pst_websocket {
 /* What a compressed message ends with, before it is taken off (RFC 7692, 7.2.2). */
 static const unsigned char deflate_tail[] = {0x00, 0x00, 0xff, 0xff};
 
-/* --- wslay --- */
-
-static ssize_t
-give_wslay(uint8_t *to, size_t size, int flags, void *arg)
-{
-	struct pst_websocket *ws = ((struct pst_websocket_framer *)arg)->ws;
-	size_t n = ws->n < size ? ws->n : size;
-
-	(void)flags;
-	if (n == 0)
-		return -1;
-	memcpy(to, ws->bytes, n);
-	ws->bytes += n;
-	ws->n -= n;
-	ws->ahead += n;
-	return (ssize_t)n;
-}
-
-static ssize_t
-take_from_wslay(const uint8_t *bytes, size_t n, int flags, void *arg)
-{
-	struct pst_websocket *ws = ((struct pst_websocket_framer *)arg)->ws;
-
-	(void)flags;
-	return pst_buf_append(ws->out, bytes, n) == 0 ? (ssize_t)n : -1;
-}
-
-static struct pst_websocket_framer *
-make_framer(void)
-{
-	static const struct wslay_frame_callbacks callbacks = {
-	    .send_callback = take_from_wslay,
-	    .recv_callback = give_wslay,
-	};
-	struct pst_websocket_framer *framer = calloc(1, sizeof(*framer));
-
-	if (framer != NULL && wslay_frame_context_init(&framer->wslay, &callbacks, framer) != 0) {
-		free(framer);
-		framer = NULL;
-	}
-	return framer;
-}
-
-static void
-free_framer(struct pst_websocket_framer *framer)
-{
-	wslay_frame_context_free(framer->wslay);
-	free(framer);
-}
-
 /* A framer is 4 KiB: it is there while there are frames. */
 static int
 wake(struct pst_websocket *ws)
 {
-	struct pst_websocket_spares *spares = ws->limits->spares;
-
-	if (ws->framer != NULL)
-		return 0;
-	if (spares != NULL && spares->first != NULL) {
-		ws->framer = spares->first;
-		spares->first = ws->framer->next;
-		spares->count--;
-	} else {
-		ws->framer = make_framer();
-	}
 	if (ws->framer == NULL)
-		return PST_ERR_NOMEM;
-	ws->framer->ws = ws;
-	return 0;
+		ws->framer = pst_websocket_framer_get(ws->limits->spares, &ws->ends);
+	return ws->framer == NULL ? PST_ERR_NOMEM : 0;
 }
 
 /* Between frames its state is that of a new one. */
 static void
-let_framer_go(struct pst_websocket *ws)
-{
-	struct pst_websocket_spares *spares = ws->limits->spares;
-	struct pst_websocket_framer *framer = ws->framer;
-
-	ws->framer = NULL;
-	if (spares == NULL || spares->count == SPARES || ws->spoilt) {
-		free_framer(framer);
-		return;
-	}
-	framer->ws = NULL;
-	framer->next = spares->first;
-	spares->first = framer;
-	spares->count++;
-}
-
-static void
 rest(struct pst_websocket *ws)
 {
-	if (ws->framer != NULL && !ws->in_frame && ws->ahead == 0 && ws->chunk_len == 0)
-		let_framer_go(ws);
-}
-
-void
-pst_websocket_spares_free(struct pst_websocket_spares *spares)
-{
-	struct pst_websocket_framer *framer;
-
-	while ((framer = spares->first) != NULL) {
-		spares->first = framer->next;
-		free_framer(framer);
-	}
-	spares->count = 0;
-}
-
-/* Bytes in front of a frame's payload; wslay takes no longer form than is needed. */
-static unsigned
-header_length(const struct wslay_frame_iocb *frame)
-{
-	uint64_t n = frame->payload_length;
-
-	return 2u + (n < 126 ? 0u : n <= UINT16_MAX ? 2u : 8u) + (frame->mask ? 4u : 0u);
+	if (ws->framer == NULL || ws->in_frame || ws->ends.ahead > 0 || ws->chunk_len > 0)
+		return;
+	pst_websocket_framer_put(ws->framer, ws->spoilt ? NULL : ws->limits->spares);
+	ws->framer = NULL;
 }
 
 /* Append a frame to OUT, or nothing. */
@@ -191,23 +78,14 @@ static int
 put_frame(struct pst_websocket *ws, struct pst_buf *out, uint8_t opcode, bool end, uint8_t rsv,
     const void *bytes, size_t n)
 {
-	struct wslay_frame_iocb frame = {
-	    .fin = end,
-	    .rsv = rsv,
-	    .opcode = opcode,
-	    .payload_length = n,
-	    .data = bytes,
-	    .data_length = n,
-	};
-	ssize_t sent;
+	int err;
 
-	if (pst_buf_reserve(out, n + HEADER_MAX) == NULL || wake(ws) != 0)
+	if (wake(ws) != 0)
 		return PST_ERR_NOMEM;
-	ws->out = out;
-	sent = wslay_frame_send(ws->framer->wslay, &frame);
-	assert(sent >= 0 && (size_t)sent == n);
+	ws->ends.out = out;
+	err = pst_websocket_framer_send(ws->framer, opcode, end, rsv, bytes, n);
 	rest(ws);
-	return 0;
+	return err;
 }
 
 /* --- life --- */
@@ -231,7 +109,7 @@ pst_websocket_free(struct pst_websocket *ws)
 	if (ws == NULL)
 		return;
 	if (ws->framer != NULL)
-		free_framer(ws->framer);
+		pst_websocket_framer_put(ws->framer, NULL);
 	pst_websocket_inflate_end(&ws->in.stream);
 	pst_websocket_deflate_end(&ws->sent.stream);
 	free(ws);
@@ -309,8 +187,8 @@ let_go(struct pst_websocket *ws)
 {
 	drop_piece(ws);
 	ws->spoilt = true;
-	ws->n = 0;
-	ws->ahead = 0;
+	ws->ends.n = 0;
+	ws->ends.ahead = 0;
 	ws->in_frame = false;
 }
 
@@ -446,7 +324,7 @@ begin_frame(struct pst_websocket *ws, struct pst_websocket_piece *piece, struct 
 		return fail(ws, PST_WEBSOCKET_PROTOCOL_ERROR, fault, piece, out);
 	ws->in_frame = true;
 	ws->frame_left = frame->payload_length;
-	ws->ahead -= header_length(frame);
+	ws->ends.ahead -= pst_websocket_header_length(frame);
 	ws->control_len = 0;
 	if (wslay_is_ctrl_frame(frame->opcode))
 		return 0;
@@ -476,7 +354,7 @@ take_chunk(struct pst_websocket *ws, const struct wslay_frame_iocb *found,
 			return result;
 	}
 	ws->frame_left -= found->data_length;
-	ws->ahead -= found->data_length;
+	ws->ends.ahead -= found->data_length;
 	ws->in_frame = ws->frame_left > 0;
 	if (wslay_is_ctrl_frame(ws->frame.opcode)) {
 		memcpy(ws->control + ws->control_len, found->data, found->data_length);
@@ -583,16 +461,16 @@ next_chunk(struct pst_websocket *ws, struct pst_websocket_piece *piece, struct p
 	struct wslay_frame_iocb found;
 	ssize_t n;
 
-	if (ws->framer == NULL && ws->n == 0)
+	if (ws->framer == NULL && ws->ends.n == 0)
 		return ENOUGH;
 	if (wake(ws) != 0)
 		return PST_ERR_NOMEM;
-	n = wslay_frame_recv(ws->framer->wslay, &found);
+	n = pst_websocket_framer_take(ws->framer, &found);
 	if (n >= 0)
 		return take_chunk(ws, &found, piece, out);
 	if (n == WSLAY_ERR_PROTO)
 		return fail(ws, PST_WEBSOCKET_PROTOCOL_ERROR, "malformed frame header", piece, out);
-	return ws->n > 0 ? PST_WEBSOCKET_MORE : ENOUGH;
+	return ws->ends.n > 0 ? PST_WEBSOCKET_MORE : ENOUGH;
 }
 
 static bool
@@ -626,16 +504,16 @@ pst_websocket_take(struct pst_websocket *ws, const void *bytes, size_t n, size_t
 {
 	int result;
 
-	ws->bytes = bytes;
-	ws->n = n;
+	ws->ends.bytes = bytes;
+	ws->ends.n = n;
 	result = run(ws, memory, room, piece, out);
 	if (result == ENOUGH) {
-		ws->n = 0;
+		ws->ends.n = 0;
 		rest(ws);
 		result = PST_WEBSOCKET_MORE;
 	}
-	*consumed = n - ws->n;
-	ws->n = 0;
+	*consumed = n - ws->ends.n;
+	ws->ends.n = 0;
 	return result;
 }
 

@@ -1,7 +1,8 @@
 /*
  * An open WebSocket, the server's side (RFC 6455): the bytes of its client go in, pieces of
- * messages come out, and the other way. No I/O, no clock. Frames are libwslay's, compression is
- * zlib's (websocket_deflate.h); the handshake is in websocket_handshake.h.
+ * messages come out, and the other way. No I/O, no clock. Frames are libwslay's
+ *(websocket_framer.h), compression is zlib's (websocket_deflate.h); the handshake is in
+ *websocket_handshake.h.
  *
  *	          we close, or the client broke the protocol        its close has come
  *	  OPEN ──────────────────────────────────────────► CLOSING ──────┐
@@ -58,20 +59,11 @@ struct pst_websocket_piece {
 	unsigned code; /* of the close: 1005 if it has none, ours if it broke the protocol */
 };
 
-/* Memory for frames that no WebSocket has any in just now: it costs less than to make it anew for
- * each. Zeroed at first. */
-struct pst_websocket_spares {
-	struct pst_websocket_framer *first;
-	unsigned count;
-};
-
-/* Those that share it are gone. */
-void pst_websocket_spares_free(struct pst_websocket_spares *spares);
-
 struct pst_websocket_limits {
 	uint64_t message; /* bytes of one from the client, decompressed; 0: any */
 	unsigned fragments; /* frames of one; 0: any */
-	struct pst_websocket_spares *spares; /* shared on one thread; NULL: none are kept */
+	/* Framers that are shared on one thread (websocket_framer.h); NULL: none are kept. */
+	struct pst_websocket_spares *spares;
 };
 
 struct pst_websocket;

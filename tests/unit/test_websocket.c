@@ -4,6 +4,7 @@
  * one byte at a time: what comes of it is the same.
  */
 #include "gateway/front/websocket.h"
+#include "gateway/front/websocket_framer.h"
 
 #include "protocol/error.h"
 #include "tests/unit/runner.h"
