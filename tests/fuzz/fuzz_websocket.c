@@ -6,6 +6,7 @@
  */
 #include "gateway/front/utf8.h"
 #include "gateway/front/websocket.h"
+#include "gateway/front/websocket_framer.h"
 #include "protocol/error.h"
 #include "tests/fuzz/http_check.h"
 
