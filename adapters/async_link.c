@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,53 +61,17 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 	pst_session_set_user(link->session, id, request);
 }
 
-/* Between Penstock's own ends some parameters are not for the application. */
-static bool
-is_ours(const struct pst_pair *pair, const char *ours, size_t n)
-{
-	return pair->name_len == n && memcmp(pair->name, ours, n) == 0;
-}
-
-static bool
-take_ours(struct pst_async_request *request, const struct pst_pair *pair)
-{
-	const char *value = pst_pair_value(pair);
-
-	if (is_ours(pair, PST_PAGE_PARAM, strlen(PST_PAGE_PARAM))) {
-		request->ticketed = true;
-		request->ticket = pst_page_parse_ticket(value, pair->value_len);
-		return true;
-	}
-	return pst_request_take_upgrade(&request->base, pair);
-}
-
 static int
 on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
 {
 	struct pst_async_link *link = arg;
 	struct pst_async_request *request = find(link, id);
-	size_t from = 0; /* the first that was not handed on yet */
-	int err = 0;
 
 	if (!request)
 		return PST_ERR_STATE;
-	for (size_t i = 0; link->penstock && err == 0 && i < count; i++) {
-		if (!take_ours(request, &pairs[i]))
-			continue;
-		err = pst_request_on_params(&request->base, pairs + from, i - from);
-		from = i + 1;
-	}
-	return err < 0 ? err : pst_request_on_params(&request->base, pairs + from, count - from);
-}
-
-/* False: the gateway has withdrawn it, or is gone and another has come. */
-static bool
-claim(struct pst_async_request *request)
-{
-	struct pst_page *page = request->core->page;
-
-	return !request->ticketed ||
-	       (page && pst_page_claim(page, request->base.id, request->ticket));
+	if (!link->penstock)
+		return pst_request_on_params(&request->base, pairs, count);
+	return pst_offer_params(&request->offer, &request->base, pairs, count);
 }
 
 static void
@@ -120,7 +83,7 @@ on_ready(void *arg, uint16_t id)
 	if (!request)
 		return;
 	pst_request_on_ready(&request->base);
-	if (claim(request))
+	if (pst_offer_claim(&request->offer, request->core->page, id))
 		pst_async_request_start(request);
 	else
 		end(link, id, PST_END_OVERLOADED, 0);

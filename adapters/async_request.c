@@ -685,8 +685,7 @@ pst_async_request_finish(struct pst_request *base, int result)
 		pst_async_request_log(request, "the plugin finished it a second time: ignored");
 		return;
 	}
-	if (request->ticketed)
-		pst_page_done(request->core->page, base->id, request->ticket);
+	pst_offer_done(&request->offer, request->core->page, base->id);
 	set_state(request, PST_ASYNC_FINISHED);
 	request->user = NULL;
 	if (!request->link) {

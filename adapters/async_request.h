@@ -18,6 +18,7 @@
 
 #include "adapters/async_core.h"
 #include "adapters/async_message.h"
+#include "adapters/offer.h"
 #include "adapters/request.h"
 
 #define PST_ASYNC_GATHER 65536
@@ -47,8 +48,7 @@ struct pst_async_request {
 	enum pst_async_state state;
 	bool is_dirty;
 	bool full; /* its body holds up the connection */
-	bool ticketed; /* it may run only if it can be claimed */
-	pst_page_ticket ticket; /* 0: no valid one */
+	struct pst_offer offer;
 	bool wants_read; /* read() said AGAIN */
 	bool wants_write; /* another said AGAIN */
 	bool told_abort; /* on_abort() was called */

@@ -28,6 +28,10 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/inherit.h \
 	%D%/link.c \
 	%D%/link.h \
+	%D%/link_carrier.c \
+	%D%/link_handle.c \
+	%D%/link_internal.h \
+	%D%/link_turns.c \
 	%D%/link_values.c \
 	%D%/link_values.h \
 	%D%/listener.c \
@@ -37,6 +41,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/log.c \
 	%D%/log.h \
 	%D%/look.h \
+	%D%/offer.c \
+	%D%/offer.h \
 	%D%/options.c \
 	%D%/options.h \
 	%D%/piece.c \

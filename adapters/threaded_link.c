@@ -109,22 +109,13 @@ refuse(struct pst_threaded_link *link, uint16_t id, enum pst_end end, uint32_t s
 		link->failed = true;
 }
 
-/* The gateway may have withdrawn it, or is gone and another has come. */
-static bool
-claim(struct pst_threaded_stream *stream)
-{
-	struct pst_page *page = stream->link->common->page;
-
-	return !stream->ticketed || (page && pst_page_claim(page, stream->id, stream->ticket));
-}
-
 struct pst_threaded_stream *
 pst_threaded_stream_take(struct pst_threaded_common *common)
 {
 	struct pst_threaded_stream *stream;
 
 	while ((stream = TAILQ_FIRST(&common->ready)) != NULL) {
-		if (claim(stream)) {
+		if (pst_offer_claim(&stream->offer, common->page, stream->id)) {
 			TAILQ_REMOVE(&common->ready, stream, entry);
 			stream->state = PST_THREADED_RUNNING;
 			stream->link->running++;
@@ -165,8 +156,7 @@ pst_threaded_stream_end(struct pst_threaded_stream *stream, enum pst_outcome out
 	bool open = pst_session_user(link->session, stream->id) == stream;
 	uint16_t id = stream->id;
 
-	if (stream->ticketed)
-		pst_page_done(link->common->page, id, stream->ticket);
+	pst_offer_done(&stream->offer, link->common->page, id);
 	if (open)
 		pst_session_set_user(link->session, id, NULL);
 	if (open &&
@@ -215,36 +205,17 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 	pst_session_set_user(link->session, id, stream);
 }
 
-/* Between Penstock's own ends a request may carry the ticket by which it is claimed, and what it
- * can become. */
-static bool
-take_ours(struct pst_threaded_stream *stream, const struct pst_pair *pair)
-{
-	if (pair->name_len != strlen(PST_PAGE_PARAM) ||
-	    memcmp(pair->name, PST_PAGE_PARAM, pair->name_len) != 0)
-		return pst_request_take_upgrade(stream->request, pair);
-	stream->ticketed = true;
-	stream->ticket = pst_page_parse_ticket(pst_pair_value(pair), pair->value_len);
-	return true;
-}
-
 static int
 on_params(void *arg, uint16_t id, const struct pst_pair *pairs, size_t count)
 {
 	struct pst_threaded_link *link = arg;
 	struct pst_threaded_stream *stream = pst_session_user(link->session, id);
-	size_t from = 0; /* the first that was not handed on yet */
-	int err = 0;
 
 	if (!stream)
 		return PST_ERR_STATE;
-	for (size_t i = 0; link->penstock && err == 0 && i < count; i++) {
-		if (!pst_request_is_ours(&pairs[i]) || !take_ours(stream, &pairs[i]))
-			continue;
-		err = pst_request_on_params(stream->request, pairs + from, i - from);
-		from = i + 1;
-	}
-	return err < 0 ? err : pst_request_on_params(stream->request, pairs + from, count - from);
+	if (!link->penstock)
+		return pst_request_on_params(stream->request, pairs, count);
+	return pst_offer_params(&stream->offer, stream->request, pairs, count);
 }
 
 static void

@@ -13,9 +13,9 @@
 #ifndef PST_ADAPTERS_THREADED_LINK_H
 #define PST_ADAPTERS_THREADED_LINK_H
 
+#include "adapters/offer.h"
 #include "adapters/request.h"
 #include "protocol/buf.h"
-#include "protocol/page.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -44,8 +44,7 @@ struct pst_threaded_stream {
 	enum pst_threaded_state state;
 	uint16_t id;
 	bool extended; /* its body comes under credit */
-	bool ticketed; /* it may run only if it can be claimed */
-	pst_page_ticket ticket; /* 0: no valid one */
+	struct pst_offer offer;
 	struct pst_session_usage cost; /* filled before it ends, for a gateway of ours */
 
 	/* What has come and was not pulled. */
