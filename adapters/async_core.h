@@ -5,6 +5,8 @@
  *	async_server   the listener, all connections, the loop's timer
  *	async_link     one connection: its socket, its session, its requests
  *	async_request  one request: what the plugin calls for it
+ *	async_output   ... its response, on its way to the session
+ *	async_message  ... its messages, if it is a WebSocket
  *
  * Callbacks change state and leave work for the turn's end: links in `attend`, requests and
  * links that are over in `buried`. Nothing is freed or written before.

@@ -107,7 +107,7 @@ size_t pst_async_request_allowance(const struct pst_async_request *request);
 /* There is something to be pumped at the end of the turn. */
 void pst_async_request_touch(struct pst_async_request *request);
 
-/* --- what goes out, at the end of the turn --- */
+/* --- what goes out, at the end of the turn: async_output.c --- */
 
 enum pst_async_pump {
 	PST_ASYNC_PUMP_IDLE, /* nothing is left, or the client has to grant more */
@@ -115,6 +115,10 @@ enum pst_async_pump {
 	PST_ASYNC_PUMP_OVER, /* all of a finished one has left: end it */
 };
 
+/* Tell the plugin that it may go on. The request may be over when this returns. */
+void pst_async_request_tell_ready(struct pst_async_request *request);
+/* Forget what is left of its file. */
+void pst_async_request_close_file(struct pst_async_request *request);
 /* Move what has gathered to the session, as far as credit and the link's room go. */
 enum pst_async_pump pst_async_request_pump(struct pst_async_request *request);
 /* It was pumped: the plugin may hear on_ready(), and finish it. */

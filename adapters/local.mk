@@ -85,6 +85,7 @@ noinst_LTLIBRARIES += %D%/libpst-async.la
 	%D%/async_link.h \
 	%D%/async_message.c \
 	%D%/async_message.h \
+	%D%/async_output.c \
 	%D%/async_request.c \
 	%D%/async_request.h \
 	%D%/async_server.c \
