@@ -153,6 +153,14 @@ open_app(struct pst_adapter *adapter, int *status)
 	return 0;
 }
 
+static const char *
+kind_of_app(const struct pst_adapter *adapter)
+{
+	const struct pst_plugin_lifecycle *lifecycle = &adapter->app.loaded.lifecycle;
+
+	return lifecycle->kind ? lifecycle->kind(adapter->app.app) : NULL;
+}
+
 void
 pst_adapter_tell_drain(struct pst_adapter *adapter)
 {
@@ -210,7 +218,7 @@ serve(struct pst_adapter *adapter)
 	if (take_signals() < 0)
 		return PST_ADAPTER_RUNTIME;
 	atomic_store(&process.serving, true);
-	pst_control_ready();
+	pst_control_ready(kind_of_app(adapter));
 	status = process.model->run(adapter) < 0 ? PST_ADAPTER_RUNTIME : PST_ADAPTER_DRAINED;
 	close_app(adapter);
 	return status;

@@ -155,10 +155,10 @@ pst_control_begin(int fd, unsigned grace, pst_control_end_fn *end, void *arg)
 }
 
 void
-pst_control_ready(void)
+pst_control_ready(const char *kind)
 {
 	if (control.fd >= 0)
-		say("READY", NULL);
+		say("READY", kind);
 }
 
 int

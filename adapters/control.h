@@ -22,8 +22,9 @@ typedef void pst_control_end_fn(void *arg, enum pst_control_end end);
  */
 int pst_control_begin(int fd, unsigned grace, pst_control_end_fn *end, void *arg);
 
-/* Tell the arbiter that the application is loaded. Nothing happens without a channel. */
-void pst_control_ready(void);
+/* Tell the arbiter that the application is loaded, and of which KIND it is, in words for the log
+ * ("ASGI"; NULL: nothing). Nothing happens without a channel. */
+void pst_control_ready(const char *kind);
 
 /* Tell it that the application wants an adapter of another MODEL, "async": 0, or -1 without a
  * channel. */

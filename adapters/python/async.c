@@ -11,12 +11,14 @@
 #include "adapters/python/wsgi.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct pst_async {
 	const struct pst_host *host;
 	struct pst_loop *loop;
 	struct pst_lifespan *lifespan;
+	char kind[64]; /* in words; "" says nothing */
 	/* One of: */
 	struct pst_asgi *asgi;
 	struct pst_greenlets *greenlets;
@@ -57,6 +59,19 @@ pst_async_new(const struct pst_host *host, const struct pst_app_config *config)
 	return NULL;
 }
 
+/* "ASGI on uvloop", where the loop tells its name. */
+static void
+name_asgi(struct pst_async *async)
+{
+	PyObject *name = PyObject_GetAttrString(pst_loop_glue(async->loop), "name");
+	const char *utf8 = name != NULL && PyUnicode_Check(name) ? PyUnicode_AsUTF8(name) : NULL;
+
+	snprintf(async->kind, sizeof async->kind, "ASGI%s%s", utf8 != NULL ? " on " : "",
+	    utf8 != NULL ? utf8 : "");
+	PyErr_Clear();
+	Py_XDECREF(name);
+}
+
 static int
 start_asgi(struct pst_async *async, const struct pst_app_config *config, PyObject *callable)
 {
@@ -69,7 +84,10 @@ start_asgi(struct pst_async *async, const struct pst_app_config *config, PyObjec
 		async->asgi =
 		    pst_asgi_new(async->host, callable, loop, pst_lifespan_state(async->lifespan));
 	Py_XDECREF(loop);
-	return async->asgi != NULL ? 0 : -1;
+	if (async->asgi == NULL)
+		return -1;
+	name_asgi(async);
+	return 0;
 }
 
 static int
@@ -89,6 +107,7 @@ start_tornado(struct pst_async *async, const struct pst_app_config *config, PyOb
 {
 	(void)config;
 	async->tornado = pst_tornado_new(async->host, app, pst_loop_glue(async->loop));
+	snprintf(async->kind, sizeof async->kind, "Tornado");
 	return async->tornado != NULL ? 0 : -1;
 }
 
@@ -144,6 +163,12 @@ pst_async_run(struct pst_async *async)
 	if (async->lifespan != NULL)
 		pst_lifespan_stop(async->lifespan);
 	return rc;
+}
+
+const char *
+pst_async_kind(const struct pst_async *async)
+{
+	return async->kind[0] != '\0' ? async->kind : NULL;
 }
 
 struct pst_loop *

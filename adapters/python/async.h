@@ -25,6 +25,9 @@ void pst_async_free(struct pst_async *async);
 /* Run the loop until it is stopped, and the lifespan's shutdown. 0, or -1 after a line. */
 int pst_async_run(struct pst_async *async);
 
+/* In words, as struct pst_plugin_lifecycle has it. Needs no GIL. */
+const char *pst_async_kind(const struct pst_async *async);
+
 struct pst_loop *pst_async_loop(const struct pst_async *async);
 
 /* As in struct pst_plugin_async. */

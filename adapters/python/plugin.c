@@ -128,6 +128,14 @@ plugin_dump(void *app, int fd)
 	pst_dump(fd);
 }
 
+static const char *
+plugin_kind(void *app)
+{
+	struct plugin *plugin = app;
+
+	return plugin->async != NULL ? pst_async_kind(plugin->async) : NULL;
+}
+
 /* --- Models sync and threaded ---------------------------------------------------------- */
 
 static int
@@ -306,6 +314,7 @@ static const struct pst_plugin_lifecycle lifecycle = {
     .thread_stop = plugin_thread_stop,
     .drain = plugin_drain,
     .dump = plugin_dump,
+    .kind = plugin_kind,
 };
 
 static const struct pst_plugin_blocking blocking = {

@@ -359,7 +359,7 @@ log_app(struct pst_arbiter *arbiter, const struct pst_scope *scope)
 
 	pst_worker_class_of(scope->conf, &class);
 	if (!class.is_auto)
-		pst_crew_tell_model(pst_crew_find(arbiter, scope->name), class.model);
+		pst_crew_tell_model(pst_crew_find(arbiter, scope->name), class.model, NULL);
 }
 
 static void

@@ -81,19 +81,23 @@ pst_crew_found(struct pst_crew *crew, const struct pst_worker_class *class, enum
 
 /* Where there is one pool without a name as gunicorn says it. */
 void
-pst_crew_tell_model(struct pst_crew *crew, enum pst_model model)
+pst_crew_tell_model(struct pst_crew *crew, enum pst_model model, const char *kind)
 {
 	const struct pst_conf *conf = crew->scope->conf;
 	const char *name = pst_worker_class_label(conf, model);
+	unsigned long count = pst_conf_number(conf, PST_OPT_WORKERS);
+	char more[80] = "";
 
 	if (crew->told_model == (int)model)
 		return;
 	crew->told_model = (int)model;
+	if (kind)
+		snprintf(more, sizeof(more), " (%.60s)", kind);
 	if (crew->prefix[0])
-		pst_log_info("Pool %s: %lu %s workers for %.200s", crew->scope->name,
-		    pst_conf_number(conf, PST_OPT_WORKERS), name, pst_conf_app(conf));
+		pst_log_info("Pool %s: %lu %s worker%s for %.200s%s", crew->scope->name, count,
+		    name, count == 1 ? "" : "s", pst_conf_app(conf), more);
 	else
-		pst_log_info("Using worker: %s", name);
+		pst_log_info("Using worker: %s%s", name, more);
 }
 
 static bool

@@ -58,8 +58,9 @@ enum pst_model pst_crew_model(const struct pst_crew *crew, const struct pst_scop
  * from now on is of a kind that suits. */
 void pst_crew_found(struct pst_crew *crew, const struct pst_worker_class *class,
     enum pst_model tried, enum pst_model model);
-/* Its workers are of MODEL: log it unless the log was told already. */
-void pst_crew_tell_model(struct pst_crew *crew, enum pst_model model);
+/* Its workers are of MODEL, for applications of KIND (in words, "ASGI"; NULL: not known): log it
+ * unless the log was told already. */
+void pst_crew_tell_model(struct pst_crew *crew, enum pst_model model, const char *kind);
 
 /* The crew of that name that is to stay, or NULL. */
 struct pst_crew *pst_crew_find(const struct pst_arbiter *arbiter, const char *name);

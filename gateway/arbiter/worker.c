@@ -56,11 +56,11 @@ scope_of(const struct pst_worker *worker)
 
 /* It has loaded, or at least it runs: the gateway may connect. */
 static void
-enter_ready(struct pst_worker *worker)
+enter_ready(struct pst_worker *worker, const char *kind)
 {
 	pst_child_ready(&worker->child, PST_SLOT_READY);
 	if (worker->crew->scope->kind == PST_POOL_APP)
-		pst_crew_tell_model(worker->crew, worker->model);
+		pst_crew_tell_model(worker->crew, worker->model, kind);
 	pst_gates_announce(worker);
 	if (worker->crew->arbiter->phase == PST_PHASE_DRAINING)
 		pst_worker_say_closing(worker);
@@ -100,7 +100,7 @@ on_line(void *owner, const struct pst_control *line)
 	if (pst_control_is(line, "READY")) {
 		if (worker->child.slot.state != PST_SLOT_STARTING)
 			return;
-		enter_ready(worker);
+		enter_ready(worker, line->count > 1 ? line->words[1] : NULL);
 	} else if (pst_control_is(line, "MODEL")) {
 		change_model(worker, line);
 	} else if (!pst_control_is(line, "PONG")) {
@@ -135,7 +135,7 @@ on_late_start(void *owner)
 	const struct pst_conf *conf = scope_of(worker)->conf;
 
 	if (!worker->child.channel) {
-		enter_ready(worker);
+		enter_ready(worker, NULL);
 		return;
 	}
 	if (!worker->noted) {
@@ -221,7 +221,7 @@ limit_start(struct pst_worker *worker)
 		 (worker->role == PST_WORKER_HEIR || !worker->crew->was_usable))
 		pst_child_limit_start(&worker->child, PROOF_MS);
 	else if (!worker->child.channel)
-		enter_ready(worker);
+		enter_ready(worker, NULL);
 }
 
 static int

@@ -384,7 +384,7 @@ def test_the_application_decides(tmp_path: Path) -> None:
     server = Penstock(tmp_path, "tornado_app:make_app()", *ENVIRONMENT, cwd=APPS)
     try:
         assert server.wait_ready().get("/hello").body == b"hello"
-        assert "Using worker: async" in server.log
+        assert "Using worker: async (Tornado)\n" in server.log
         assert server.stop() == 0
     finally:
         server.clean_up()

@@ -84,7 +84,9 @@ def test_the_application_decides(
     assert answer(server) == answered
     server.wait_for(r"worker \S+ ready", count=2)
     assert adapters(server) == {adapter}
-    assert re.findall(r"Using worker: (\w+)$", server.log, re.M) == [adapter]
+    assert re.findall(r"Using worker: (\w+)", server.log) == [adapter]
+    kind = " (ASGI on asyncio)" if source == ASGI else ""
+    assert f"Using worker: {adapter}{kind}\n" in server.log
     assert not re.findall(r"WARNING|ERROR", server.log)
     told = status(server)
     assert [pool["adapter"] for pool in told["pools"]] == [adapter]
@@ -118,7 +120,7 @@ def test_a_reload_may_change_the_kind(serve: Start, tmp_path: Path) -> None:
         assert done.returncode == 0, (done.stderr, server.log)
         assert answer(server) == answered
         assert [pool["adapter"] for pool in status(server)["pools"]] == [adapter]
-    assert re.findall(r"Using worker: (\w+)$", server.log, re.M) == ["sync", "async", "sync"]
+    assert re.findall(r"Using worker: (\w+)", server.log) == ["sync", "async", "sync"]
     assert "ERROR" not in server.log
     assert server.stop() == 0
 
@@ -139,8 +141,8 @@ def test_each_pool_has_its_kind(penstock: Start, tmp_path: Path) -> None:
     assert server.get("/live").body == b"asgi"
     told = {pool["name"]: pool["adapter"] for pool in status(server)["pools"]}
     assert told == {"web": "threaded", "live": "async"}
-    assert re.search(r"Pool web: 1 threaded workers for shop$", server.log, re.M)
-    assert re.search(r"Pool live: 1 async workers for live$", server.log, re.M)
+    assert re.search(r"Pool web: 1 threaded worker for shop$", server.log, re.M)
+    assert re.search(r"Pool live: 1 async worker for live \(ASGI on asyncio\)$", server.log, re.M)
     capacities = {worker["id"]: worker["capacity"] for worker in status(server)["workers"]}
     assert set(capacities.values()) == {4, 7}
     assert server.stop() == 0

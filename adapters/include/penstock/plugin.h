@@ -30,7 +30,7 @@ extern "C" {
 
 #define PST_PLUGIN_MAGIC 0x4e545350u /* "PSTN" */
 #define PST_PLUGIN_MAJOR 0
-#define PST_PLUGIN_MINOR 3
+#define PST_PLUGIN_MINOR 4
 
 /* The models of adapter; `models` of a plugin has the bits 1 << model that it supports. */
 enum pst_model {
@@ -333,6 +333,10 @@ struct pst_plugin_lifecycle {
 	 * open() runs.
 	 */
 	void (*dump)(void *app, int fd);
+	/* What kind of application it is, in a few words for the log: "ASGI on uvloop". Called
+	 * once, after open(), on the main thread. Valid until close(); NULL: nothing is worth
+	 * telling. */
+	const char *(*kind)(void *app);
 };
 
 /* Models sync and threaded. */

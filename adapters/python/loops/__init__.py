@@ -9,6 +9,7 @@ A loop is a module of this package. `make(name, host)` returns its object:
     timer(seconds)       call host.timer_due() once, then; None: not at all
     defer()              call host.turn() behind what is ready in the loop now
     close()              after run(), or in its place
+    name                 of the library that it is from, for the log
 
 Loops of greenlets, on which WSGI is served, have more:
 

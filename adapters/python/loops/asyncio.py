@@ -27,8 +27,9 @@ def _class(name: str) -> type[asyncio.AbstractEventLoop]:
 
 
 class Loop:
-    def __init__(self, loop: asyncio.AbstractEventLoop, host: Any) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, host: Any, name: str) -> None:
         self.loop = loop
+        self.name = name
         self._host = host
         self._watched: dict[int, int] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -91,4 +92,5 @@ async def _gather(tasks: set[asyncio.Task[Any]]) -> None:
 
 
 def make(name: str, host: Any) -> Loop:
-    return Loop(host.soon_class(_class(name))(), host)
+    kind = _class(name)
+    return Loop(host.soon_class(kind)(), host, kind.__module__.partition(".")[0])
