@@ -2,12 +2,6 @@
 
 #include <stdbool.h>
 
-/* The modules that are asked; what is NULL is not there. */
-struct tools {
-	PyObject *inspect;
-	PyObject *partial; /* functools.partial */
-};
-
 /* True, false, or OTHERWISE for an exception, which is cleared; takes the reference. */
 static bool
 truth(PyObject *result, bool otherwise)
@@ -36,32 +30,72 @@ is_instance(PyObject *app, const char *module, const char *class)
 	return is;
 }
 
-static bool
-is_coroutine_function(const struct tools *tools, PyObject *object)
+/*
+ * A function whose code tells everything. For all others the inspect module is asked, which costs
+ * a process 10 ms and 1.5 MiB unless the application uses it, too.
+ */
+static const PyCodeObject *
+plain_code(PyObject *object)
 {
-	return truth(
-	    PyObject_CallMethod(tools->inspect, "iscoroutinefunction", "O", object), false);
+	const PyFunctionObject *function = (const PyFunctionObject *)object;
+	const PyCodeObject *code;
+
+	/* Decorators, and whoever says something else about it, leave something in its dict. */
+	if (!PyFunction_Check(object) ||
+	    (function->func_dict != NULL && PyDict_GET_SIZE(function->func_dict) > 0))
+		return NULL;
+	code = (const PyCodeObject *)function->func_code;
+	return code->co_kwonlyargcount == 0 ? code : NULL;
+}
+
+static bool
+is_coroutine_function(PyObject *object)
+{
+	const PyCodeObject *code = plain_code(object);
+	PyObject *inspect;
+	bool is;
+
+	if (code != NULL)
+		return (code->co_flags & CO_COROUTINE) != 0;
+	inspect = PyImport_ImportModule("inspect");
+	is = inspect != NULL &&
+	     truth(PyObject_CallMethod(inspect, "iscoroutinefunction", "O", object), false);
+	PyErr_Clear();
+	Py_XDECREF(inspect);
+	return is;
 }
 
 /* Calling OBJECT, a function or an object with __call__, makes a coroutine. */
 static bool
-makes_coroutine(const struct tools *tools, PyObject *object)
+makes_coroutine(PyObject *object)
 {
-	PyObject *call = PyObject_GetAttrString(object, "__call__");
+	PyObject *call;
 	bool makes;
 
+	if (plain_code(object) != NULL)
+		return is_coroutine_function(object);
+	call = PyObject_GetAttrString(object, "__call__");
 	PyErr_Clear();
-	makes = is_coroutine_function(tools, object) ||
-		(call != NULL && is_coroutine_function(tools, call));
+	makes = is_coroutine_function(object) || (call != NULL && is_coroutine_function(call));
 	Py_XDECREF(call);
 	return makes;
 }
 
-/* OBJECT can be called with COUNT arguments, as far as it can be known. */
+/* The function FUNCTION with CODE can be called with COUNT arguments. */
 static bool
-takes(const struct tools *tools, PyObject *object, int count)
+plain_takes(PyObject *function, const PyCodeObject *code, int count)
 {
-	PyObject *function = PyObject_GetAttrString(tools->inspect, "signature");
+	PyObject *defaults = PyFunction_GET_DEFAULTS(function); /* borrowed */
+	Py_ssize_t optional = defaults != NULL ? PyTuple_GET_SIZE(defaults) : 0;
+
+	return count >= code->co_argcount - optional &&
+	       (count <= code->co_argcount || (code->co_flags & CO_VARARGS) != 0);
+}
+
+static bool
+signature_takes(PyObject *inspect, PyObject *object, int count)
+{
+	PyObject *function = PyObject_GetAttrString(inspect, "signature");
 	PyObject *args = Py_BuildValue("(O)", object);
 	PyObject *kwargs = Py_BuildValue("{sO}", "follow_wrapped", Py_False);
 	PyObject *signature = function != NULL && args != NULL && kwargs != NULL
@@ -89,12 +123,29 @@ takes(const struct tools *tools, PyObject *object, int count)
 	return count;
 }
 
+/* OBJECT can be called with COUNT arguments, as far as it can be known. */
+static bool
+takes(PyObject *object, int count)
+{
+	const PyCodeObject *code = plain_code(object);
+	PyObject *inspect;
+	bool can;
+
+	if (code != NULL)
+		return plain_takes(object, code, count);
+	inspect = PyImport_ImportModule("inspect");
+	can = inspect == NULL || signature_takes(inspect, object, count);
+	PyErr_Clear();
+	Py_XDECREF(inspect);
+	return can;
+}
+
 /* What functools.partial() was made of; a new reference. */
 static PyObject *
-inside_partials(const struct tools *tools, PyObject *object)
+inside_partials(PyObject *object)
 {
 	Py_INCREF(object);
-	while (tools->partial != NULL && PyObject_IsInstance(object, tools->partial) == 1) {
+	while (is_instance(object, "functools", "partial")) {
 		PyObject *inner = PyObject_GetAttrString(object, "func");
 
 		if (inner == NULL)
@@ -108,74 +159,65 @@ inside_partials(const struct tools *tools, PyObject *object)
 
 /* A plain function around an ASGI application, as decorators make them (functools.wraps). */
 static bool
-wraps_asgi(const struct tools *tools, PyObject *object)
+wraps_asgi(PyObject *object)
 {
-	PyObject *inner = PyObject_CallMethod(tools->inspect, "unwrap", "O", object);
-	bool wraps = inner != NULL && inner != object && makes_coroutine(tools, inner) &&
-		     takes(tools, inner, 3) && !takes(tools, inner, 2);
+	PyObject *inspect = PyImport_ImportModule("inspect");
+	PyObject *inner =
+	    inspect != NULL ? PyObject_CallMethod(inspect, "unwrap", "O", object) : NULL;
+	bool wraps = inner != NULL && inner != object && makes_coroutine(inner) &&
+		     takes(inner, 3) && !takes(inner, 2);
 
 	PyErr_Clear();
 	Py_XDECREF(inner);
+	Py_XDECREF(inspect);
 	return wraps;
 }
 
 /* A class is called to make an instance, which is then the response, or the application. */
 static enum pst_kind
-kind_of_class(const struct tools *tools, PyObject *app, PyObject *class)
+kind_of_class(PyObject *app, PyObject *class)
 {
 	bool is_awaited = PyObject_HasAttrString(class, "__await__");
 
-	if (is_awaited && takes(tools, app, 3))
+	if (is_awaited && takes(app, 3))
 		return PST_KIND_ASGI;
-	if (makes_coroutine(tools, class))
-		return takes(tools, app, 1) && !takes(tools, app, 0) ? PST_KIND_ASGI2
-								     : PST_KIND_ASGI_CLASS;
-	if (takes(tools, app, 2))
+	if (makes_coroutine(class))
+		return takes(app, 1) && !takes(app, 0) ? PST_KIND_ASGI2 : PST_KIND_ASGI_CLASS;
+	if (takes(app, 2))
 		return PST_KIND_WSGI;
-	return takes(tools, app, 0) ? PST_KIND_FACTORY : PST_KIND_NONE;
+	return takes(app, 0) ? PST_KIND_FACTORY : PST_KIND_NONE;
 }
 
 static enum pst_kind
-kind_of_callable(const struct tools *tools, PyObject *app, PyObject *inner)
+kind_of_callable(PyObject *app, PyObject *inner)
 {
-	bool three = takes(tools, app, 3);
+	bool three = takes(app, 3);
 
-	if (makes_coroutine(tools, inner))
+	if (makes_coroutine(inner))
 		return three ? PST_KIND_ASGI : PST_KIND_NONE;
-	if (three && wraps_asgi(tools, inner))
+	if (three && plain_code(inner) == NULL && wraps_asgi(inner))
 		return PST_KIND_ASGI;
-	if (takes(tools, app, 2))
+	if (takes(app, 2))
 		return PST_KIND_WSGI;
 	if (three)
 		return PST_KIND_ASGI;
-	if (takes(tools, app, 0))
+	if (takes(app, 0))
 		return PST_KIND_FACTORY;
-	return takes(tools, app, 1) ? PST_KIND_ASGI2 : PST_KIND_NONE;
+	return takes(app, 1) ? PST_KIND_ASGI2 : PST_KIND_NONE;
 }
 
 enum pst_kind
 pst_kind_of(PyObject *app)
 {
-	struct tools tools = {.inspect = PyImport_ImportModule("inspect")};
-	PyObject *functools = PyImport_ImportModule("functools");
-	enum pst_kind kind = PST_KIND_WSGI;
+	enum pst_kind kind;
 	PyObject *inner;
 
-	if (functools != NULL)
-		tools.partial = PyObject_GetAttrString(functools, "partial");
-	PyErr_Clear();
-	if (is_instance(app, "tornado.httputil", "HTTPServerConnectionDelegate")) {
-		kind = PST_KIND_TORNADO;
-	} else if (is_instance(app, "aiohttp.web", "Application")) {
-		kind = PST_KIND_AIOHTTP;
-	} else if (tools.inspect != NULL) {
-		inner = inside_partials(&tools, app);
-		kind = PyType_Check(inner) ? kind_of_class(&tools, app, inner)
-					   : kind_of_callable(&tools, app, inner);
-		Py_DECREF(inner);
-	}
-	Py_XDECREF(tools.partial);
-	Py_XDECREF(functools);
-	Py_XDECREF(tools.inspect);
+	if (is_instance(app, "tornado.httputil", "HTTPServerConnectionDelegate"))
+		return PST_KIND_TORNADO;
+	if (is_instance(app, "aiohttp.web", "Application"))
+		return PST_KIND_AIOHTTP;
+	inner = inside_partials(app);
+	kind = PyType_Check(inner) ? kind_of_class(app, inner) : kind_of_callable(app, inner);
+	Py_DECREF(inner);
 	return kind;
 }

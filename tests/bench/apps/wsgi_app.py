@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what only names types is no part of a hello
+    from collections.abc import Iterable
+    from typing import Any
 
 BODY = b"Hello, World!"
 CHUNK = b"x" * 16384
