@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlencode
@@ -144,6 +145,45 @@ def test_flask(penstock: Callable[..., Penstock], files: Path) -> None:
     part = server.get("/small", {"Range": "bytes=1-3"})
     assert (part.status, part.body) == (206, SMALL[1:4])
     assert server.get("/small", {"If-None-Match": whole.headers["ETag"]}).status == 304
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("-k", "sync", "django_sendfiles:app"), ("-k", "async", "django_sendfiles:asgi")],
+    ids=["WSGI", "ASGI"],
+)
+def test_django(penstock: Callable[..., Penstock], files: Path, options: tuple[str, ...]) -> None:
+    root = files / "one"
+    (root / "b\xfccher").write_bytes(SMALL)
+    server = penstock(options[-1], *options[:-1], "--python", sys.executable,
+                      "--x-sendfile", str(root), cwd=APPS, env={"FILES": str(root)})  # fmt: skip
+    for path in ("plain/small", "plain/b%C3%BCcher", "library/small"):
+        whole = server.get(f"/{path}", {"Accept-Encoding": "gzip"})
+        assert (whole.status, whole.body) == (200, SMALL), path
+        assert whole.headers["X-Sendfile"] is None
+        assert whole.headers["Content-Length"] == str(len(SMALL))
+        assert server.request("HEAD", f"/{path}").status == 200
+    assert server.get("/library/below/large").body == LARGE
+    assert server.get("/library/small").headers["Content-Disposition"].startswith("attachment;")
+    assert server.get("/plain/missing").status == 404
+    assert server.get("/plain/../secret").status in (404, 500)
+    assert server.stop() == 0
+
+
+def test_tornado(penstock: Callable[..., Penstock], files: Path) -> None:
+    server = penstock("tornado_sendfiles:app", "--python", sys.executable, "--x-sendfile",
+                      str(files / "one"), cwd=APPS, env={"FILES": str(files / "one")})  # fmt: skip
+    for more in ("", "?more=1"):
+        for name, content in (("small", SMALL), ("below/large", LARGE), ("empty", b"")):
+            answer = server.get(f"/{name}{more}")
+            assert (answer.status, answer.body) == (200, content), name
+            assert answer.headers["X-Sendfile"] is None
+            assert answer.headers["Content-Length"] == str(len(content))
+            assert answer.headers["Content-Type"] == "text/x-test"
+        assert server.get(f"/missing{more}").status == 404
+        assert server.get(f"/out{more}").status == 500
+    assert "it is not below a directory of --x-sendfile" in server.log
+    assert server.stop() == 0
 
 
 def test_directories_that_are_none(tmp_path: Path) -> None:
