@@ -50,8 +50,10 @@ end_suspect(struct pst_child *child)
 static void
 end_unfinished(struct pst_child *child)
 {
-	pst_log_warning("%s (pid %ld) did not finish in time (%g s): killing it", child->name,
-	    (long)child->pid, child->wait_ms / 1e3);
+	pst_log_warning(
+	    "%s (pid %ld) did not finish in time (%g s): killing it, and with it what it "
+	    "still runs (--graceful-timeout)",
+	    child->name, (long)child->pid, child->wait_ms / 1e3);
 	pst_child_end(child, SIGKILL, PST_CHILD_GRACE);
 }
 

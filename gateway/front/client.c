@@ -15,6 +15,8 @@
 /* What a client that keeps its connection has for its next request when the gateway drains: only
  * an answer can tell it to connect elsewhere, and closing would lose what is on its way. */
 #define GRACE_MS 1000
+/* Of requests that are cut off at the end; the others are counted. */
+#define CUT_NAMED 8
 /* Until a client that has shut down its sending side is asked whether it is there. */
 #define PROBE_MS 100
 
@@ -404,8 +406,8 @@ pst_clients_cut(struct pst_clients *clients)
 	size_t requests = 0;
 
 	while ((client = TAILQ_FIRST(&clients->list)) != NULL) {
-		if (client->exchange != NULL)
-			requests++;
+		if (client->exchange != NULL && requests++ < CUT_NAMED)
+			pst_exchange_log_cut(client->exchange);
 		pst_client_close(client, true);
 	}
 	return requests;

@@ -96,6 +96,9 @@ void pst_exchange_late_input(struct pst_exchange *exchange, const char *what);
 void pst_exchange_log_slow(
     const struct pst_exchange *exchange, const char *what, const char *follows);
 
+/* One warning line: the graceful timeout has cut it off. */
+void pst_exchange_log_cut(const struct pst_exchange *exchange);
+
 /* One error line: the rest of the answer cannot be read from its file for REASON. */
 void pst_exchange_log_unreadable(const struct pst_exchange *exchange, const char *reason);
 

@@ -51,6 +51,38 @@ pst_exchange_log_slow(const struct pst_exchange *x, const char *what, const char
 	pst_log_info("client %s: %s: %s: %s", client, name, what, follows);
 }
 
+/* What an unfinished request waits for. */
+static void
+describe_wait(const struct pst_exchange *x, char *text, size_t size)
+{
+	switch (x->state) {
+	case PST_EXCHANGE_HEAD:
+	case PST_EXCHANGE_BODY: snprintf(text, size, "it had not come whole"); break;
+	case PST_EXCHANGE_QUEUED: snprintf(text, size, "no worker was free for it"); break;
+	case PST_EXCHANGE_RUNNING:
+	case PST_EXCHANGE_ANSWERING:
+	case PST_EXCHANGE_OPEN:
+		snprintf(text, size, "worker %s was not done with it", x->worker);
+		break;
+	case PST_EXCHANGE_FLUSHING:
+	case PST_EXCHANGE_ENDED:
+		snprintf(text, size, "its client had not taken the whole answer");
+		break;
+	}
+}
+
+void
+pst_exchange_log_cut(const struct pst_exchange *x)
+{
+	char name[256] = "a request", wait[128];
+
+	if (x->request.stage == PST_HTTP_STAGE_DONE)
+		pst_exchange_name(x, name, sizeof(name));
+	describe_wait(x, wait, sizeof(wait));
+	pst_log_warning("client %s: %s: cut off, for the graceful timeout is over, and %s",
+	    client_of(x), name, wait);
+}
+
 void
 pst_exchange_log_no_route(const struct pst_exchange *x)
 {

@@ -138,8 +138,9 @@ on_graceful_end(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (cut > 0)
 		pst_log_warning("the graceful timeout of %" PRIu64
-				" s is over: %zu requests in progress were cut off",
-		    front->settings.graceful_timeout / 1000, cut);
+				" s is over: %zu request%s in progress %s cut off",
+		    front->settings.graceful_timeout / 1000, cut, cut == 1 ? "" : "s",
+		    cut == 1 ? "was" : "were");
 	if (front->state == PST_FRONT_DRAINING)
 		set_state(front, PST_FRONT_OVER);
 }

@@ -155,7 +155,9 @@ pst_upstream_read(struct pst_upstream *up)
 		return;
 	n = receive(up, bytes, &fd);
 	if (n == 0) {
-		up->kind->lost(up, "it closed the connection");
+		up->kind->lost(up, up->retiring
+				       ? "it had to leave, and ended before it had finished"
+				       : "it closed the connection");
 	} else if (n > 0) {
 		int err = fd == -1 ? PST_OK : pst_session_recv_fd(up->session, fd);
 

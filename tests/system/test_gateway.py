@@ -693,6 +693,10 @@ def test_the_end_of_the_graceful_timeout(tmp_path: Path) -> None:
             gateway.settle()
             assert gateway.drain() == 0
         gateway.wait_log("2 requests in progress were cut off")
+        gateway.wait_log(
+            "client 127.0.0.1: GET /stuck: cut off, for the graceful timeout is over, and worker "
+            "2.2 was not done with it"
+        )
 
 
 def test_the_arbiter_is_gone(tmp_path: Path, hold: Hold) -> None:

@@ -156,6 +156,7 @@ def test_what_does_not_finish_in_time_is_killed(site: Callable[..., Site]) -> No
         shop.hup()
         assert client.response().status == 502
     shop.server.wait_for(rf"worker 1\.1 \(pid {old}\) did not finish in time \(1 s\): killing it")
+    shop.server.wait_for(r"worker 1\.1: GET \S+: it had to leave, and ended before it had finished: ")
     assert shop.version() == "1"
 
 
