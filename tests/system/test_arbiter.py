@@ -674,7 +674,8 @@ def test_the_directory_of_another_user_is_swept(penstock: Start, anybodys: Path)
     with contextlib.suppress(FileNotFoundError):  # any other start removes it, too
         assert not list(directory.iterdir())
     penstock("./probe.so", "-u", "nobody", cwd=anybodys)
-    assert not directory.exists()
+    # Another start may be about to do it; and the number may be another process's by now.
+    eventually(lambda: not directory.exists() or is_alive(server.pid), "its end")
 
 
 def test_only_root_changes_the_user() -> None:
