@@ -1,9 +1,10 @@
 """The servers that are measured, and how each is started.
 
-In a command, {python} is the interpreter of the environment that holds the peers' packages,
-{older} that of one with older releases, {penstock} the installed program, {port}, {workers} and {app} (MODULE:CALLABLE) speak for
-themselves, {options} is what the peer has for the scenario, {run} a folder of its own, {sock} a
-socket in it, {built} the folder of the helpers in C; the folder of the applications, {apps}, is the
+In a command, {python} is the interpreter of the environment that holds the peers' packages, {prefix}
+its folder, {older} that of one with older releases, {penstock} the installed program, {unit} the folder
+of an installed NGINX Unit, {port}, {workers} and {app} (MODULE:CALLABLE, or {module} and {callable})
+speak for themselves, {options} is what the peer has for the scenario, {run} a folder of its own, {sock}
+a socket in it, {built} the folder of the helpers in C; the folder of the applications, {apps}, is the
 working directory.
 """
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Peer:
     name: str
-    serves: str  # "wsgi", "asgi", "tornado" or "fastcgi"
+    serves: str  # "wsgi", "asgi", "tornado", "fastcgi", or "floor": what no application server reaches
     command: str
     # What must be there: words "exe:NAME" on the PATH, "module:NAME" in {python}, "older:NAME" in
     # {older}.
@@ -23,6 +24,7 @@ class Peer:
     options: dict[str, str] = field(default_factory=dict)  # by scenario; "*": in others
     files: dict[str, str] = field(default_factory=dict)  # in {run}, with @tokens@
     behind: Peer | None = None  # it is a front: this one is started first
+    unix: bool = False  # it listens on {sock}, and is behind a front only
     websocket: bool = False
     only: frozenset[str] = field(default_factory=frozenset)  # scenarios; none: all that fit
 
@@ -32,14 +34,18 @@ def module_version(module: str) -> str:
             " \" + m.version(\"" + module + "\"))'")
 
 
+# In which a peer takes part that has but one process, and those that add little to others like them.
+ONE_PROCESS = frozenset({"hello", "io-64", "post-64k", "flask", "idle", "cold"})
+MINOR = frozenset({"hello", "io", "idle", "cold"})
 THREADS = {"*": "--threads 8", "io": "--threads 64", "io-64": "--threads 64"}
 PENSTOCK = ("{penstock} -b 127.0.0.1:{port} -w {workers} --python {python} --log-level warning"
             " {options} {app} -k ")
 GUNICORN = ("{python} -m gunicorn -b 127.0.0.1:{port} -w {workers} --keep-alive 75 --backlog 2048"
             " --worker-connections 20000 --log-level warning {options} {app} -k ")
-UWSGI = ("uwsgi --plugins {plugins} --master --die-on-term --need-app --disable-logging"
-         " --listen 1024 --buffer-size 16384 --chdir {{apps}} --processes {{workers}}"
-         " --module {{app}} {{options}} ")
+UWSGI = ("{prefix}/bin/uwsgi --virtualenv {prefix} --master --die-on-term --need-app --disable-logging"
+         " --listen 1024 --buffer-size 16384 --chdir {apps} --processes {workers} --module {app}"
+         " {options} ")
+UWSGI_THREADS = {"io": "--threads 64", "io-64": "--threads 64"}
 
 
 def penstock(kind: str, serves: str = "wsgi", **more: object) -> Peer:
@@ -51,6 +57,21 @@ def penstock(kind: str, serves: str = "wsgi", **more: object) -> Peer:
 def gunicorn(kind: str, serves: str = "wsgi", needs: str = "", **more: object) -> Peer:
     return Peer(f"gunicorn-{kind}", serves, GUNICORN + kind, f"module:gunicorn {needs}",
                 "{python} -m gunicorn --version", **more)  # type: ignore[arg-type]
+
+
+def uwsgi(name: str, how: str, **more: object) -> Peer:
+    return Peer(name, "wsgi", UWSGI + how, "exe:{prefix}/bin/uwsgi", "{prefix}/bin/uwsgi --version",
+                options=UWSGI_THREADS, **more)  # type: ignore[arg-type]
+
+
+def unit(serves: str) -> Peer:
+    """Its own front process, and threads where they help: what it is in 1.35, the last release."""
+    return Peer(f"unit-{serves}", serves,
+                "{unit}/sbin/unitd --no-daemon --user root --group root --control unix:{run}/control"
+                " --pid {run}/pid --log {run}/log --statedir {run} --tmpdir {run}",
+                "exe:{unit}/sbin/unitd", "{unit}/sbin/unitd --version",
+                options={"io": ', "threads": 64', "io-64": ', "threads": 64'},
+                files={"conf.json": UNIT.replace("PROTOCOL", serves)})
 
 
 def launched(server: str, serves: str = "wsgi", name: str = "") -> Peer:
@@ -80,6 +101,18 @@ FASTCGI = """fastcgi_pass app; fastcgi_param GATEWAY_INTERFACE CGI/1.1;
   fastcgi_param REMOTE_ADDR $remote_addr; fastcgi_param REMOTE_PORT $remote_port;
   fastcgi_param SERVER_ADDR $server_addr; fastcgi_param SERVER_PORT $server_port;
   fastcgi_param SERVER_NAME $server_name; fastcgi_param REDIRECT_STATUS 200; """
+UWSGI_PASS = """uwsgi_pass app; uwsgi_param QUERY_STRING $query_string;
+  uwsgi_param REQUEST_METHOD $request_method; uwsgi_param CONTENT_TYPE $content_type;
+  uwsgi_param CONTENT_LENGTH $content_length; uwsgi_param REQUEST_URI $request_uri;
+  uwsgi_param PATH_INFO $document_uri; uwsgi_param DOCUMENT_ROOT $document_root;
+  uwsgi_param SERVER_PROTOCOL $server_protocol; uwsgi_param REMOTE_ADDR $remote_addr;
+  uwsgi_param REMOTE_PORT $remote_port; uwsgi_param SERVER_PORT $server_port;
+  uwsgi_param SERVER_NAME $server_name; """
+UNIT = """{"listeners": {"127.0.0.1:@port@": {"pass": "applications/app"}},
+ "settings": {"http": {"idle_timeout": 75}},
+ "applications": {"app": {"type": "python 3", "protocol": "PROTOCOL", "user": "root", "path": "@apps@",
+  "home": "@prefix@", "module": "@module@", "callable": "@callable@", "processes": @workers@ @options@}}}
+"""
 FPM = """[global]
 error_log = @run@/fpm.err
 daemonize = no
@@ -124,38 +157,50 @@ UVICORN = Peer(
     "module:uvicorn module:uvloop module:httptools", "{python} -m uvicorn --version",
     websocket=True)
 BJOERN = launched("bjoern")
-LIBFCGI = Peer("libfcgi", "fastcgi", "{built}/fcgi_hello {sock}", "exe:{built}/fcgi_hello", "true")
+FASTPYSGI = launched("fastpysgi")
+GUNICORN_GTHREAD = gunicorn("gthread", options=THREADS)
+UWSGI_SOCKET = uwsgi("uwsgi-socket", "--socket {sock} --chmod-socket=666", unix=True)
+LIBFCGI = Peer("libfcgi", "fastcgi", "{built}/fcgi_hello {sock}", "exe:{built}/fcgi_hello", "true", unix=True)
 PHP_FPM = Peer("php-fpm", "fastcgi", "php-fpm8.2 -F -R -n -d opcache.enable=1 -y {run}/fpm.conf",
-               "exe:php-fpm8.2", "php-fpm8.2 -v", files={"fpm.conf": FPM})
+               "exe:php-fpm8.2", "php-fpm8.2 -v", files={"fpm.conf": FPM}, unix=True)
 
 PEERS = (
     SYNC,
     penstock("threaded", options=THREADS),
-    penstock("gevent", needs="module:gevent", options={"*": "--worker-connections 2000"}),
-    penstock("eventlet", needs="module:eventlet", options={"*": "--worker-connections 2000"}),
+    penstock("gevent", needs="module:gevent", options={"*": "--worker-connections 2000"}, only=MINOR),
+    penstock("eventlet", needs="module:eventlet", options={"*": "--worker-connections 2000"}, only=MINOR),
     penstock("tornado", "tornado", needs="module:tornado"),
     ASYNC,
     penstock("async", "asgi", name="async-asyncio", options={"*": "--loop asyncio"}),
     GUNICORN_SYNC,
-    gunicorn("gthread", options=THREADS),
-    gunicorn("gevent", needs="module:gevent"),
+    GUNICORN_GTHREAD,
+    gunicorn("gevent", needs="module:gevent", only=MINOR),
     Peer("gunicorn-eventlet", "wsgi", GUNICORN.replace("{python}", "{older}") + "eventlet",
          # Release 26 has no such worker any more.
-         "older:gunicorn older:eventlet", "{older} -m gunicorn --version"),
+         "older:gunicorn older:eventlet", "{older} -m gunicorn --version", only=MINOR),
     gunicorn("tornado", "tornado", needs="module:tornado"),
     launched("tornado", "tornado"),
     gunicorn("asgi", "asgi", websocket=True),
-    Peer("uwsgi-http", "wsgi",
-         # The router in front of the workers, as people run it without nginx.
-         UWSGI.format(plugins="http,python3") + "--http-keepalive --http 127.0.0.1:{port}",
-         "exe:uwsgi", "uwsgi --version"),
-    Peer("uwsgi-http-socket", "wsgi",
-         # No router: the workers speak HTTP themselves, one connection after the other.
-         UWSGI.format(plugins="python3") + "--http-socket 127.0.0.1:{port}",
-         "exe:uwsgi", "uwsgi --version"),
+    Peer("gunicorn-uvicorn", "asgi", GUNICORN + "uvicorn.workers.UvicornWorker",
+         "module:gunicorn module:uvicorn", "{python} -m gunicorn --version", websocket=True),
+    # The router in front of the workers, as people run it without nginx.
+    uwsgi("uwsgi-http", "--http-keepalive=75 --http-timeout 75 --http-auto-chunked --socket 127.0.0.1:0"
+          " --http 127.0.0.1:{port}"),
+    # No router: the workers speak HTTP themselves, and close each connection without saying so.
+    uwsgi("uwsgi-http-socket", "--http-socket 127.0.0.1:{port} --add-header Connection:close"),
+    Peer("waitress", "wsgi",
+         "{python} -m waitress --listen=127.0.0.1:{port} --connection-limit=20000 --backlog=2048"
+         " --asyncore-use-poll {options} {app}", "module:waitress", module_version("waitress"),
+         options={"*": "--threads=8", "io": "--threads=64", "io-64": "--threads=64"}, only=ONE_PROCESS),
+    Peer("cheroot", "wsgi", "{python} {apps}/launch.py cheroot {app} {port} {workers} {options}",
+         "module:cheroot", module_version("cheroot"), options={"*": "8", "io": "64", "io-64": "64"},
+         only=ONE_PROCESS),
+    unit("wsgi"),
+    unit("asgi"),
     BJOERN,
-    launched("fastpysgi"),
+    FASTPYSGI,
     launched("fastpysgi", "asgi", "fastpysgi-asgi"),
+    Peer("floor-epoll", "floor", "{built}/floor_hello {port}", "exe:{built}/floor_hello", "true"),
     UVICORN,
     Peer("hypercorn", "asgi",
          "{python} -m hypercorn -b 127.0.0.1:{port} -w {workers} --keep-alive 75 --backlog 2048"
@@ -175,6 +220,9 @@ PEERS = (
     nginx("gunicorn-sync", GUNICORN_SYNC, PROXY),
     nginx("bjoern", BJOERN, PROXY),
     nginx("uvicorn", UVICORN, PROXY),
+    nginx("fastpysgi", FASTPYSGI, PROXY),
+    nginx("gunicorn-gthread", GUNICORN_GTHREAD, PROXY),
+    nginx("uwsgi_pass", UWSGI_SOCKET, UWSGI_PASS, keep=""),
     nginx("libfcgi", LIBFCGI, FASTCGI, keep=""),
     nginx("php-fpm", PHP_FPM, FASTCGI, keep=""),
     front("libfcgi", LIBFCGI),

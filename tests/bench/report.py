@@ -1,18 +1,31 @@
 """What a run of the benchmark prints and writes: tables in Markdown, plots in SVG."""
 from __future__ import annotations
 
-import shlex
-import statistics
-import sys
+import re
 from html import escape
 from pathlib import Path
+from typing import Any
 
-from scenarios import Scenario
+from results import Results, Sample
+from scenarios import SCENARIOS, Scenario
+from server import HERE
+from targets import judge
 
-Sample = dict[str, float]
 FIGURES = ("rps", "p50_ms", "p99_ms", "cpu_us", "busy", "noise", "errors")
-COLOURS = {"penstock": "#1f6feb", "other": "#8b949e"}
+COLOURS = {"penstock": "#1f6feb", "floor": "#c9d1d9", "other": "#8b949e"}
 WIDTH, LABEL, ROW = 720, 190, 22
+# What a plot shows of a scenario: a figure, its unit, its title, and whether much of it is good.
+PLOTS = {
+    "load": (("rps", "/s", "rate", True), ("cpu_us", "µs", "CPU for each", False)),
+    "idle": (("pss_mib", "MiB", "memory", False),),
+    "cold": (("cold_ms", "ms", "first 200", False),),
+}
+HEAD = """# Performance
+
+Penstock beside other application servers, on loopback: {machine}. Medians; ratios of one table are what
+counts, since the speed of a machine drifts. [tests/bench](../tests/bench/README.md) says what the figures mean and how
+to repeat them; `floor-epoll` is no application server but what is left when nothing but the kernel is asked.
+"""
 
 
 def bars(title: str, unit: str, values: dict[str, float]) -> str:
@@ -26,81 +39,142 @@ def bars(title: str, unit: str, values: dict[str, float]) -> str:
     for number, (name, value) in enumerate(values.items()):
         y = 32 + number * ROW
         length = (WIDTH - LABEL - 90) * value / most
-        colour = COLOURS["penstock" if "penstock" in name else "other"]
+        kind = "penstock" if "penstock" in name else "floor" if name.startswith("floor") else "other"
+        digits = 0 if most >= 100 else 1
         lines += [f'<text x="{LABEL - 8}" y="{y + 14}" text-anchor="end">{escape(name)}</text>',
                   f'<rect x="{LABEL}" y="{y + 2}" width="{length:.1f}" height="{ROW - 6}" '
-                  f'fill="{colour}"/>',
-                  f'<text x="{LABEL + length + 6:.1f}" y="{y + 14}">{value:,.0f} {unit}</text>']
+                  f'fill="{COLOURS[kind]}"/>',
+                  f'<text x="{LABEL + length + 6:.1f}" y="{y + 14}">{value:,.{digits}f} {unit}</text>']
     return "\n".join([*lines, "</svg>", ""])
 
 
-def table(scenario: Scenario, medians: dict[str, Sample], where: str) -> str:
-    base = medians.get(scenario.base)
-    what = "messages" if scenario.websocket else "requests"
-    lines = [f"### {scenario.name}", "",
-             f"{scenario.workers} worker(s), {scenario.connections} connections, {where}; rps counts "
-             f"{what}.", "",
-             "| peer | " + " | ".join(FIGURES) + f" | rps / {scenario.base} | cpu / {scenario.base} |",
-             "|---" * (len(FIGURES) + 3) + "|"]
-    for name, row in sorted(medians.items(), key=lambda item: -item[1]["rps"]):
+def ordered(rows: dict[str, Sample], figure: str, most_first: bool) -> list[tuple[str, Sample]]:
+    """Sorted so that the same results always make the same text."""
+    having = [(name, row) for name, row in rows.items() if figure in row]
+    return sorted(having, key=lambda item: (-item[1][figure] if most_first else item[1][figure], item[0]))
+
+
+def load_table(scenario: Scenario, rows: dict[str, Sample]) -> list[str]:
+    base = rows.get(scenario.base)
+    fronted = any("front_us" in row for row in rows.values())
+    lines = ["| peer | " + " | ".join(FIGURES) + f" | rps / {scenario.base} | cpu / {scenario.base} |"
+             + (" front_us |" if fronted else ""),
+             "|---" + "|---:" * (len(FIGURES) + 2 + fronted) + "|"]
+    for name, row in ordered(rows, "rps", True):
         ratios = (f"{row['rps'] / base['rps']:.2f} | {row['cpu_us'] / base['cpu_us']:.2f}"
                   if base else " | ")
         lines.append(f"| {name} | {row['rps']:,.0f} | {row['p50_ms']:.2f} | {row['p99_ms']:.2f} | "
                      f"{row['cpu_us']:.1f} | {row['busy']:.2f} | {row['noise']:.2f} | "
-                     f"{row['errors']:.0f} | {ratios} |")
+                     f"{row['errors']:.0f} | {ratios} |"
+                     + (f" {row['front_us']:.1f} |" if "front_us" in row else ""))
+    return lines
+
+
+def rest_table(scenario: Scenario, rows: dict[str, Sample]) -> list[str]:
+    if scenario.measures == "cold":
+        return ["| peer | first 200, ms |", "|---|---:|",
+                *(f"| {name} | {row['cold_ms']:.0f} |" for name, row in ordered(rows, "cold_ms", False))]
+    lines = ["| peer | PSS of all processes, MiB | KiB for each connection |", "|---|---:|---:|"]
+    for name, row in ordered(rows, "pss_mib", False):
+        size = row.get("kib_per_connection")
+        text = "" if name == "bare interpreter" else "not kept" if size is None else f"{size:.2f}"
+        lines.append(f"| {name} | {row['pss_mib']:.1f} | {text} |")
+    return lines
+
+
+def about(scenario: Scenario, pinned: bool) -> str:
+    where = "server on CPU 0, load on CPU 1" if pinned else "not pinned"
+    if scenario.measures == "idle":
+        return "One worker with hello, then idle kept connections. Proportional set size: what processes share counts once."
+    if scenario.measures == "cold":
+        return "From exec to the first answer of one worker with hello; of the bare interpreter, to its first output."
+    what = "messages" if scenario.websocket else "requests"
+    workers = "1 worker" if scenario.workers == 1 else f"{scenario.workers} workers"
+    return f"{workers}, {scenario.connections} connections, {where}; rps counts {what}."
+
+
+def table(scenario: Scenario, results: Results) -> str:
+    rows = results.rows(scenario.name)
+    lines = [f"### {scenario.name}", "", about(scenario, results.scenarios[scenario.name]["pinned"]), ""]
+    lines += load_table(scenario, rows) if scenario.measures == "load" else rest_table(scenario, rows)
+    if len(results.runs_of(scenario.name)) > 1:
+        lines += ["", "Rows of more than one run: ratios between them are less exact."]
     return "\n".join(lines)
 
 
-class Report:
-    """Prints what it is told at once, and writes performance.md with its plots to FOLDER."""
+def plots(scenario: Scenario, rows: dict[str, Sample], folder: Path) -> list[str]:
+    """Writes them, and gives the lines that show them."""
+    lines = []
+    for figure, unit, title, most_first in PLOTS[scenario.measures]:
+        values = {name: row[figure] for name, row in ordered(rows, figure, most_first)}
+        name = f"{scenario.name}-{figure.partition('_')[0]}.svg"
+        (folder / name).write_text(bars(f"{scenario.name}: {title}", unit, values))
+        lines += ["", f"![{scenario.name}: {title}](performance/{name})"]
+    return lines
 
-    def __init__(self, machine: str, folder: Path | None) -> None:
-        self.folder = folder
-        self.lines: list[str] = []
-        self._say("# Performance\n" if folder else "")
-        self._say(f"{machine}.\n")
-        self._say("    python3 tests/bench/bench.py " + shlex.join(sys.argv[1:]) + "\n")
-        self._say("[tests/bench](../tests/bench/README.md) says what the figures mean.\n"
-                  if folder else "")
 
-    def _say(self, text: str) -> None:
-        print(text, flush=True)
-        self.lines.append(text)
+def targets_table(results: Results) -> str:
+    lines = ["| what | target | measured | met |", "|---|---|---|---|"]
+    for verdict in judge(results):
+        shown = f"**{verdict.met}**" if verdict.met == "no" else verdict.met
+        lines.append(f"| {verdict.what} | {verdict.target} | {verdict.measured} | {shown} |")
+    return "\n".join(lines)
 
-    def peer(self, name: str, version: str) -> None:
-        self._say(f"- {name}: {version}")
 
-    def scenario(self, scenario: Scenario, samples: dict[str, list[Sample]], pinned: bool) -> None:
-        medians = {name: {figure: statistics.median(row[figure] for row in rows)
-                          for figure in FIGURES} for name, rows in samples.items() if rows}
-        where = "server on CPU 0, load on CPU 1" if pinned else "not pinned"
-        self._say("\n" + table(scenario, medians, where))
-        for name, rows in samples.items():
-            if not rows:
-                self._say(f"\n- {name}: no sample")
-        self._plot(scenario, medians)
+def misses(results: Results) -> list[str]:
+    """What misses.md, which people write, says of the targets that were missed."""
+    sections = re.split(r"^## (.*)\n", (HERE / "misses.md").read_text(), flags=re.MULTILINE)[1:]
+    told = {name.strip(): text.strip() for name, text in zip(sections[::2], sections[1::2])}
+    missed = [verdict.what for verdict in judge(results) if verdict.met == "no"]
+    lines = []
+    for what in missed:
+        lines += ["", f"**{what}**: {told.get(what, 'not explained yet (tests/bench/misses.md).')}"]
+    return ["", "### What is missed", *lines] if missed else []
 
-    def _plot(self, scenario: Scenario, medians: dict[str, Sample]) -> None:
-        if self.folder is None or not medians:
-            return
-        plots = self.folder / "performance"
-        plots.mkdir(parents=True, exist_ok=True)
-        for figure, unit, sign in (("rps", "/s", -1), ("cpu_us", "µs", 1)):
-            order = sorted(medians.items(), key=lambda item: sign * item[1][figure])
-            text = bars(f"{scenario.name}: {'rate' if figure == 'rps' else 'CPU for each'}", unit,
-                        {name: row[figure] for name, row in order})
-            name = f"{scenario.name}-{figure.partition('_')[0]}.svg"
-            (plots / name).write_text(text)
-            self._say(f"\n![{scenario.name}, {figure}](performance/{name})")
 
-    def rest(self, rows: dict[str, Sample], count: int) -> None:
-        self._say(f"\n### At rest\n\nOne worker with hello, then {count} idle keep-alive connections.\n\n"
-                  "| peer | PSS of all processes, MiB | KiB for each connection | first 200, ms |\n"
-                  "|---|---|---|---|")
-        for name, row in sorted(rows.items(), key=lambda item: item[1]["pss_mib"]):
-            self._say(f"| {name} | {row['pss_mib']:.1f} | {row['kib_per_connection']:.2f} | "
-                      f"{row['cold_ms']:.0f} |")
+def costs_text(costs: dict[str, Any]) -> str:
+    """The tables of costs.py."""
+    lines = ["The gateway's cost of one request, with workers of a plugin in C (`hello_plugin.c`) and 64 busy",
+             "connections; instructions are counted by callgrind with two connections.", "",
+             "| with | gateway, instructions | gateway, µs of CPU | workers, µs of CPU |", "|---|---:|---:|---:|"]
+    for row in costs["flat"]:
+        count = f"{row['instructions']:,}" if "instructions" in row else ""
+        lines.append(f"| {row['with']} | {count} | {row['gateway_us']:.2f} | {row['workers_us']:.2f} |")
+    lines += ["", "WSGI hello by two sync workers, nothing pinned, the load on the same cores:", "",
+              "| gateways | rps | gateways, µs of CPU | workers, µs of CPU |", "|---|---:|---:|---:|"]
+    for row in costs["gateways"]:
+        lines.append(f"| {row['gateways']} | {row['rps']:,.0f} | {row['gateway_us']:.2f} | "
+                     f"{row['workers_us']:.2f} |")
+    one = costs["gateways"][0]
+    gateway, workers = one["gateway_us"], one["workers_us"]
+    lines += ["", f"So the next limit is the one gateway's core: at {gateway:.1f} µs for a request it is busy at about "
+              f"{1e6 / gateway:,.0f} requests a second, which {gateway and workers / gateway:.1f} workers of "
+              f"{workers:.1f} µs reach with a hello; with an application of 1 ms it would feed about "
+              f"{1000 / gateway:,.0f}. Beyond that `--gateways` adds cores, each with its share of the workers."]
+    return "\n".join(lines)
 
-    def close(self) -> None:
-        if self.folder is not None:
-            (self.folder / "performance.md").write_text("\n".join(self.lines).lstrip("\n") + "\n")
+
+def scenarios(results: Results, folder: Path) -> list[str]:
+    lines = []
+    for scenario in SCENARIOS:
+        rows = results.rows(scenario.name)
+        if rows:
+            lines += ["", table(scenario, results), *plots(scenario, rows, folder)]
+    return lines
+
+
+def write(results: Results, folder: Path) -> None:
+    """performance.md, and its plots in a folder beside it."""
+    images = folder / "performance"
+    images.mkdir(parents=True, exist_ok=True)
+    for old in images.glob("*.svg"):
+        old.unlink()
+    machines = dict.fromkeys(run["machine"] for run in results.runs)
+    lines = [HEAD.format(machine="; ".join(machines)), "## Targets", "", targets_table(results),
+             *misses(results), "", "## Scenarios", *scenarios(results, images)]
+    if results.costs:
+        lines += ["", "## Where the next limit is", "", costs_text(results.costs)]
+    lines += ["", "## Versions and commands", ""]
+    lines += [f"- {name}: {version}" for name, version in sorted(results.versions.items())]
+    lines += ["", *(f"    {run['command']}  # {run['date']}" for run in results.runs), ""]
+    (folder / "performance.md").write_text("\n".join(lines))

@@ -17,6 +17,7 @@ class Scenario:
     pin: bool = True  # False: never pinned, even when asked for
     fronted: bool = False  # peers behind nginx; otherwise those that stand alone
     websocket: bool = False  # messages that are echoed, in place of requests
+    measures: str = "load"  # or "idle": memory, or "cold": the time to the first answer
     skip: frozenset[str] = field(default_factory=frozenset)  # peers that it would be unfair to
 
 
@@ -37,12 +38,13 @@ def asgi(name: str) -> dict[str, str]:
 
 
 # One request at a time: 10 ms of waiting make 100 requests a second, which says nothing.
-ONE_AT_A_TIME = frozenset({"penstock-sync", "gunicorn-sync", "bjoern", "fastpysgi", "uwsgi-http",
-                           "uwsgi-http-socket"})
+ONE_AT_A_TIME = frozenset({"penstock-sync", "gunicorn-sync", "bjoern", "fastpysgi"})
+# It closes each connection, without a word.
+NO_KEEP_ALIVE = frozenset({"gunicorn-sync", "uwsgi-http-socket"})
 
 SCENARIOS = (
-    Scenario("hello", wsgi("hello")),
-    Scenario("hello-both-cores", wsgi("hello"), pin=False),
+    Scenario("hello", {**wsgi("hello"), "floor": ""}),
+    Scenario("hello-both-cores", {**wsgi("hello"), "floor": ""}, pin=False),
     Scenario("hello-2w", wsgi("hello"), workers=2, pin=False),
     Scenario("asgi-hello", asgi("hello"), base="uvicorn"),
     Scenario("tornado-hello", {"tornado": "tornado_app:hello"}, base="gunicorn-tornado"),
@@ -57,4 +59,6 @@ SCENARIOS = (
     Scenario("websocket", asgi("echo"), connections=100, base="uvicorn", websocket=True),
     Scenario("nginx", both("hello"), fronted=True, base="nginx>gunicorn-sync"),
     Scenario("fastcgi", {"fastcgi": ""}, base="nginx>libfcgi"),
+    Scenario("idle", every("hello"), measures="idle"),
+    Scenario("cold", every("hello"), measures="cold"),
 )

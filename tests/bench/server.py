@@ -38,7 +38,7 @@ class Process:
         options = peer.options.get(scenario.name, peer.options.get("*", ""))
         command = shlex.split(peer.command.format(options=options, **tokens))
         for name, text in peer.files.items():
-            for token, value in tokens.items():
+            for token, value in {**tokens, "options": options}.items():
                 text = text.replace(f"@{token}@", value)
             Path(tokens["run"], name).write_text(text)
         if cpu is not None:
@@ -89,8 +89,10 @@ class Server:
         os.chmod(self.run, 0o755)
         self.began = time.perf_counter()
         self.processes: list[Process] = []
+        app = scenario.apps[peer.serves]
+        module, _, called = app.partition(":")
         tokens = {**tokens, "apps": str(APPS), "run": self.run, "sock": f"{self.run}/sock",
-                  "workers": str(scenario.workers), "app": scenario.apps[peer.serves]}
+                  "workers": str(scenario.workers), "app": app, "module": module, "callable": called}
         try:
             self._start(peer, scenario, tokens, cpu)
         except BaseException:
@@ -101,11 +103,11 @@ class Server:
                cpu: int | None) -> None:
         if peer.behind is not None:
             behind = free_port()
-            is_fastcgi = peer.behind.serves == "fastcgi"
             self.processes.append(
                 Process(peer.behind, scenario, {**tokens, "port": str(behind)}, cpu))
-            self._wait_listening(tokens["sock"] if is_fastcgi else behind)
-            tokens["upstream"] = f"unix:{tokens['sock']}" if is_fastcgi else f"127.0.0.1:{behind}"
+            self._wait_listening(tokens["sock"] if peer.behind.unix else behind)
+            tokens["upstream"] = (f"unix:{tokens['sock']}" if peer.behind.unix
+                                  else f"127.0.0.1:{behind}")
             self.began = time.perf_counter()
         self.processes.append(Process(peer, scenario, {**tokens, "port": str(self.port)}, cpu))
 

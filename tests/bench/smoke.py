@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -36,17 +37,38 @@ CASES = {
     "wsgi-threaded": (["-k", "threaded", "--threads", "4", "wsgi_app:hello"], "threaded"),
     "asgi": (["-k", "async", "--loop", "asyncio", "asgi_app:hello"], "async"),
 }
-# Slots take turns: each has had a request before anything is counted.
-SLOTS = 256
-# The same for the gateway alone: their workers are of a plugin in C, and run without callgrind.
-FLAT = {
-    "flat": [],
-    "flat, 256 slots": ["-w", str(SLOTS)],
-    "flat, 1000 idle clients": [],
-    "flat, 500 routes": ["-c", "routes.yaml"],
-}
 ADAPTERS = ("sync", "threaded", "async")
-IDLE = 1000
+
+
+@dataclass(frozen=True)
+class Flat:
+    """For the gateway alone: the workers are of a plugin in C, and run without callgrind."""
+
+    slots: int = 1
+    idle: int = 0  # clients that were answered and keep their connections
+    routes: int = 0  # beside the one that is asked for
+
+    def title(self) -> str:
+        for count, what in (self.idle, "idle clients"), (self.routes, "routes"):
+            if count:
+                return f"{count} {what}"
+        return f"{self.slots} slot{'s' if self.slots > 1 else ''}"
+
+    def options(self, folder: Path) -> list[str]:
+        plugin = build_plugin(folder)
+        if not self.routes:
+            return ["-k", "sync", "-w", str(self.slots), str(plugin)]
+        write_routes(folder / "routes.yaml", plugin, self.routes)
+        return ["-c", str(folder / "routes.yaml"), "-w", str(self.slots)]
+
+
+SLOTS = 256
+FLAT = {
+    "flat": Flat(),
+    "flat, 256 slots": Flat(slots=SLOTS),
+    "flat, 1000 idle clients": Flat(idle=1000),
+    "flat, 500 routes": Flat(routes=500),
+}
 
 
 def free_port() -> int:
@@ -120,8 +142,9 @@ def ask(connection: http.client.HTTPConnection, count: int) -> None:
     for _ in range(count):
         connection.request("GET", "/", headers={"Accept": "*/*", "User-Agent": "smoke"})
         answer = connection.getresponse()
-        if answer.status != 200 or answer.read() != b"Hello, World!":
-            sys.exit(f"smoke: answered {answer.status}")
+        body = answer.read()
+        if answer.status != 200 or body != b"Hello, World!":
+            sys.exit(f"smoke: answered {answer.status} with {body[:80]!r}")
 
 
 def total(path: Path) -> int:
@@ -180,10 +203,10 @@ def build_plugin(folder: Path) -> Path:
     return built
 
 
-def write_routes(path: Path, plugin: Path) -> None:
-    """Routes that are none of what is asked for, which the last one is for."""
+def write_routes(path: Path, plugin: Path, count: int) -> None:
+    """COUNT routes that are none of what is asked for, which the last one is for."""
     lines = ["pools:", "  hello:", f"    app: {plugin}", "    worker_class: sync", "routes:"]
-    for n in range(250):
+    for n in range(count // 2):
         lines.append(f"  - {{path: /p{n}/a, pool: hello}}")
         lines.append(f"  - {{host: h{n}.example.org, path: /, pool: hello}}")
     lines.append("  - {path: /, pool: hello}")
@@ -195,18 +218,15 @@ def idle_clients(running: Running, count: int) -> list[http.client.HTTPConnectio
     return [running.connect() for _ in range(count)]
 
 
-def measure_flat(penstock: str, python: str, case: str) -> dict[str, int]:
+def measure_flat(penstock: str, python: str, case: Flat) -> int:
+    """Instructions of the gateway for a request."""
     with tempfile.TemporaryDirectory(prefix="penstock-smoke-") as name:
         folder = Path(name)
-        plugin = build_plugin(folder)
-        write_routes(folder / "routes.yaml", plugin)
-        options = [str(folder / word) if word.endswith(".yaml") else word for word in FLAT[case]]
-        if "-c" not in options:
-            options += ["-k", "sync", str(plugin)]
-        running = Running(penstock, python, options, folder, ADAPTERS)
+        running = Running(penstock, python, case.options(folder), folder, ADAPTERS)
         try:
             connections = [running.connect() for _ in range(2)]
-            kept = idle_clients(running, IDLE if "idle" in case else 0)
+            kept = idle_clients(running, case.idle)
+            # Slots take turns: each has had a request before anything is counted.
             for connection in connections:
                 ask(connection, WARM_UP + SLOTS)
             pid = children(running.process.pid)["gateway"]
@@ -216,8 +236,8 @@ def measure_flat(penstock: str, python: str, case: str) -> dict[str, int]:
             running.control("-d", [pid])
             for connection in connections + kept:
                 connection.close()
-            check_allocations(folder / f"{pid}.1", 2 * REQUESTS, case)
-            return {f"{case}: gateway": total(folder / f"{pid}.1") // (2 * REQUESTS)}
+            check_allocations(folder / f"{pid}.1", 2 * REQUESTS, case.title())
+            return total(folder / f"{pid}.1") // (2 * REQUESTS)
         finally:
             running.stop()
 
@@ -266,8 +286,8 @@ def main() -> None:
     counted: dict[str, int] = {}
     for case in CASES:
         counted |= measure(args.penstock, args.python, case)
-    for case in FLAT:
-        counted |= measure_flat(args.penstock, args.python, case)
+    for name, case in FLAT.items():
+        counted[f"{name}: gateway"] = measure_flat(args.penstock, args.python, case)
     version = python_version(args.python)
     if args.write:
         figures = {"python": version, "instructions": counted}
