@@ -20,7 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import Load, Run
+from bench import Run
+from measure import Load
 from peers import Peer, penstock
 from process import Noise, pss_kib, tree
 from scenarios import Scenario
@@ -193,7 +194,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--route", default=",".join(ROUTES), help="comma separated")
     parser.add_argument("--write", metavar="FILE", type=Path,
                         help="put it into FILE, too, in place of what an earlier run put there")
-    parser.set_defaults(pin=False, older="")
+    parser.set_defaults(pin=False, older="", unit="")
     args = parser.parse_args()
     return args
 
