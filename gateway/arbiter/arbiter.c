@@ -201,8 +201,9 @@ on_signal(struct pst_arbiter *arbiter, const struct signalfd_siginfo *info)
 	case SIGTTOU: on_scale(arbiter, number, info->ssi_pid); break;
 	case SIGWINCH: on_winch(arbiter, info->ssi_pid); break;
 	default:
-		pst_log_warning("SIG%s from pid %u is ignored: this version of Penstock has no "
-				"use for it yet",
+		pst_log_warning("SIG%s from pid %u is ignored: a running Penstock does not change "
+				"into a newly installed one: start it again (penstock(8), "
+				"UPGRADES); HUP loads a new configuration and application",
 		    sigabbrev_np(number), info->ssi_pid);
 	}
 }

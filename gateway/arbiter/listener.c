@@ -445,11 +445,12 @@ pst_listeners_open_beside(struct pst_listeners *listeners, const struct pst_conf
 	return open_all(listeners, conf, count, &opening) == PST_LISTENERS_OPEN ? 0 : -1;
 }
 
-/* SHARED: systemd has it, too, and keeps it open for whoever comes next. */
 static void
-release(struct pst_listener *listener, bool shared)
+release(struct pst_listener *listener)
 {
 	const char *path = listener->address.path;
+	/* systemd, or whoever gave it to us, keeps it open for others. */
+	bool shared = listener->address.kind == PST_ADDRESS_FD;
 	struct stat status;
 
 	if (--listener->holders > 0)
@@ -468,7 +469,7 @@ void
 pst_listeners_close(struct pst_listeners *listeners)
 {
 	for (size_t i = 0; i < listeners->count; i++)
-		release(listeners->list[i], listeners->handed_over);
+		release(listeners->list[i]);
 	free(listeners->list);
 	listeners->list = NULL;
 	listeners->count = 0;
