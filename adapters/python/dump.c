@@ -41,6 +41,8 @@ pst_dump_start(void)
 {
 	int fd = fcntl(2, F_DUPFD_CLOEXEC, 100);
 
+	if (fd < 0 && errno == EINVAL) /* RLIMIT_NOFILE has no room for it */
+		fd = fcntl(2, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		return -1;

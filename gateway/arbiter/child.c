@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -158,6 +159,24 @@ open_channel(struct pst_child *child)
 	return -1;
 }
 
+/* What can be done about it is in nobody's mind at once. */
+static void
+log_failure(const char *name, const char *step, const char *file)
+{
+	int error = errno;
+	struct rlimit limit;
+	char hint[96] = "";
+
+	if (error == EMFILE && getrlimit(RLIMIT_NOFILE, &limit) == 0)
+		snprintf(hint, sizeof(hint),
+		    " (the limit is %llu: ulimit -n, LimitNOFILE= of systemd)",
+		    (unsigned long long)limit.rlim_cur);
+	else if (error == EAGAIN || error == ENOMEM)
+		snprintf(hint, sizeof(hint),
+		    " (ulimit -u, TasksMax= and MemoryMax= of systemd, and memory limit that)");
+	pst_log_error("%s: cannot %s %s: %s%s", name, step, file, strerror(error), hint);
+}
+
 int
 pst_child_start(struct pst_child *child, struct pst_spawn *spawn, const char *name)
 {
@@ -180,7 +199,7 @@ pst_child_start(struct pst_child *child, struct pst_spawn *spawn, const char *na
 	return 0;
 
 failed:
-	pst_log_error("%s: cannot %s %s: %s", name, step, spawn->file, strerror(errno));
+	log_failure(name, step, spawn->file);
 	pst_channel_free(child->channel);
 	child->channel = NULL;
 	child->pid = 0;

@@ -306,7 +306,11 @@ gate_failed(struct pst_gate *gate, long pid, int wait_status)
 		return;
 	}
 	pst_child_describe(wait_status, words, sizeof(words));
-	pst_log_critical("the gateway (pid %ld) %s before it could serve: giving up", pid, words);
+	if (pid)
+		pst_log_critical(
+		    "the gateway (pid %ld) %s before it could serve: giving up", pid, words);
+	else
+		pst_log_critical("the gateway could not be started: giving up");
 	empty_slot(child);
 	fail(gate->arbiter, code == PST_EXIT_USAGE ? PST_EXIT_USAGE : PST_EXIT_FAILED);
 }
@@ -348,10 +352,15 @@ give_up_start(
 		pst_log_critical("the application '%s' did not load: what worker %s (pid %ld) "
 				 "printed above says why; giving up",
 		    app, worker->id, pid);
+	else if (pid)
+		pst_log_critical("worker %s (pid %ld) for '%s' %s before it was ready: %s; giving "
+				 "up",
+		    worker->id, pid, app, words,
+		    worker->said[0] ? "what it printed above should say why"
+				    : "it printed nothing");
 	else
-		pst_log_critical("worker %s (pid %ld) for '%s' %s before it was ready: what it "
-				 "printed above should say why; giving up",
-		    worker->id, pid, app, words);
+		pst_log_critical(
+		    "worker %s for '%s' could not be started: giving up", worker->id, app);
 	empty_slot(&worker->child);
 	fail(arbiter, status);
 }

@@ -181,6 +181,7 @@ pst_rundir_make(struct pst_rundir *rundir, const struct pst_identity *identity)
 	const char *parent = find_parent();
 
 	rundir->fd = -1;
+	rundir->identity = identity;
 	if (!parent) {
 		pst_log_critical("no place for the workers' sockets: none of %s, $TMPDIR and /tmp "
 				 "can be written (paths over %d bytes are too long)",
@@ -219,18 +220,14 @@ pst_rundir_remove(struct pst_rundir *rundir)
 
 /* ---- sockets ---- */
 
-int
-pst_rundir_listen(const struct pst_rundir *rundir, const char *id, char path[PST_RUNDIR_PATH])
+/* A descriptor, or -1 with errno. */
+static int
+bind_and_listen(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	mode_t before;
 	int fd, bound, error;
 
-	if (snprintf(path, PST_RUNDIR_PATH, "%s/%s.sock", rundir->path, id) >=
-	    (int)PST_RUNDIR_PATH) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
 	strcpy(address.sun_path, path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -246,6 +243,48 @@ pst_rundir_listen(const struct pst_rundir *rundir, const char *id, char path[PST
 	close(fd);
 	errno = error;
 	return -1;
+}
+
+/* Somebody has removed it, while workers serve on: 0, or -1 with errno. */
+static int
+restore(struct pst_rundir *rundir)
+{
+	int old = rundir->fd;
+
+	if (mkdir(rundir->path, 0700) < 0)
+		return -1;
+	if (take(rundir, rundir->identity) < 0) {
+		int error = errno;
+
+		if (rundir->fd >= 0)
+			close(rundir->fd);
+		rundir->fd = old;
+		rmdir(rundir->path);
+		errno = error;
+		return -1;
+	}
+	close(old);
+	pst_log_warning("the directory of the workers' sockets, %s, was removed by somebody else: "
+			"it is made again; the control socket, if it was there, comes back when "
+			"penstock is started again",
+	    rundir->path);
+	return 0;
+}
+
+int
+pst_rundir_listen(struct pst_rundir *rundir, const char *id, char path[PST_RUNDIR_PATH])
+{
+	int fd;
+
+	if (snprintf(path, PST_RUNDIR_PATH, "%s/%s.sock", rundir->path, id) >=
+	    (int)PST_RUNDIR_PATH) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = bind_and_listen(path);
+	if (fd < 0 && errno == ENOENT && restore(rundir) == 0)
+		fd = bind_and_listen(path);
+	return fd;
 }
 
 void

@@ -18,9 +18,11 @@
 struct pst_rundir {
 	char path[PST_RUNDIR_PATH];
 	int fd;
+	const struct pst_identity *identity; /* whose it is */
 };
 
-/* Sweep what the dead left, then make ours. 0, or -1 after a line was logged. */
+/* Sweep what the dead left, then make ours. IDENTITY lives as long as RUNDIR. 0, or -1 after a line
+ * was logged. */
 int pst_rundir_make(struct pst_rundir *rundir, const struct pst_identity *identity);
 
 /* Remove the directory and what is in it. */
@@ -28,9 +30,10 @@ void pst_rundir_remove(struct pst_rundir *rundir);
 
 /*
  * Listen on a new socket for worker ID; its path, for the gateway, is written to PATH. The
- * descriptor is blocking and close-on-exec. -1 with errno.
+ * descriptor is blocking and close-on-exec. -1 with errno. A directory that somebody has removed is
+ * made again, which is logged.
  */
-int pst_rundir_listen(const struct pst_rundir *rundir, const char *id, char path[PST_RUNDIR_PATH]);
+int pst_rundir_listen(struct pst_rundir *rundir, const char *id, char path[PST_RUNDIR_PATH]);
 
 /* Remove the socket of worker ID. */
 void pst_rundir_forget(const struct pst_rundir *rundir, const char *id);

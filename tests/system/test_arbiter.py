@@ -5,6 +5,8 @@ import contextlib
 import json
 import os
 import re
+import resource
+import shutil
 import signal
 import socket
 import stat
@@ -587,8 +589,6 @@ def test_the_environment_and_the_directory(serve: Start, tmp_path: Path) -> None
 
 def test_the_gateway_may_open_as_many_files_as_the_system_allows(serve: Start) -> None:
     def lower() -> None:
-        import resource
-
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512))
 
     server = serve(preexec_fn=lower)
@@ -676,6 +676,43 @@ def test_the_directory_of_another_user_is_swept(penstock: Start, anybodys: Path)
     penstock("./probe.so", "-u", "nobody", cwd=anybodys)
     # Another start may be about to do it; and the number may be another process's by now.
     eventually(lambda: not directory.exists() or is_alive(server.pid), "its end")
+
+
+def test_a_directory_that_somebody_removes_is_made_again(serve: Start) -> None:
+    """Workers that serve have no need of it; the next ones have."""
+    server = serve("-w", "2")
+    directory = server.runtime_directory
+    before = directory.stat()
+    shutil.rmtree(directory)
+    assert server.get("/pid").status == 200
+    for pid in server.worker_pids:
+        os.kill(pid, signal.SIGKILL)
+    server.wait_for(rf"\[WARNING\] the directory of the workers' sockets, {directory}, was removed")
+    server.wait_for(r"worker \S+ ready", count=4)
+    assert server.get("/pid").status == 200
+    after = directory.stat()
+    assert (after.st_mode, after.st_uid) == (before.st_mode, before.st_uid)
+    assert server.stop() == 0
+    assert not directory.exists()
+
+
+def test_descriptors_are_scarce(serve: Start) -> None:
+    def limit(count: int) -> Callable[[], None]:
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+    server = serve(preexec_fn=limit(20), ready=False)
+    assert server.wait() == 1
+    assert "Too many open files (the limit is 20: ulimit -n, LimitNOFILE=" in server.log
+    assert "the gateway could not be started: giving up" in server.log
+    assert serve(preexec_fn=limit(40)).get("/pid").status == 200
+
+
+def test_an_application_that_ends_the_process_in_silence(penstock: Start, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("import os\nos._exit(0)\n")
+    server = penstock("shop:app", cwd=tmp_path, ready=False)
+    assert server.wait() == 1
+    assert re.search(r"'shop:app' exited with status 0 before it was ready: it printed nothing; "
+                     "giving up", server.log)  # fmt: skip
 
 
 def test_only_root_changes_the_user() -> None:
