@@ -24,7 +24,8 @@ from results import Results, Sample
 from scenarios import SCENARIOS, Scenario
 from server import HERE, Failed, Server
 
-COLD_STARTS = 5  # in each round
+# What is no matter of rates does not become better with the rounds.
+TIMES = {"cold": 3, "idle": 1}
 BARE = "bare interpreter"
 HELPERS = {"fcgi_hello": ["-lfcgi"], "floor_hello": [], "ws_load": []}
 
@@ -93,8 +94,7 @@ class Run:
         """Every peer once in each round, so that a drift of the machine's speed meets all; one that
         fails in the first is not tried again."""
         samples: dict[str, list[Sample]] = {peer.name: [] for peer in peers}
-        count = self.args.rounds * (COLD_STARTS if scenario.measures == "cold" else 1)
-        for number in range(count):
+        for number in range(TIMES.get(scenario.measures, self.args.rounds)):
             if scenario.measures != "load":
                 samples.setdefault(BARE, []).append(bare_interpreter(self.args.python))
             for peer in [peer for peer in peers if number == 0 or samples[peer.name]]:

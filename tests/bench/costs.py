@@ -17,13 +17,13 @@ import smoke
 from server import HERE, free_port
 
 CONNECTIONS = 64
-SPARE = 400  # descriptors that the gateway needs beside those of idle clients
 GATEWAYS = (1, 2)
 
 
 def most_idle() -> int:
-    """Clients that one gateway, and this process, can hold."""
-    return max(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - SPARE)
+    """As many as one gateway has beside those that load it: it keeps a quarter of its descriptors, and
+    some more, for files and workers."""
+    return max(1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] * 3 // 4 - 2 * CONNECTIONS - 100)
 
 
 def flat_cases() -> list[smoke.Flat]:

@@ -39,8 +39,9 @@ def asgi(name: str) -> dict[str, str]:
 
 # One request at a time: 10 ms of waiting make 100 requests a second, which says nothing.
 ONE_AT_A_TIME = frozenset({"penstock-sync", "gunicorn-sync", "bjoern", "fastpysgi"})
-# It closes each connection, without a word.
-NO_KEEP_ALIVE = frozenset({"gunicorn-sync", "uwsgi-http-socket"})
+# Where there are others like them, so that a run does not take too long.
+SECONDARY = frozenset({"penstock-async-asyncio", "gunicorn-uvicorn", "hypercorn"})
+NO_THREADS = SECONDARY | {"gunicorn-asgi", "unit-asgi", "fastpysgi-asgi"}
 
 SCENARIOS = (
     Scenario("hello", {**wsgi("hello"), "floor": ""}),
@@ -49,10 +50,10 @@ SCENARIOS = (
     Scenario("asgi-hello", asgi("hello"), base="uvicorn"),
     Scenario("tornado-hello", {"tornado": "tornado_app:hello"}, base="gunicorn-tornado"),
     Scenario("io", every("io"), connections=256, base="gunicorn-gthread", skip=ONE_AT_A_TIME),
-    Scenario("io-64", every("io"), base="gunicorn-gthread", skip=ONE_AT_A_TIME),
+    Scenario("io-64", both("io"), base="gunicorn-gthread", skip=ONE_AT_A_TIME | NO_THREADS),
     Scenario("cpu-2w", wsgi("cpu"), workers=2, pin=False),
-    Scenario("post-64k", both("post"), length=5, post=65536),
-    Scenario("stream-1m", both("stream"), length=1 << 20),
+    Scenario("post-64k", both("post"), length=5, post=65536, skip=SECONDARY),
+    Scenario("stream-1m", both("stream"), length=1 << 20, skip=SECONDARY),
     Scenario("flask", {"wsgi": "flask_app:app"}),
     Scenario("starlette", {"asgi": "starlette_app:app"}, base="uvicorn"),
     Scenario("fastapi", {"asgi": "fastapi_app:app"}, base="uvicorn"),

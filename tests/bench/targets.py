@@ -54,7 +54,7 @@ def met(required: bool, aim: bool = False) -> str:
 
 
 def is_asgi(name: str) -> bool:
-    return any(word in name for word in ("asgi", "uvicorn", "hypercorn"))
+    return any(word in name for word in ("asgi", "uvicorn", "hypercorn", "tornado"))
 
 
 def rate(view: View, scenario: str, peer: str, other: str, least: float, aim: float) -> tuple[str, str]:
@@ -110,7 +110,7 @@ def tail(view: View) -> tuple[str, str]:
 
 def threads(view: View) -> tuple[str, str]:
     own = view.row("io-64", "penstock-threaded")
-    rows = view.others("io-64", lambda name: not is_asgi(name) and "tornado" not in name)
+    rows = view.others("io-64", lambda name: not is_asgi(name))
     name = min(rows, key=lambda peer: rows[peer]["cpu_us"])
     ratio = own["cpu_us"] / rows[name]["cpu_us"]
     return (f"{own['rps']:,.0f}/s, CPU {ratio:.2f}x {name}",

@@ -140,13 +140,14 @@ async def kill_php(trial: Trial) -> None:
 
 async def kill_gateway(trial: Trial) -> None:
     """It costs what clients had asked, one request each at most; who connects now only waits."""
-    while not (pid := trial.server.gateway()):
+    while not (gateways := trial.server.gateways()):
         await asyncio.sleep(0.05)
+    pid = trial.random.choice(gateways)
     mark, begun = trial.server.mark(), time.monotonic()
     allowance = trial.allow("gateway killed", trial.setup.clients, *BROKEN)
     trial.say(f"kill -9 of the gateway {pid}")
     os.kill(pid, signal.SIGKILL)
-    line = await trial.server.wait_for(rf"gateway \(pid {pid}\) was killed", mark)
+    line = await trial.server.wait_for(rf"gateway (\d+ )?\(pid {pid}\) was killed", mark)
     if "another is started" in line.text:  # the old one of a reload has its successor already
         line = await trial.server.wait_for(r"worker \S+ ready", trial.server.log.index(line))
         trial.replaced.append(line.at - begun)

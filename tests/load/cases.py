@@ -109,6 +109,9 @@ routes:
   - {path: /changed, pool: web, mount: true}
 """
 
+# The file that is reloaded says how many gateways there are.
+TWO_GATEWAYS = "gateways: 2\n" + TWO_LISTENERS
+
 PHP = """\
 bind: 127.0.0.1:{port}
 pools:
@@ -157,6 +160,15 @@ CASES = [
         again_and_again(actions.kill_all_workers),
     ),
     Case("kill-gateway", "kill -9 of the gateway", again_and_again(actions.kill_gateway)),
+    Case(
+        "kill-one-gateway", "kill -9 of one of two gateways",
+        again_and_again(actions.kill_gateway), ("--gateways", "2"),
+    ),
+    Case(
+        "reload-gateways", "HUP with one gateway, then with two",
+        again_and_again(actions.reload_config), configs=(ONE_LISTENER, TWO_GATEWAYS),
+        pool="web", prefixes=("", "/changed"),
+    ),
     Case(
         "kill-arbiter", "kill -9 of the arbiter, and a new start",
         again_and_again(actions.kill_arbiter),

@@ -130,8 +130,11 @@ class Server:
                 self.ever.add(process)
         return found
 
+    def gateways(self) -> list[int]:
+        return [pid for pid, name in self.children().items() if name == "gateway"]
+
     def gateway(self) -> int:
-        return next((pid for pid, name in self.children().items() if name == "gateway"), 0)
+        return next(iter(self.gateways()), 0)
 
     def workers(self) -> list[int]:
         return [pid for pid, name in self.children().items() if name != "gateway"]

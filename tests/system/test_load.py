@@ -13,8 +13,8 @@ from figures import Show
 
 RUN = installed.SOURCE / "tests" / "load" / "run.py"
 CASES = [
-    "leave", "kill-worker", "kill-workers", "kill-gateway", "kill-arbiter", "ctl-kill", "retry",
-    "pools",
+    "leave", "kill-worker", "kill-workers", "kill-gateway", "kill-one-gateway", "reload-gateways",
+    "kill-arbiter", "ctl-kill", "retry", "pools",
 ]  # fmt: skip
 
 
