@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* After so many ticks without anything new the watcher sleeps. */
+/* After so many ticks in which nobody wanted it the watcher sleeps. */
 #define IDLE_TICKS 100
 
 /* What `given` says, beside a number that is another each time. */
@@ -25,6 +25,7 @@ struct pst_held {
 	bool quit;
 	bool asleep;
 	atomic_bool sleeps; /* as asleep, for the main thread */
+	atomic_uint wakes; /* how often it was wanted */
 	pid_t pid; /* a child of the application's has no watcher, and must not send anything */
 	atomic_uint_fast64_t given;
 	/* Written before `given`, by the main thread: */
@@ -95,12 +96,14 @@ watch(void *arg)
 {
 	struct pst_held *held = arg;
 	uint_fast64_t seen = 0, now;
-	unsigned idle = 0;
+	unsigned wanted = 0, wakes, idle = 0;
 
 	pthread_mutex_lock(&held->lock);
 	while (!held->quit) {
 		now = atomic_load_explicit(&held->given, memory_order_relaxed);
-		idle = now == seen ? idle + 1 : 0;
+		wakes = atomic_load_explicit(&held->wakes, memory_order_relaxed);
+		idle = wakes == wanted ? idle + 1 : 0;
+		wanted = wakes;
 		if (now == seen && seize(held, now)) {
 			send_caught(held, now);
 			idle = 0;
@@ -171,6 +174,9 @@ pst_held_free(struct pst_held *held)
 void
 pst_held_wake(struct pst_held *held)
 {
+	unsigned wakes = atomic_load_explicit(&held->wakes, memory_order_relaxed);
+
+	atomic_store_explicit(&held->wakes, wakes + 1, memory_order_relaxed);
 	if (!atomic_load_explicit(&held->sleeps, memory_order_relaxed))
 		return;
 	pthread_mutex_lock(&held->lock);

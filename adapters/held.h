@@ -7,13 +7,19 @@
  *	the main thread: give ──► the application runs ──► take
  *	the watcher:              sends what it meets twice
  *
- * The bytes belong to the main thread, and stay where they are from give to take.
+ * The bytes belong to the main thread, and stay where they are from give to take. Where there are
+ * several threads, it is whoever has the lock of what the bytes are part of.
  */
 #ifndef PST_ADAPTERS_HELD_H
 #define PST_ADAPTERS_HELD_H
 
 #include <stdbool.h>
 #include <stddef.h>
+
+/* An answer may be held back while another request waits, if it took no longer than this, in
+ * microseconds, and so many are not held already. */
+#define PST_HELD_QUICK 100
+#define PST_HELD_MOST  3
 
 /* How often the watcher looks, in microseconds. */
 #define PST_HELD_TICK 1000
@@ -24,7 +30,7 @@ struct pst_held;
 struct pst_held *pst_held_new(void);
 void pst_held_free(struct pst_held *held);
 
-/* The watcher is about; it sleeps when nothing was given for a while, and is woken here. */
+/* The watcher is wanted, for what is given next: it sleeps when it was not for a while. */
 void pst_held_wake(struct pst_held *held);
 
 /* N bytes, at least one, are to be sent to the socket FD if they are not taken soon. */

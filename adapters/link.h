@@ -19,14 +19,6 @@
 /* Output that waits to be written: above it submit() waits, and the link is not read. */
 #define PST_LINK_OUT_HIGH 131072
 
-/* So many requests may wait behind the one that is handled. */
-#define PST_LINK_AHEAD 16
-
-/* An answer may be held back while another request waits (held.h), if it took no longer than this,
- * in microseconds, and so many are not held already. */
-#define PST_LINK_QUICK 100
-#define PST_LINK_HELD  3
-
 /* Buffers larger than this are given back by all but one of the requests that are kept. */
 #define PST_LINK_KEEP 65536
 

@@ -85,7 +85,7 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 	if (link->penstock) {
 		usage = pst_usage_end(&link->usage);
 		link->usage_runs = true;
-		link->quick = usage.cpu + usage.waited <= PST_LINK_QUICK;
+		link->quick = usage.cpu + usage.waited <= PST_HELD_QUICK;
 		pst_session_submit_usage(link->session, id, &usage); /* else it is not told */
 	}
 	if (outcome == PST_OUTCOME_WHOLE &&
@@ -104,7 +104,7 @@ may_hold(const struct pst_link *link)
 {
 	const struct pst_link_turn *next = TAILQ_NEXT(link->running, next);
 
-	return link->common->holds && link->quick && link->held < PST_LINK_HELD && next &&
+	return link->common->holds && link->quick && link->held < PST_HELD_MOST && next &&
 	       next->ready && link->state == PST_LINK_OPEN && !link->failed &&
 	       pst_session_pending(link->session) < PST_LINK_OUT_HIGH / 8;
 }

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* So many requests may wait behind those that are handled, where threads or a process block. */
+#define PST_LINK_AHEAD 16
+
 struct pst_link_values {
 	unsigned connections; /* FCGI_MAX_CONNS */
 	unsigned requests; /* FCGI_MAX_REQS: at a time */

@@ -56,6 +56,7 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/server.c \
 	%D%/server.h \
 	%D%/threaded_carrier.c \
+	%D%/threaded_held.c \
 	%D%/threaded_internal.h \
 	%D%/threaded_link.c \
 	%D%/threaded_link.h \

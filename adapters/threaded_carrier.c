@@ -25,6 +25,7 @@ enter(struct pst_request *request)
 	struct pst_threaded_thread *thread = stream->thread;
 
 	pthread_mutex_lock(&thread->server->lock);
+	pst_threaded_held_write(thread->server);
 	return (struct passage){thread->server, thread, stream, stream->link};
 }
 

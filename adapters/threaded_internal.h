@@ -6,6 +6,7 @@
  *	threaded_wait      a running thread that needs something of its client
  *	threaded_pump      bytes between an upgraded request and a socket of its application
  *	threaded_carrier   how a request reaches its client (struct pst_carrier)
+ *	threaded_held      answers that are held back
  *	threaded_link      one connection
  *
  * Roles of a thread, which changes them itself:
@@ -101,6 +102,12 @@ struct pst_threaded_server {
 	uint64_t eager_until; /* since a guard found that nothing moved */
 	bool failed; /* pst_threaded_server_run() is to return -1 */
 
+	/* Answers that are held back. */
+	struct pst_held *held; /* NULL: none was yet */
+	bool unwatched; /* it cannot be had */
+	struct pst_threaded_link *holding; /* the one whose answers are, or NULL */
+	bool given; /* to `held`: its session is not to be touched */
+
 	/* Waiting threads. */
 	struct pst_threaded_waiting waiting; /* in the order in which they came */
 	struct pst_threaded_thread *reader; /* the one of them that is at the epoll */
@@ -157,6 +164,24 @@ void pst_threaded_members_drain(struct pst_threaded_server *server);
 
 /* Wake an idle thread if there is one and a request is ready. */
 void pst_threaded_ring(struct pst_threaded_server *server);
+
+/* --- threaded_held --- */
+
+/*
+ * Answers are given to the watcher while the lock is free. Whoever takes the lock takes them back
+ * first; whoever lets go of it, or waits, writes them, but for a thread that begins with the next
+ * request: it gives them.
+ */
+
+/* LINK has an answer, of a quick request, to write: true when it waits for the next. */
+bool pst_threaded_held_keep(struct pst_threaded_server *server, struct pst_threaded_link *link);
+void pst_threaded_held_give(struct pst_threaded_server *server);
+void pst_threaded_held_take(struct pst_threaded_server *server);
+/* Take them, if they are given, and write them. */
+void pst_threaded_held_write(struct pst_threaded_server *server);
+/* LINK is about to be freed. */
+void pst_threaded_held_forget(
+    struct pst_threaded_server *server, const struct pst_threaded_link *link);
 
 /* --- threaded_wait --- */
 

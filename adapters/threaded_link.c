@@ -54,7 +54,7 @@ stream_spare(struct pst_threaded_common *common, struct pst_threaded_stream *str
 {
 	struct pst_body body;
 
-	if (common->spares >= common->requests) {
+	if (common->spares >= common->requests + PST_LINK_AHEAD) {
 		stream_free(stream);
 		return;
 	}
@@ -308,6 +308,7 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	    .connections = link->common->connections,
 	    .requests = link->common->requests,
 	    .multiplexes = true,
+	    .ahead = PST_LINK_AHEAD,
 	    .files = link->is_unix,
 	};
 
@@ -334,7 +335,7 @@ pst_threaded_link_new(int *fd, struct pst_threaded_common *common)
 	struct pst_threaded_link *link = calloc(1, sizeof(*link));
 	struct pst_session_limits limits = PST_SESSION_DEFAULT_LIMITS;
 
-	limits.requests = common->requests;
+	limits.requests = common->requests + PST_LINK_AHEAD;
 	if (link) {
 		link->common = common;
 		link->session = pst_session_new_server(&callbacks, &limits, link);
@@ -403,7 +404,7 @@ pst_threaded_link_wants_read(const struct pst_threaded_link *link)
 bool
 pst_threaded_link_wants_write(const struct pst_threaded_link *link)
 {
-	return link->state == PST_THREADED_LINK_OPEN && !link->writing &&
+	return link->state == PST_THREADED_LINK_OPEN && !link->writing && link->held == 0 &&
 	       pst_session_want_write(link->session);
 }
 
@@ -528,6 +529,7 @@ pst_threaded_link_write(struct pst_threaded_link *link)
 
 	if (link->writing)
 		return;
+	link->held = 0;
 	link->blocked = false;
 	while (has_output(link)) {
 		n = pst_session_send(link->session, &bytes);
@@ -570,6 +572,7 @@ pst_threaded_link_write_out(struct pst_threaded_link *link, pthread_mutex_t *loc
 
 	if (link->writing)
 		return;
+	link->held = 0;
 	link->blocked = false;
 	while (has_output(link)) {
 		const void *bytes;

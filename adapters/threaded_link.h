@@ -58,7 +58,7 @@ TAILQ_HEAD(pst_threaded_streams, pst_threaded_stream);
 /* What the links of one adapter share. It outlives them. */
 struct pst_threaded_common {
 	unsigned connections; /* the answer to FCGI_MAX_CONNS */
-	unsigned requests; /* and to FCGI_MAX_REQS */
+	unsigned requests; /* and to FCGI_MAX_REQS; PST_LINK_AHEAD may wait behind them */
 	struct pst_page *page; /* shared with the gateway; NULL: there is none */
 	const struct pst_carrier *carrier; /* of the requests */
 	struct pst_threaded_streams ready; /* oldest first */
@@ -85,6 +85,7 @@ struct pst_threaded_link {
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */
 	struct timespec looked; /* when it was last read while an application wrote */
 	bool blocked; /* the socket takes no more */
+	unsigned held; /* answers that wait to be written with the next */
 	bool writing; /* a thread does, without the lock: others leave what they add to it */
 	bool cut; /* once that is written the client is told that a response is not whole */
 	bool penstock; /* the client asked for PENSTOCK_VERSION */

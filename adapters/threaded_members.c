@@ -67,6 +67,7 @@ remove_member(struct pst_threaded_server *server, struct pst_threaded_link *link
 
 	if (link->owner)
 		link->owner->owned = NULL;
+	pst_threaded_held_forget(server, link);
 	pst_threaded_link_free(link); /* closing it takes it out of the epoll */
 	member->link = NULL;
 	member->serial++;
@@ -335,9 +336,11 @@ pst_threaded_members_poll(
 	int n;
 
 	pst_threaded_members_sweep(server);
+	pst_threaded_held_write(server);
 	pthread_mutex_unlock(&server->lock);
 	n = epoll_wait(server->epoll, &event, 1, timeout);
 	pthread_mutex_lock(&server->lock);
+	pst_threaded_held_take(server);
 	pst_vitals_tell(&server->vitals, server->common.page);
 	if (n > 0)
 		handle_event(server, thread, &event);

@@ -1,6 +1,7 @@
 #include "adapters/threaded_server.h"
 
 #include "adapters/crash.h"
+#include "adapters/held.h"
 #include "adapters/log.h"
 #include "adapters/threaded_internal.h"
 
@@ -12,6 +13,11 @@
 /* Once a request was found to wait for one that does not get on, others are not made to wait for
  * so long; in nanoseconds. */
 #define EAGER 20000000
+
+/* After so many ticks without a move what runs does not get on. */
+#define STILL 2
+/* And after so many the guard goes anyway. */
+#define CALM 8
 
 /* So often a thread reads a connection that it owns before it looks at others. */
 #define READS 16
@@ -66,6 +72,7 @@ pst_threaded_server_free(struct pst_threaded_server *server)
 	if (!server)
 		return;
 	pst_threaded_members_end(server);
+	pst_held_free(server->held);
 	pst_threaded_common_free(&server->common);
 	for (unsigned i = 0; i < server->count; i++)
 		pthread_cond_destroy(&server->threads[i].changed);
@@ -133,12 +140,17 @@ nanoseconds(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-/* A request was taken, or has ended. */
+/* THREAD has taken a request, or ended one. The clock that said what one took is not asked again.
+ */
 static void
-note_move(struct pst_threaded_server *server)
+note_move(struct pst_threaded_server *server, const struct pst_threaded_thread *thread)
 {
 	server->taken++;
-	if (server->handler.serial)
+	if (!server->handler.serial)
+		return;
+	if (thread->usage_runs)
+		server->moved = thread->usage.wall * 1000;
+	else
 		server->moved = nanoseconds();
 }
 
@@ -158,17 +170,28 @@ gets_on(struct pst_threaded_server *server)
 	       nanoseconds() - server->moved < PST_THREADED_TICK;
 }
 
-/* Watch those who run until they do not get on, or nothing is left to be done. Between two requests
- * nobody may run for a moment: the guard stays, or it would have to be woken for the next ones. */
+/* For STILL ticks nothing moved: what is ready, or comes, is held up. Once may be that who runs
+ * was without a processor: then another thread would only get in its way, too. */
+static bool
+is_stuck(struct pst_threaded_server *server, unsigned still)
+{
+	return still >= STILL &&
+	       (atomic_load(&server->running) > 0 || !TAILQ_EMPTY(&server->common.ready));
+}
+
+/* Watch those who run until they do not get on, or nothing is left to be done. Between two batches
+ * nobody may run for a moment: the guard stays, or it would have to be woken for the next one. */
 static void
 guard(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 {
 	struct timespec until;
+	unsigned still = 0;
 	uint64_t seen;
 
 	pst_threaded_members_disown(server, thread);
 	server->guarded = true;
 	do {
+		pst_threaded_held_write(server);
 		seen = server->taken;
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += PST_THREADED_TICK;
@@ -179,9 +202,11 @@ guard(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 		while (pthread_cond_timedwait(&thread->changed, &server->lock, &until) == 0) {
 			/* Nobody signals this: it was no reason. */
 		}
-	} while (server->taken != seen && is_lazy(server));
+		pst_threaded_held_take(server);
+		still = server->taken == seen ? still + 1 : 0;
+	} while (is_lazy(server) && !is_stuck(server, still) && still < CALM);
 	server->guarded = false;
-	if (!TAILQ_EMPTY(&server->common.ready) && server->taken == seen)
+	if (!TAILQ_EMPTY(&server->common.ready) && still > 0)
 		server->eager_until = nanoseconds() + EAGER;
 	pst_threaded_members_disown_all(server);
 }
@@ -225,6 +250,7 @@ leave(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 		wanted = server->idle > 0 && !TAILQ_EMPTY(&server->common.ready);
 		pst_threaded_wait_relieve(server);
 	}
+	pst_threaded_held_give(server);
 	pthread_mutex_unlock(&server->lock);
 	if (wanted)
 		ring(server);
@@ -236,12 +262,13 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 {
 	struct pst_threaded_link *link = stream->link;
 	bool told = link->penstock; /* what it costs */
+	bool quick;
 	enum pst_outcome outcome;
 
 	stream->thread = thread;
 	thread->stream = stream;
 	atomic_fetch_add(&server->running, 1);
-	note_move(server);
+	note_move(server, thread);
 	leave(server, thread);
 	if (told && !thread->usage_runs)
 		pst_usage_begin(&thread->usage);
@@ -249,14 +276,19 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 	if (told)
 		stream->cost = pst_usage_end(&thread->usage);
 	thread->usage_runs = told;
+	quick = told && stream->cost.cpu + stream->cost.waited <= PST_HELD_QUICK;
 	pthread_mutex_lock(&server->lock);
-	note_move(server);
+	pst_threaded_held_take(server);
+	note_move(server, thread);
 	outcome = pst_threaded_finish(server, thread, outcome);
 	atomic_fetch_sub(&server->running, 1);
 	thread->stream = NULL;
 	thread->runs = true;
 	pst_threaded_stream_end(stream, outcome);
-	pst_threaded_link_write_out(link, &server->lock);
+	if (!quick || !pst_threaded_held_keep(server, link)) {
+		pst_threaded_link_write_out(link, &server->lock);
+		pst_threaded_held_take(server);
+	}
 	/* What kept it from being read, or written, may be over. */
 	if (pst_threaded_members_settle(server, link) && !link->owner)
 		pst_threaded_members_arm(server, link);
@@ -325,6 +357,7 @@ serve(void *arg)
 		return NULL;
 	}
 	pthread_mutex_lock(&server->lock);
+	pst_threaded_held_take(server);
 	work(server, thread);
 	pthread_mutex_unlock(&server->lock);
 	if (handler->stop)

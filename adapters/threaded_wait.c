@@ -111,6 +111,7 @@ pst_threaded_wait(struct pst_threaded_server *server, struct pst_threaded_thread
 	pst_threaded_members_disown_all(server);
 	pst_threaded_members_arm(server, link);
 	while (!is_met(thread)) {
+		pst_threaded_held_write(server);
 		if (server->idle == 0 && !server->reader)
 			read_for_all(server, thread);
 		else

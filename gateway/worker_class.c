@@ -1,5 +1,7 @@
 #include "gateway/worker_class.h"
 
+#include "protocol/page.h"
+
 #include <string.h>
 
 static const char *const model_names[PST_MODELS] = {
@@ -113,14 +115,21 @@ pst_model_capacity(enum pst_model model, const struct pst_conf *conf)
 	}
 }
 
+/* How many requests it may know of at a time. */
+static unsigned long
+words_of(enum pst_model model, const struct pst_conf *conf)
+{
+	return pst_model_capacity(model, conf) + (model == PST_MODEL_ASYNC ? 0 : PST_PAGE_AHEAD);
+}
+
 unsigned long
-pst_worker_class_capacity(const struct pst_conf *conf)
+pst_worker_class_words(const struct pst_conf *conf)
 {
 	struct pst_worker_class class;
 	unsigned long most, async;
 
 	pst_worker_class_of(conf, &class);
-	most = pst_model_capacity(class.model, conf);
-	async = class.is_auto ? pst_model_capacity(PST_MODEL_ASYNC, conf) : 0;
+	most = words_of(class.model, conf);
+	async = class.is_auto ? words_of(PST_MODEL_ASYNC, conf) : 0;
 	return most > async ? most : async;
 }

@@ -41,7 +41,8 @@ bool pst_model_has_option(enum pst_model model, enum pst_option_id id);
 /* How many requests at a time a worker of MODEL takes with the settings CONF. */
 unsigned long pst_model_capacity(enum pst_model model, const struct pst_conf *conf);
 
-/* The same for any worker that CONF may come to have. */
-unsigned long pst_worker_class_capacity(const struct pst_conf *conf);
+/* How many it may know of, with those that are sent ahead, whatever worker CONF may come to have:
+ * so many words its page needs. */
+unsigned long pst_worker_class_words(const struct pst_conf *conf);
 
 #endif

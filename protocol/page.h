@@ -23,6 +23,8 @@
 
 /* What the arbiter makes at least: room for 496 requests in flight. */
 #define PST_PAGE_SIZE 4096
+/* Words for what may be sent ahead of a worker, or was called back, beside what it runs. */
+#define PST_PAGE_AHEAD 128
 /* The least that a page can have: no words. */
 #define PST_PAGE_HEADER 128
 

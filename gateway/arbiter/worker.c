@@ -238,7 +238,7 @@ try_to_start(struct pst_worker *worker)
 	}
 	/* Programs that are not ours know nothing of it. */
 	if (worker->crew->scope->has_control)
-		worker->page = pst_page_create(pst_worker_class_capacity(scope_of(worker)->conf));
+		worker->page = pst_page_create(pst_worker_class_words(scope_of(worker)->conf));
 	if (worker->crew->scope->has_control && worker->page < 0) {
 		pst_log_error(
 		    "worker %s: cannot make the memory that it shares with the gateway: %s",

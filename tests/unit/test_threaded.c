@@ -2,6 +2,7 @@
  * The threaded server with real threads: a C handler, clients that are real sessions over unix
  * sockets, many requests on each connection. Above all it is for ThreadSanitizer.
  */
+#include "adapters/link_values.h"
 #include "adapters/threaded_server.h"
 #include "protocol/session.h"
 #include "tests/unit/runner.h"
@@ -19,6 +20,8 @@
 
 #define THREADS 4
 #define BIG     300000
+/* What a client asks for at a time: more than there are threads. */
+#define PLACES (THREADS + PST_LINK_AHEAD)
 
 /* --- the application --- */
 
@@ -242,14 +245,14 @@ struct client {
 	int fd;
 	struct pst_session *session;
 	bool extends; /* PENSTOCK_VERSION was answered */
-	struct ask asks[THREADS];
+	struct ask asks[PLACES];
 	unsigned answered;
 };
 
 static struct ask *
 find(struct client *client, uint16_t id)
 {
-	for (int i = 0; i < THREADS; i++)
+	for (int i = 0; i < PLACES; i++)
 		if (client->asks[i].id == id)
 			return &client->asks[i];
 	ck_abort_msg("request %u is nobody's", id);
@@ -347,7 +350,7 @@ turn(struct client *client, int timeout)
 	char bytes[16384];
 	ssize_t n;
 
-	for (int i = 0; i < THREADS; i++)
+	for (int i = 0; i < PLACES; i++)
 		push(client, &client->asks[i]);
 	write_all(client);
 	if (pst_session_want_write(client->session))
@@ -365,7 +368,7 @@ client_begin(struct client *client)
 	struct pst_session_limits limits = PST_SESSION_DEFAULT_LIMITS;
 
 	memset(client, 0, sizeof(*client));
-	limits.requests = THREADS;
+	limits.requests = PLACES;
 	client->session = pst_session_new_client(&callbacks, &limits, client);
 	client->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(connect(client->fd, (struct sockaddr *)&address, address_length), 0);
@@ -425,22 +428,23 @@ check(const struct ask *ask)
 static void *
 busy_client(void *arg)
 {
-	static const char kinds[] = "hehpebhwhe";
-	const unsigned count = 300;
+	static const char kinds[] = "hehpebhwhehhhhhhhhhhhh";
+	const unsigned n_kinds = sizeof(kinds) - 1, count = 600;
 	struct client client;
 	unsigned begun = 0;
+	char kind;
 
 	(void)arg;
 	client_begin(&client);
 	while (client.answered < count) {
-		for (int i = 0; i < THREADS && begun < count; i++) {
+		for (int i = 0; i < PLACES && begun < count; i++) {
 			struct ask *of = &client.asks[i];
 			if (of->id != 0)
 				continue;
 			if (of->done && of->kind != 'a')
 				check(of);
-			ask(&client, i, kinds[begun % 10],
-			    strchr("ep", kinds[begun % 10]) ? begun * 977 % 200000 : 0);
+			kind = kinds[begun % n_kinds];
+			ask(&client, i, kind, strchr("ep", kind) ? begun * 977 % 200000 : 0);
 			begun++;
 			if (begun % 13 == 0) {
 				of->kind = 'a';
