@@ -136,8 +136,11 @@ bool
 pst_asgi_after(struct pst_asgi *asgi)
 {
 	struct pst_asgi_cycle *cycle;
-	bool any = pst_soon_run() || asgi->queue != NULL;
+	int ran = pst_soon_run();
+	bool any = ran != 0 || asgi->queue != NULL;
 
+	if (ran < 0)
+		PyErr_WriteUnraisable(asgi->callable);
 	if (atomic_load_explicit(&asgi->orphans, memory_order_relaxed) != NULL)
 		pst_asgi_step_reap(asgi);
 	while ((cycle = asgi->queue) != NULL) {

@@ -586,8 +586,8 @@ start(struct pst_asgi_cycle *cycle)
 	pst_soon_catch(PST_ASGI_EAGER ? NULL : asgi->loop);
 	cycle->task = make_task(asgi, cycle);
 	pst_soon_catch(NULL);
-	if (cycle->task != NULL && !PST_ASGI_EAGER)
-		pst_soon_run();
+	if (cycle->task != NULL && !PST_ASGI_EAGER && pst_soon_run() < 0)
+		PyErr_WriteUnraisable(cycle->task);
 	if (cycle->task == NULL && cycle->request != NULL) {
 		pst_soon_forget();
 		pst_asgi_report(cycle, "its task cannot be started, answered 500");

@@ -33,8 +33,10 @@ endif
 	%D%/input.c %D%/input.h \
 	%D%/interp.c %D%/interp.h \
 	%D%/kind.c %D%/kind.h \
+	%D%/later.c %D%/later.h \
 	%D%/lifespan.c %D%/lifespan.h \
 	%D%/loop.c %D%/loop.h \
+	%D%/loop_class.c %D%/loop_class.h \
 	%D%/option.c %D%/option.h \
 	%D%/plugin.c \
 	%D%/response.c %D%/response.h \

@@ -1,5 +1,7 @@
 #include "adapters/python/loop.h"
 
+#include "adapters/python/later.h"
+#include "adapters/python/loop_class.h"
 #include "adapters/python/option.h"
 #include "adapters/python/say.h"
 #include "adapters/python/soon.h"
@@ -9,6 +11,11 @@
 
 #define GLUE_PACKAGE "penstock_loops"
 #define GLUE_PATH    PST_PKGDATADIR "/python"
+
+/* After so many microseconds of timers what they brought leaves; after so many such parts the
+ * loop's descriptors have their turn. */
+#define TIMER_PART  200
+#define TIMER_PARTS 4
 
 struct pst_loop {
 	const struct pst_host *host;
@@ -39,16 +46,21 @@ static void queue_turn(struct pst_loop *loop);
  * that what it writes leaves with it, and the loop need not come round once more. Where that is
  * done already the turn is due at once.
  */
-static void
-end_frame(struct pst_loop *loop)
+static enum pst_loop_after
+end_part(struct pst_loop *loop, bool ran)
 {
 	enum pst_loop_after did = loop->after(loop->arg);
 
-	if (did == PST_LOOP_RAN && loop->wanted) {
-		loop->wanted = false;
-		loop->host->turn();
-		did = loop->after(loop->arg);
-	}
+	if (!loop->wanted || (!ran && did != PST_LOOP_RAN))
+		return did;
+	loop->wanted = false;
+	loop->host->turn();
+	return loop->after(loop->arg);
+}
+
+static void
+end_frame(struct pst_loop *loop, enum pst_loop_after did)
+{
 	loop->inside = false;
 	if (did == PST_LOOP_QUEUED || loop->wanted)
 		queue_turn(loop);
@@ -72,7 +84,7 @@ module_fd_ready(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	if (loop != NULL) {
 		loop->inside = true;
 		loop->host->fd_ready((int)fd, (unsigned)events);
-		end_frame(loop);
+		end_frame(loop, end_part(loop, false));
 	}
 	Py_RETURN_NONE;
 }
@@ -83,12 +95,56 @@ module_timer_due(PyObject *module, PyObject *unused)
 	struct pst_loop *loop = loop_of(module);
 
 	(void)unused;
-	if (loop != NULL) {
+	if (loop != NULL && loop->inside) {
+		loop->host->timer_due(); /* among the application's */
+	} else if (loop != NULL) {
 		loop->inside = true;
 		loop->host->timer_due();
-		end_frame(loop);
+		end_frame(loop, end_part(loop, false));
 	}
 	Py_RETURN_NONE;
+}
+
+/* What the application's timers bring leaves while others are still to be called: the first need
+ * not wait for the last. */
+static enum pst_later
+run_timers(struct pst_loop *loop)
+{
+	enum pst_loop_after did = PST_LOOP_NOTHING;
+	enum pst_later later;
+	unsigned parts = TIMER_PARTS;
+
+	loop->inside = true;
+	do {
+		later = pst_later_run(TIMER_PART);
+		if (later != PST_LATER_FAILED)
+			did = end_part(loop, true);
+	} while (later == PST_LATER_MORE && --parts > 0);
+	end_frame(loop, did);
+	return later;
+}
+
+static PyObject *
+module_timers_due(PyObject *module, PyObject *unused)
+{
+	struct pst_loop *loop = loop_of(module);
+	enum pst_later later =
+	    loop != NULL ? run_timers(loop) : pst_later_run(TIMER_PARTS * TIMER_PART);
+
+	(void)unused;
+	pst_later_set();
+	if (later == PST_LATER_FAILED)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+module_timers(PyObject *module, PyObject *loop)
+{
+	int fd = pst_later_open(loop);
+
+	(void)module;
+	return fd >= 0 ? PyLong_FromLong(fd) : NULL;
 }
 
 static PyObject *
@@ -101,16 +157,16 @@ module_turn(PyObject *module, PyObject *unused)
 		loop->queued = false;
 		loop->inside = true;
 		loop->host->turn();
-		end_frame(loop);
+		end_frame(loop, end_part(loop, false));
 	}
 	Py_RETURN_NONE;
 }
 
 static PyObject *
-module_soon_class(PyObject *module, PyObject *base)
+module_loop_class(PyObject *module, PyObject *base)
 {
 	(void)module;
-	return pst_soon_class(base);
+	return pst_loop_class_new(base);
 }
 
 static PyMethodDef module_methods[] = {
@@ -118,8 +174,13 @@ static PyMethodDef module_methods[] = {
 	"fd_ready(fd, events): FD, which watch() named, is ready for EVENTS (1: read, 2: write)"},
     {"timer_due", module_timer_due, METH_NOARGS, "timer_due(): what timer() asked for"},
     {"turn", module_turn, METH_NOARGS, "turn(): what defer() asked for"},
-    {"soon_class", module_soon_class, METH_O,
-	"soon_class(base): a class like BASE, whose call_soon() the host can shorten"},
+    {"loop_class", module_loop_class, METH_O,
+	"loop_class(base): a class like BASE, whose call_soon(), call_later() and call_at() the "
+	"host can "
+	"shorten"},
+    {"timers", module_timers, METH_O,
+	"timers(loop): a descriptor that is ready to be read when timers_due() is to be called"},
+    {"timers_due", module_timers_due, METH_NOARGS, "timers_due(): what timers() tells"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -232,6 +293,7 @@ release(struct pst_loop *loop)
 	Py_XDECREF(loop->glue);
 	Py_XDECREF(loop->module);
 	pst_soon_close();
+	pst_later_close();
 	free(loop);
 }
 

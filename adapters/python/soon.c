@@ -1,10 +1,9 @@
 #include "adapters/python/soon.h"
 
-#include <stdatomic.h>
-#include <string.h>
+#include "adapters/python/loop_class.h"
 
-/* More arguments of call_soon() than these are passed on from the heap. */
-#define FEW 8
+#include <stdatomic.h>
+#include <stdbool.h>
 
 /* A call that was asked for; all are references. */
 struct call {
@@ -67,23 +66,27 @@ let_go(struct call *call)
 	Py_XDECREF(call->context);
 }
 
-/* What it raises is nobody's: a task keeps its own exceptions. */
-static void
+/* What it raises is nobody's: a task keeps its own exceptions. But one that is to end the loop
+ * stays set: -1. */
+static int
 carry_out(const struct call *call)
 {
 	PyObject *result = NULL;
+	int rc = 0;
 
 	if (call->context == NULL || PyContext_Enter(call->context) == 0) {
 		result = call->arg != NULL ? PyObject_CallOneArg(call->callback, call->arg)
 					   : PyObject_CallNoArgs(call->callback);
-		if (result == NULL)
-			PyErr_WriteUnraisable(call->callback);
 		if (call->context != NULL && PyContext_Exit(call->context) < 0)
 			Py_CLEAR(result);
 	}
-	if (PyErr_Occurred())
+	if (result == NULL && (PyErr_ExceptionMatches(PyExc_SystemExit) ||
+				  PyErr_ExceptionMatches(PyExc_KeyboardInterrupt)))
+		rc = -1;
+	else if (result == NULL)
 		PyErr_WriteUnraisable(call->callback);
 	Py_XDECREF(result);
+	return rc;
 }
 
 void
@@ -92,18 +95,21 @@ pst_soon_catch(PyObject *loop)
 	atomic_store_explicit(&soon.loop, loop, memory_order_relaxed);
 }
 
-bool
+int
 pst_soon_run(void)
 {
-	bool any = soon.count > 0;
+	int any = soon.count > 0;
 
 	while (soon.count > 0) {
 		struct call call = soon.calls[soon.first];
+		int rc;
 
 		soon.first = (soon.first + 1) % soon.size;
 		soon.count--;
-		carry_out(&call);
+		rc = carry_out(&call);
 		let_go(&call);
+		if (rc < 0)
+			return -1;
 	}
 	return any;
 }
@@ -130,24 +136,6 @@ pst_soon_close(void)
 
 /* --- The class ------------------------------------------------------------------------- */
 
-/* call_soon() of the class that the loop's is made of. */
-static PyObject *
-pass_on(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
-{
-	size_t n = (size_t)count + (names != NULL ? (size_t)PyTuple_GET_SIZE(names) : 0);
-	PyObject *few[FEW + 1], **all = n > FEW ? PyMem_New(PyObject *, n + 1) : few;
-	PyObject *result;
-
-	if (all == NULL)
-		return PyErr_NoMemory();
-	all[0] = self;
-	memcpy(all + 1, args, n * sizeof(PyObject *));
-	result = PyObject_Vectorcall(soon.base, all, (size_t)count + 1, names);
-	if (all != few)
-		PyMem_Free(all);
-	return result;
-}
-
 /* As tasks and futures ask: call_soon(callback, [arg], context=context). */
 static PyObject *
 call_soon(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names)
@@ -157,51 +145,22 @@ call_soon(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *nam
 	if (self != atomic_load_explicit(&soon.loop, memory_order_relaxed) ||
 	    soon.thread != PyThread_get_thread_ident() || count < 1 || count > 2 ||
 	    (names != NULL && !in_context) || (in_context && !PyContext_CheckExact(args[count])))
-		return pass_on(self, args, count, names);
+		return pst_loop_class_pass_on(soon.base, self, args, count, names);
 	if (keep(args[0], count > 1 ? args[1] : NULL, in_context ? args[count] : NULL) < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
 
-static PyMethodDef call_soon_method = {"call_soon", (PyCFunction)(void (*)(void))call_soon,
-    METH_FASTCALL | METH_KEYWORDS,
-    "call_soon(callback, *args, context=None): call it in the next turn"};
+static PyMethodDef methods[] = {
+    {"call_soon", (PyCFunction)(void (*)(void))call_soon, METH_FASTCALL | METH_KEYWORDS,
+	"call_soon(callback, *args, context=None): call it in the next turn"},
+    {NULL, NULL, 0, NULL},
+};
 
-/* It goes by the name of BASE. */
-static PyObject *
-derive(PyObject *base)
+int
+pst_soon_install(PyObject *derived, PyObject *base)
 {
-	PyObject *names =
-	    Py_BuildValue("{sNsNsN}", "__module__", PyObject_GetAttrString(base, "__module__"),
-		"__qualname__", PyObject_GetAttrString(base, "__qualname__"), "__doc__",
-		PyObject_GetAttrString(base, "__doc__"));
-	PyObject *name = PyObject_GetAttrString(base, "__name__");
-	PyObject *derived = NULL;
-
-	if (names != NULL && name != NULL)
-		derived =
-		    PyObject_CallFunction((PyObject *)&PyType_Type, "O(O)O", name, base, names);
-	Py_XDECREF(name);
-	Py_XDECREF(names);
-	return derived;
-}
-
-PyObject *
-pst_soon_class(PyObject *base)
-{
-	PyObject *derived = derive(base);
-	PyObject *method = NULL;
-
-	if (derived != NULL)
-		method = PyDescr_NewMethod((PyTypeObject *)(void *)derived, &call_soon_method);
-	if (method == NULL || PyObject_SetAttrString(derived, "call_soon", method) < 0)
-		Py_CLEAR(derived);
-	Py_XDECREF(method);
-	if (derived == NULL)
-		return NULL;
 	soon.thread = PyThread_get_thread_ident();
 	Py_XSETREF(soon.base, PyObject_GetAttrString(base, "call_soon"));
-	if (soon.base == NULL)
-		Py_CLEAR(derived);
-	return derived;
+	return soon.base != NULL ? pst_loop_class_add(derived, methods) : -1;
 }

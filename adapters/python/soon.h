@@ -14,16 +14,16 @@
 
 #include <Python.h>
 
-#include <stdbool.h>
-
-/* A class like BASE, a loop's, whose call_soon() can be caught; NULL with an exception. */
-PyObject *pst_soon_class(PyObject *base);
+/* Let call_soon() of DERIVED, a class derived from BASE, a loop's, be caught: 0, or -1 with an
+ * exception. */
+int pst_soon_install(PyObject *derived, PyObject *base);
 
 /* Catch what LOOP is asked to call soon, from now on; NULL: no more. A loop of another class is not
  * caught. */
 void pst_soon_catch(PyObject *loop);
-/* Call what was caught, each in its context, until there is nothing. True: there was something. */
-bool pst_soon_run(void);
+/* Call what was caught, each in its context, until there is nothing: 1, or 0 if there was nothing;
+ * -1 with an exception that is to end the loop. */
+int pst_soon_run(void);
 /* Forget what was caught. */
 void pst_soon_forget(void);
 /* Let go of everything; nothing is caught any more. */

@@ -18,9 +18,9 @@ Loops of greenlets, on which WSGI is served, have more:
     parent               the hub's greenlet
     pause()              switch to the hub, from another greenlet
 
-HOST is the C module `_penstock`. It also has soon_class(base), which makes a class like BASE, one of
+HOST is the C module `_penstock`. It also has loop_class(base), which makes a class like BASE, one of
 asyncio's loops: on a loop of that class tasks need not wait for its next turn when the host has told
-of something. What serves a request on the loop is not the loop's business.
+of something, and timers(loop) is a descriptor that tells when timers_due() is to be called. What serves a request on the loop is not the loop's business.
 """
 from __future__ import annotations
 

@@ -33,6 +33,8 @@ class Loop:
         self._host = host
         self._watched: dict[int, int] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timers = host.timers(loop)
+        loop.add_reader(self._timers, host.timers_due)
         asyncio.set_event_loop(loop)
 
     def run(self) -> None:
@@ -83,6 +85,7 @@ class Loop:
             self.complete(self.loop.shutdown_asyncgens())
             self.complete(self.loop.shutdown_default_executor())
         finally:
+            self.loop.remove_reader(self._timers)
             asyncio.set_event_loop(None)
             self.loop.close()
 
@@ -93,4 +96,4 @@ async def _gather(tasks: set[asyncio.Task[Any]]) -> None:
 
 def make(name: str, host: Any) -> Loop:
     kind = _class(name)
-    return Loop(host.soon_class(kind)(), host, kind.__module__.partition(".")[0])
+    return Loop(host.loop_class(kind)(), host, kind.__module__.partition(".")[0])
