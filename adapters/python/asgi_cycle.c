@@ -597,6 +597,24 @@ start(struct pst_asgi_cycle *cycle)
 	}
 }
 
+/* The deadline has passed: what it waits for may be why. */
+static void
+tell_where(struct pst_asgi_cycle *cycle)
+{
+	PyObject *stack = cycle->coroutine != NULL ? pst_traceback_of(cycle->coroutine) : NULL;
+	PyObject *text = NULL;
+
+	if (stack != NULL && PyBytes_GET_SIZE(stack) > 0)
+		text = PyBytes_FromFormat("it is over its deadline and is cancelled, here:\n%s",
+		    PyBytes_AS_STRING(stack));
+	if (text != NULL)
+		log_text(cycle, PST_LOG_WARNING, PyBytes_AS_STRING(text),
+		    (size_t)PyBytes_GET_SIZE(text));
+	PyErr_Clear();
+	Py_XDECREF(text);
+	Py_XDECREF(stack);
+}
+
 void
 pst_asgi_cycle_run(struct pst_asgi_cycle *cycle)
 {
@@ -610,6 +628,7 @@ pst_asgi_cycle_run(struct pst_asgi_cycle *cycle)
 		start(cycle);
 	if (cycle->task == NULL || !cycle->late)
 		return;
+	tell_where(cycle);
 	cancelled = PyObject_CallMethodNoArgs(cycle->task, cycle->asgi->names.cancel);
 	if (cancelled == NULL)
 		PyErr_WriteUnraisable(cycle->task);

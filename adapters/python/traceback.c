@@ -2,6 +2,9 @@
 
 #include <string.h>
 
+/* A stack has so many frames at most. */
+#define DEEPEST 100
+
 /* LINES, a list of str, as one bytes object; NULL with an exception. LINES is released. */
 static PyObject *
 join(PyObject *lines)
@@ -92,4 +95,75 @@ pst_traceback_take(PyObject **summary)
 	Py_XDECREF(value);
 	Py_XDECREF(traceback);
 	return bytes;
+}
+
+/* The attribute of OBJECT that is one of NAMES, and not None: a new reference, or NULL. */
+static PyObject *
+attribute(PyObject *object, const char *const names[3])
+{
+	PyObject *value = NULL;
+
+	for (int i = 0; i < 3 && value == NULL; i++) {
+		value = PyObject_GetAttrString(object, names[i]);
+		PyErr_Clear();
+	}
+	if (value == Py_None)
+		Py_CLEAR(value);
+	return value;
+}
+
+/* Add FRAME, which is taken, and its line to FRAMES: 0, or -1 with an exception. */
+static int
+add_frame(PyObject *frames, PyObject *frame)
+{
+	PyObject *line = PyObject_GetAttrString(frame, "f_lineno");
+	PyObject *pair = line != NULL ? PyTuple_Pack(2, frame, line) : NULL;
+	int rc = pair != NULL ? PyList_Append(frames, pair) : -1;
+
+	Py_XDECREF(pair);
+	Py_XDECREF(line);
+	Py_DECREF(frame);
+	return rc;
+}
+
+/* The frames of COROUTINE and of what it awaits: a list, or NULL with an exception. */
+static PyObject *
+frames_of(PyObject *coroutine)
+{
+	static const char *const frame_names[] = {"cr_frame", "gi_frame", "ag_frame"};
+	static const char *const next_names[] = {"cr_await", "gi_yieldfrom", "ag_await"};
+	PyObject *frames = PyList_New(0);
+	PyObject *at = coroutine, *frame, *next;
+	int rc = 0;
+
+	Py_INCREF(at);
+	while (frames != NULL && rc == 0 && (frame = attribute(at, frame_names)) != NULL) {
+		rc = add_frame(frames, frame);
+		next = attribute(at, next_names);
+		if (next == NULL || PyList_GET_SIZE(frames) == DEEPEST)
+			next = Py_NewRef(Py_None);
+		Py_SETREF(at, next);
+	}
+	Py_DECREF(at);
+	if (rc < 0)
+		Py_CLEAR(frames);
+	return frames;
+}
+
+PyObject *
+pst_traceback_of(PyObject *coroutine)
+{
+	PyObject *frames = frames_of(coroutine);
+	PyObject *module = frames != NULL ? PyImport_ImportModule("traceback") : NULL;
+	PyObject *type = module != NULL ? PyObject_GetAttrString(module, "StackSummary") : NULL;
+	PyObject *summary = type != NULL ? PyObject_CallMethod(type, "extract", "O", frames) : NULL;
+	PyObject *text =
+	    join(summary != NULL ? PyObject_CallMethod(summary, "format", NULL) : NULL);
+
+	Py_XDECREF(summary);
+	Py_XDECREF(type);
+	Py_XDECREF(module);
+	Py_XDECREF(frames);
+	PyErr_Clear();
+	return text;
 }

@@ -595,7 +595,12 @@ def test_a_deadline_cancels(adapter: Adapter) -> None:
         connection.send(fcgi.record(fcgi.ABORT_REQUEST, 1, b"\1" + bytes(7)))
         assert connection.response().app_status is not None
     assert seen(adapter, "cancelled") == ["cancelled"]
-    assert "Traceback" not in adapter.log[before:]
+    said = adapter.log[before:]
+    assert "Traceback" not in said
+    # Where it was, the application's own frame and what it awaited.
+    assert "GET /sleep: it is over its deadline and is cancelled, here:" in said
+    places = [said.index(text) for text in (", in app", "await asyncio.sleep(60)")]
+    assert places[0] < places[1] < said.rindex(", in sleep")
 
 
 # --- Through a whole Penstock ---
