@@ -5,6 +5,7 @@
 #include "gateway/conf.h"
 #include "gateway/conf_words.h"
 #include "gateway/nearest.h"
+#include "protocol/page.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -343,18 +344,18 @@ START_TEST(test_commands)
 END_TEST
 
 /* The room that a page has: for whatever the worker may become. */
-START_TEST(test_capacities)
+START_TEST(test_words)
 {
 	must_run("-k sync --worker-connections 7 a");
-	ck_assert_uint_eq(pst_worker_class_capacity(conf), 1);
+	ck_assert_uint_eq(pst_worker_class_words(conf), 1 + PST_PAGE_AHEAD);
 	must_run("-k threaded --threads 8 a");
-	ck_assert_uint_eq(pst_worker_class_capacity(conf), 8);
+	ck_assert_uint_eq(pst_worker_class_words(conf), 8 + PST_PAGE_AHEAD);
 	must_run("-k async --worker-connections 70 a");
-	ck_assert_uint_eq(pst_worker_class_capacity(conf), 70);
+	ck_assert_uint_eq(pst_worker_class_words(conf), 70);
 	must_run("--threads 90 --worker-connections 70 a");
-	ck_assert_uint_eq(pst_worker_class_capacity(conf), 90);
+	ck_assert_uint_eq(pst_worker_class_words(conf), 90 + PST_PAGE_AHEAD);
 	must_run("a");
-	ck_assert_uint_eq(pst_worker_class_capacity(conf), 1000);
+	ck_assert_uint_eq(pst_worker_class_words(conf), 1000);
 }
 END_TEST
 
@@ -636,7 +637,7 @@ main(void)
 	tcase_add_loop_test(
 	    right, test_worker_classes, 0, (int)(sizeof(classes) / sizeof(classes[0])));
 	tcase_add_test(right, test_commands);
-	tcase_add_test(right, test_capacities);
+	tcase_add_test(right, test_words);
 	tcase_add_loop_test(right, test_without_meaning, 0, (int)(sizeof(odd) / sizeof(odd[0])));
 	tcase_add_loop_test(bad, test_wrong, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_test(bad, test_wrong_variables);
