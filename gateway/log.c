@@ -111,12 +111,13 @@ put_line(const char *line, size_t n)
 }
 
 static size_t
-dropped_line(void *arg, uint64_t count, char *line, size_t size)
+dropped_line(void *arg, uint64_t count, int error, char *line, size_t size)
 {
 	size_t length = make_prefix(line, size, getpid(), PST_LOG_WARNING);
-	int n = snprintf(line + length, size - length,
-	    "%llu line%s of this log lost: whoever reads it was too slow, or writing failed\n",
-	    (unsigned long long)count, count == 1 ? " was" : "s were");
+	int n = snprintf(line + length, size - length, "%llu line%s of this log lost: %s%s\n",
+	    (unsigned long long)count, count == 1 ? " was" : "s were",
+	    error ? "writing it failed: " : "whoever reads it was too slow",
+	    error ? strerror(error) : "");
 
 	(void)arg;
 	return n > 0 && (size_t)n < size - length ? length + n : 0;

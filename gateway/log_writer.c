@@ -49,6 +49,7 @@ struct pst_log_writer {
 
 	int fd;
 	bool is_stream; /* fd is a pipe or a socket; the thread's */
+	int error; /* why lines could not be written since the count was told; 0: they could be */
 	bool torn; /* the last byte written to fd is in the middle of a line; the thread's */
 	int next_fd; /* -1: none */
 	uint64_t next_at; /* what comes after this many bytes put goes to next_fd */
@@ -242,10 +243,33 @@ tell_dropped(struct pst_log_writer *writer)
 		return;
 	pthread_mutex_unlock(&writer->lock);
 	if (writer->tell) {
-		iov[0].iov_len = writer->tell(writer->tell_arg, count, line, sizeof(line));
+		iov[0].iov_len =
+		    writer->tell(writer->tell_arg, count, writer->error, line, sizeof(line));
 		assert(iov[0].iov_len <= sizeof(line));
 		told = write_lines(writer, iov);
 	}
+	if (told)
+		writer->error = 0;
+	pthread_mutex_lock(&writer->lock);
+	if (told)
+		writer->told += count;
+}
+
+/* The same when writing begins to fail for ERROR: an owner that has another place tells it there.
+ */
+static void
+tell_failure(struct pst_log_writer *writer, int error)
+{
+	uint64_t count = writer->dropped - writer->told;
+	bool told = false;
+	char line[512];
+
+	if (writer->error != 0)
+		return;
+	writer->error = error;
+	pthread_mutex_unlock(&writer->lock);
+	if (writer->tell)
+		told = writer->tell(writer->tell_arg, count, error, line, sizeof(line)) == 0;
 	pthread_mutex_lock(&writer->lock);
 	if (told)
 		writer->told += count;
@@ -260,6 +284,7 @@ write_batch(struct pst_log_writer *writer, size_t length)
 	    {.iov_base = writer->ring + writer->start}, {.iov_base = writer->ring, .iov_len = 0}};
 	uint64_t lost = 0;
 	bool written;
+	int error;
 
 	if (first > length)
 		first = length;
@@ -268,6 +293,7 @@ write_batch(struct pst_log_writer *writer, size_t length)
 
 	pthread_mutex_unlock(&writer->lock);
 	written = write_lines(writer, iov);
+	error = errno;
 	if (!written)
 		lost = count_lines(iov[0].iov_base, iov[0].iov_len) +
 		       count_lines(iov[1].iov_base, iov[1].iov_len);
@@ -276,6 +302,8 @@ write_batch(struct pst_log_writer *writer, size_t length)
 	writer->dropped += lost;
 	if (written)
 		tell_dropped(writer);
+	else
+		tell_failure(writer, error);
 	writer->taken += length;
 	writer->length -= length;
 	writer->start = writer->length ? (writer->start + length) % writer->size : 0;

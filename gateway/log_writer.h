@@ -3,7 +3,8 @@
  * and a thread of its own, with all signals blocked, writes them out with blocking write(2).
  * A line that does not fit is dropped and counted; the count is told, by the owner's words, in
  * its place as soon as lines get through again. Lines whose writing fails (disk full, the reader
- * of a pipe gone) are dropped and counted too. The error log and the access log each have one.
+ * of a pipe gone) are dropped and counted too; an owner that tells elsewhere is also told at once
+ * when that begins. The error log and the access log each have one.
  *
  * The descriptor may be shared with other processes: its flags are left alone, and if somebody
  * made it non-blocking the thread polls. Lines stay whole among theirs, in a pipe those of up to
@@ -22,11 +23,12 @@
 struct pst_log_writer;
 
 /*
- * Makes the line that tells of COUNT dropped lines: writes at most SIZE bytes to LINE, with the
- * LF, and returns their number; 0 for no line here (the owner told it elsewhere). Called by the
- * writer's thread with no lock held.
+ * Makes the line that tells of COUNT dropped lines, ERROR being why writing failed, 0 if lines only
+ * came too fast: writes at most SIZE bytes to LINE, with the LF, and returns their number; 0 for no
+ * line here (the owner told it elsewhere). Called by the writer's thread with no lock held.
  */
-typedef size_t pst_log_writer_dropped_fn(void *arg, uint64_t count, char *line, size_t size);
+typedef size_t pst_log_writer_dropped_fn(
+    void *arg, uint64_t count, int error, char *line, size_t size);
 
 /*
  * Start a writer on FD with a ring of SIZE bytes. FD belongs to the writer from now on and is

@@ -200,6 +200,13 @@ pst_exchange_refuse(
 }
 
 void
+pst_exchange_refuse_for(struct pst_exchange *x, const struct pst_http_refusal *refusal)
+{
+	pst_exchange_log_refused(x, refusal);
+	pst_exchange_refuse(x, refusal->status, refusal->reason, 0);
+}
+
+void
 pst_exchange_late_input(struct pst_exchange *x, const char *what)
 {
 	if (x->state != PST_EXCHANGE_HEAD) {
@@ -228,7 +235,7 @@ begin_upgrade(struct pst_exchange *x)
 		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
 	} else if (!pst_websocket_handshake(
 		       x->handshake, &x->request, x->context->tunnels.deflate, &refusal)) {
-		pst_exchange_refuse(x, refusal.status, refusal.reason, 0);
+		pst_exchange_refuse_for(x, &refusal);
 	} else {
 		x->answer.handshake = x->handshake;
 		x->job.body_open = true;
@@ -286,9 +293,7 @@ input_head(struct pst_exchange *x, const char *bytes, size_t n)
 	} else if (result == PST_ERR_NOMEM) {
 		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
 	} else if (result < 0) {
-		pst_log_debug("a request was refused with %u: %s", x->request.refusal.status,
-		    x->request.refusal.reason);
-		pst_exchange_refuse(x, x->request.refusal.status, x->request.refusal.reason, 0);
+		pst_exchange_refuse_for(x, &x->request.refusal);
 	}
 	return used;
 }

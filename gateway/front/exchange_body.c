@@ -72,7 +72,7 @@ pst_exchange_begin_body(struct pst_exchange *x, bool some_has_come)
 	pst_exchange_set_state(x, PST_EXCHANGE_BODY);
 	if (pst_http_body_init(
 		&x->body, &x->request, pst_pool_settings(x->pool)->limit_request_body) != 0) {
-		pst_exchange_refuse(x, x->body.refusal.status, x->body.refusal.reason, 0);
+		pst_exchange_refuse_for(x, &x->body.refusal);
 		return;
 	}
 	x->job.body = pst_spool_new(
@@ -184,15 +184,19 @@ stop(struct pst_exchange *x, unsigned status, const char *reason)
 		pst_client_break(x->client);
 }
 
-/* The same for what the client has sent, or has not. */
+/* The same for what the client has sent. */
 static void
-stop_invalid(struct pst_exchange *x, unsigned status, const char *reason)
+stop_invalid(struct pst_exchange *x)
 {
-	if (x->state != PST_EXCHANGE_BODY && x->state != PST_EXCHANGE_FLUSHING)
+	const struct pst_http_refusal *refusal = &x->body.refusal;
+
+	if (x->state == PST_EXCHANGE_BODY)
+		pst_exchange_log_refused(x, refusal);
+	else if (x->state != PST_EXCHANGE_FLUSHING)
 		pst_log_info("%.*s: its body, in the middle of which it runs: %s: %s",
-		    (int)x->request.line.len, x->request.line.data, reason,
+		    (int)x->request.line.len, x->request.line.data, refusal->reason,
 		    pst_answer_begun(&x->answer) ? "its connection is closed" : "it is aborted");
-	stop(x, status, reason);
+	stop(x, refusal->status, refusal->reason);
 }
 
 void
@@ -261,6 +265,6 @@ pst_exchange_input_body(struct pst_exchange *x, const void *bytes, size_t n)
 	else if (result == 1)
 		complete(x);
 	else if (result < 0)
-		stop_invalid(x, x->body.refusal.status, x->body.refusal.reason);
+		stop_invalid(x);
 	return used;
 }

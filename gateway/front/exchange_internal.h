@@ -98,6 +98,11 @@ void pst_exchange_split_host(struct pst_exchange *exchange);
 /* The host that was asked for, without its port. */
 struct pst_http_text pst_exchange_host(const struct pst_exchange *exchange);
 
+/* One info line: what the client sent is refused, and why. */
+void pst_exchange_log_refused(
+    const struct pst_exchange *exchange, const struct pst_http_refusal *refusal);
+/* The same, and the answer. */
+void pst_exchange_refuse_for(struct pst_exchange *exchange, const struct pst_http_refusal *refusal);
 /* One info line: there is no route, or no script, for the request. */
 void pst_exchange_log_no_route(const struct pst_exchange *exchange);
 

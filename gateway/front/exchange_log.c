@@ -84,6 +84,20 @@ pst_exchange_log_cut(const struct pst_exchange *x)
 }
 
 void
+pst_exchange_log_refused(const struct pst_exchange *x, const struct pst_http_refusal *refusal)
+{
+	const struct pst_http_text *line = &x->request.line;
+	char name[256];
+
+	if (x->request.target.raw_path.len > 0)
+		pst_exchange_name(x, name, sizeof(name));
+	else
+		snprintf(name, sizeof(name), "%.*s", shown(line->len), line->data);
+	pst_log_info("client %s: %s%sit is refused: %s: answered %u", client_of(x), name,
+	    name[0] != '\0' ? ": " : "", refusal->reason, refusal->status);
+}
+
+void
 pst_exchange_log_no_route(const struct pst_exchange *x)
 {
 	struct pst_http_text host = pst_exchange_host(x);

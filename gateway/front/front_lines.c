@@ -97,16 +97,20 @@ on_listen(struct pst_front *front, const struct pst_control *line)
 	}
 }
 
-/* The line of the access log that stands where lines were dropped. */
+/* Of lines that the access log has not, the error log tells. */
 static size_t
-dropped_line(void *arg, uint64_t count, char *line, size_t size)
+dropped_line(void *arg, uint64_t count, int error, char *line, size_t size)
 {
 	(void)arg;
 	(void)line;
 	(void)size;
-	pst_log_warning("%" PRIu64 " lines of the access log were dropped: it is not written "
-			"as fast as they come",
-	    count);
+	if (error == 0)
+		pst_log_warning("%" PRIu64 " lines of the access log were dropped: it is not "
+				"written as fast as they come",
+		    count);
+	else
+		pst_log_error("%" PRIu64 " line%s of the access log lost: writing it failed: %s",
+		    count, count == 1 ? " was" : "s were", strerror(error));
 	return 0;
 }
 

@@ -187,10 +187,13 @@ def test_kill_dumps_the_stacks_and_replaces(site) -> None:
 
 def test_log_level_changes_at_run_time(site) -> None:
     shop: Site = site(workers=1)
-    assert ask(shop.server, "log-level", "debug").returncode == 0
-    client = socket.create_connection(("127.0.0.1", shop.server.port))
-    client.sendall(b"nonsense\r\n\r\n")
-    shop.server.wait_for(rf"\[{shop.server.gateway_pid}\] \[DEBUG\] a request was refused with 400")
+    for level, line in ("warning", "unheard"), ("debug", "nonsense"):
+        assert ask(shop.server, "log-level", level).returncode == 0
+        with socket.create_connection(("127.0.0.1", shop.server.port)) as client:
+            client.sendall(f"{line}\r\n\r\n".encode())
+            client.recv(100)
+    shop.server.wait_for(rf"\[{shop.server.gateway_pid}\] \[INFO\] client 127\.0\.0\.1: nonsense: ")
+    assert "unheard" not in shop.server.log
     assert status(shop.server)["instance"]["log_level"] == "debug"
     assert ask(shop.server, "log-level", "error").returncode == 0
     os.kill(shop.server.gateway_pid, 9)

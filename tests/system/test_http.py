@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -226,6 +226,35 @@ def test_malformed_requests(server: Penstock, request_: str, status: int) -> Non
         assert response.field("Connection") == "close"
         client.end_input()
         assert client.is_closed()
+
+
+@pytest.mark.parametrize(
+    ("request_", "line"),
+    [
+        ("GET /why HTTP/1.1\r\n\r\n", r"GET /why: it is refused: .+: answered 400"),
+        ("GET /q?secret HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n", r"GET /q: it is refused: .+: answered 400"),
+        ("POST /big HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+         r"POST /big: it is refused: .+: answered 400"),
+        ("\x16\x03\x01\r\n\r\n", "it is refused: TLS handshake on a plain HTTP listener: answered 400"),
+    ],
+)  # fmt: skip
+def test_the_log_says_why_a_request_is_refused(server: Penstock, request_: str, line: str) -> None:
+    with Client(("127.0.0.1", server.port)) as client:
+        client.send(request_)
+        assert client.response().status == 400
+    server.wait_for(rf"\[INFO\] client 127\.0\.0\.1: {line}$")
+    assert "secret" not in server.log and "\x16" not in server.log
+
+
+def test_an_access_log_that_cannot_be_written(penstock: Callable[..., Penstock]) -> None:
+    """It is said at once, in the error log; requests are answered."""
+    server = penstock("shop.wsgi:application", "--access-logfile", "/dev/full", cwd=APPS)
+    for _ in range(2):
+        assert server.get("/hello").status == 200
+        server.wait_for(
+            r"\[ERROR\] 1 line of the access log was lost: writing it failed: No space left on device"
+        )
+    assert server.stop() == 0
 
 
 def test_an_error_reaches_a_client_that_goes_on_sending(server: Penstock) -> None:

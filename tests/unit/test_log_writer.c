@@ -23,10 +23,31 @@
 #define RING 4096
 
 static size_t
-tell(void *arg, uint64_t count, char *line, size_t size)
+tell(void *arg, uint64_t count, int error, char *line, size_t size)
 {
 	(void)arg;
-	return (size_t)snprintf(line, size, "lost %llu\n", (unsigned long long)count);
+	return (size_t)snprintf(line, size, "lost %llu%s\n", (unsigned long long)count,
+	    error == EFBIG ? " for want of room" : "");
+}
+
+/* An owner that tells it elsewhere. */
+struct elsewhere {
+	unsigned calls;
+	uint64_t counts[4];
+	int errors[4];
+};
+
+static size_t
+tell_elsewhere(void *arg, uint64_t count, int error, char *line, size_t size)
+{
+	struct elsewhere *told = arg;
+
+	(void)line;
+	(void)size;
+	ck_assert_uint_lt(told->calls, 4);
+	told->counts[told->calls] = count;
+	told->errors[told->calls++] = error;
+	return 0;
 }
 
 /* An unlinked file, to look at what was written. */
@@ -284,7 +305,35 @@ START_TEST(test_disk_full)
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	ck_assert(put(writer, "room again\n"));
 	ck_assert(pst_log_writer_free(writer, LONG));
-	expect_contents(keep, "one\na long\nroom again\nlost 2\n");
+	expect_contents(keep, "one\na long\nroom again\nlost 2 for want of room\n");
+}
+END_TEST
+
+/* It is told once when writing begins to fail, and what was lost until it works again. */
+START_TEST(test_disk_full_is_told_elsewhere)
+{
+	struct rlimit limit = {.rlim_cur = 4, .rlim_max = RLIM_INFINITY};
+	struct elsewhere told = {0};
+	struct pst_log_writer *writer;
+
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	writer = pst_log_writer_new(new_file(), RING, tell_elsewhere, &told);
+	ck_assert(put(writer, "one\n"));
+	for (int i = 0; i < 3; i++) {
+		ck_assert(pst_log_writer_flush(writer, LONG));
+		ck_assert(put(writer, "lost\n"));
+	}
+	ck_assert(pst_log_writer_flush(writer, LONG));
+	limit.rlim_cur = RLIM_INFINITY;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	ck_assert(put(writer, "room again\n"));
+	ck_assert(pst_log_writer_free(writer, LONG));
+	ck_assert_uint_eq(told.calls, 2);
+	ck_assert_uint_eq(told.counts[0], 1);
+	ck_assert_uint_eq(told.counts[1], 2);
+	ck_assert_int_eq(told.errors[0], EFBIG);
+	ck_assert_int_eq(told.errors[1], EFBIG);
 }
 END_TEST
 
@@ -383,6 +432,7 @@ main(void)
 	tcase_add_test(tcase, test_free_with_stuck_reader);
 	tcase_add_test(tcase, test_reader_gone);
 	tcase_add_test(tcase, test_disk_full);
+	tcase_add_test(tcase, test_disk_full_is_told_elsewhere);
 	tcase_add_test(tcase, test_non_blocking_descriptor);
 	tcase_add_test(tcase, test_reopen);
 	tcase_add_test(tcase, test_threads);
