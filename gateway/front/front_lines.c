@@ -109,8 +109,8 @@ dropped_line(void *arg, uint64_t count, int error, char *line, size_t size)
 				"written as fast as they come",
 		    count);
 	else
-		pst_log_error("%" PRIu64 " line%s of the access log lost: writing it failed: %s",
-		    count, count == 1 ? " was" : "s were", strerror(error));
+		pst_log_error("%" PRIu64 " line%s of the access log %s lost: writing it failed: %s",
+		    count, count == 1 ? "" : "s", count == 1 ? "was" : "were", strerror(error));
 	return 0;
 }
 
