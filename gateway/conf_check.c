@@ -248,6 +248,23 @@ pst_check_root_path(const char *value, char why[PST_CONF_WHY])
 	return -1;
 }
 
+/* It is compared with the path as it was sent, so what has to be escaped there cannot match. */
+int
+pst_check_health_path(const char *value, char why[PST_CONF_WHY])
+{
+	const char *at = value;
+
+	while (*at > ' ' && *at < 0x7f && !strchr("?#%", *at))
+		at++;
+	if (*value == '/' && *at == '\0')
+		return 0;
+	snprintf(why, PST_CONF_WHY,
+	    "wants a path that begins with a slash and needs no escapes, as /healthz, not "
+	    "'%.200s'",
+	    value);
+	return -1;
+}
+
 int
 pst_check_word(const char *value, char why[PST_CONF_WHY])
 {

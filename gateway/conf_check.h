@@ -26,6 +26,7 @@ int pst_check_worker_class(const char *value, char why[PST_CONF_WHY]);
 int pst_check_on_off(const char *value, char why[PST_CONF_WHY]);
 int pst_check_header_map(const char *value, char why[PST_CONF_WHY]);
 int pst_check_retry(const char *value, char why[PST_CONF_WHY]);
+int pst_check_health_path(const char *value, char why[PST_CONF_WHY]);
 int pst_check_root_path(const char *value, char why[PST_CONF_WHY]);
 int pst_check_word(const char *value, char why[PST_CONF_WHY]); /* anything, even nothing */
 int pst_check_fastcgi(const char *value, char why[PST_CONF_WHY]); /* unix:PATH, HOST:PORT */

@@ -60,6 +60,8 @@ const struct pst_option pst_options[PST_OPT_COUNT] = {
 	PST_SCOPE_TOP, "SECONDS", "60", NULL, pst_check_number},
     [PST_OPT_MIN_RATE] = {"min-rate", NULL, 0, PST_KIND_SIZE, PST_TO_GATEWAY, PST_SCOPE_TOP,
 	"BYTES", "500", NULL, pst_check_size},
+    [PST_OPT_HEALTH_PATH] = {"health-path", NULL, 0, PST_KIND_VALUE, PST_TO_GATEWAY, PST_SCOPE_TOP,
+	"URI", NULL, NULL, pst_check_health_path},
     [PST_OPT_WEBSOCKET_MAX_MESSAGE_SIZE] = {"websocket-max-message-size", "ws-max-size", 0,
 	PST_KIND_SIZE, PST_TO_GATEWAY, PST_SCOPE_TOP, "BYTES", "16777216", NULL, pst_check_size},
     [PST_OPT_WEBSOCKET_PING_INTERVAL] = {"websocket-ping-interval", "ws-ping-interval", 0,

@@ -247,8 +247,13 @@ begin_upgrade(struct pst_exchange *x)
 static void
 go(struct pst_exchange *x, bool more)
 {
-	int routed = pst_exchange_route(x);
+	int routed;
 
+	if (pst_exchange_asks_health(x)) {
+		pst_exchange_tell_health(x);
+		return;
+	}
+	routed = pst_exchange_route(x);
 	if (routed < 0) {
 		pst_exchange_refuse(x, 503, "out of memory", PST_RETRY_AFTER);
 	} else if (routed == 0) {

@@ -27,6 +27,7 @@
 #include "gateway/log_writer.h"
 
 struct pst_client;
+struct pst_front_pools;
 
 /* What all exchanges share. */
 struct pst_exchange;
@@ -34,6 +35,8 @@ struct pst_exchange;
 struct pst_exchange_context {
 	struct pst_loop *loop;
 	const struct pst_routes *routes; /* to a struct pst_front_pool */
+	const struct pst_front_pools *pools;
+	const char *health_path; /* NULL: none */
 	struct pst_http_limits limits;
 	struct pst_spool_budget budget;
 	struct pst_trust *trust;

@@ -98,6 +98,11 @@ void pst_exchange_split_host(struct pst_exchange *exchange);
 /* The host that was asked for, without its port. */
 struct pst_http_text pst_exchange_host(const struct pst_exchange *exchange);
 
+/* It is a GET or HEAD of --health-path, which no route leads to. */
+bool pst_exchange_asks_health(const struct pst_exchange *exchange);
+/* Answer it: 200, or 503 when all ends or a pool has no worker. */
+void pst_exchange_tell_health(struct pst_exchange *exchange);
+
 /* One info line: what the client sent is refused, and why. */
 void pst_exchange_log_refused(
     const struct pst_exchange *exchange, const struct pst_http_refusal *refusal);

@@ -304,7 +304,7 @@ pst_exchange_log(struct pst_exchange *x)
 	    .lookup_arg = x,
 	};
 
-	if (context->access_log == NULL)
+	if (context->access_log == NULL || pst_exchange_asks_health(x))
 		return;
 	if (request->stage == PST_HTTP_STAGE_DONE) {
 		entry.method = request->method;

@@ -337,6 +337,8 @@ pst_front_start(struct pst_front *front)
 	context->limits = front->settings.limits;
 	context->keep_alive = front->settings.keep_alive > 0;
 	context->routes = &front->routes;
+	context->pools = &front->pools;
+	context->health_path = front->settings.health_path;
 	if (!start_pools(front))
 		return;
 	if (start_clients(front) == -1) {

@@ -169,3 +169,14 @@ pst_front_pools_status(const struct pst_front_pools *pools, struct pst_buf *out)
 			result |= pst_pool_status(one->pool, out);
 	return result;
 }
+
+const struct pst_front_pool *
+pst_front_pools_without_worker(const struct pst_front_pools *pools)
+{
+	const struct pst_front_pool *pool;
+
+	TAILQ_FOREACH (pool, pools, link)
+		if (pool->kind != PST_POOL_REMOTE && !pst_pool_has_worker(pool->pool))
+			return pool;
+	return NULL;
+}

@@ -37,6 +37,10 @@ const char *pst_front_pools_start(struct pst_front_pools *pools, struct pst_loop
 /* No job is left in any. */
 void pst_front_pools_free(struct pst_front_pools *pools);
 
+/* The first that has no worker which takes requests, or NULL. Servers elsewhere are not looked at.
+ */
+const struct pst_front_pool *pst_front_pools_without_worker(const struct pst_front_pools *pools);
+
 /* The same for whichever pool has WORKER; see pool.h. */
 void pst_front_pools_slot_page(struct pst_front_pools *pools, const char *worker, int page);
 void pst_front_pools_slot_down(struct pst_front_pools *pools, const char *worker);

@@ -92,6 +92,7 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/exchange.h \
 	%D%/exchange_body.c \
 	%D%/exchange_figures.c \
+	%D%/exchange_health.c \
 	%D%/exchange_internal.h \
 	%D%/exchange_job.c \
 	%D%/exchange_log.c \

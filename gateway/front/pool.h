@@ -56,6 +56,9 @@ void pst_pool_slot_down(struct pst_pool *pool, const char *worker);
  */
 void pst_pool_slot_drain(struct pst_pool *pool, const char *worker);
 
+/* There is one that takes requests, now or when it is done with what it has. */
+bool pst_pool_has_worker(const struct pst_pool *pool);
+
 /* Another gateway may need the workers: keep no connections to foreign ones beyond a request. */
 void pst_pool_let_go(struct pst_pool *pool);
 

@@ -478,6 +478,17 @@ pst_pool_slot_drain(struct pst_pool *pool, const char *worker)
 	}
 }
 
+bool
+pst_pool_has_worker(const struct pst_pool *pool)
+{
+	const struct pst_pool_slot *slot;
+
+	TAILQ_FOREACH (slot, &pool->slots, link)
+		if (slot->state == PST_POOL_SLOT_IDLE || slot->state == PST_POOL_SLOT_BUSY)
+			return true;
+	return false;
+}
+
 void
 pst_pool_let_go(struct pst_pool *pool)
 {

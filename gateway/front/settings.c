@@ -197,6 +197,7 @@ static const struct setting of_gateway[] = {
     {"spool_dir", AT(spool_dir), set_text},
     {"spool_size", AT(spool_size), set_bytes},
     {"runtime_dir", AT(runtime_dir), set_text},
+    {"health_path", AT(health_path), set_text},
 #undef AT
 };
 
@@ -273,6 +274,7 @@ pst_settings_free(struct pst_settings *settings)
 	free(settings->access_logformat);
 	free(settings->spool_dir);
 	free(settings->runtime_dir);
+	free(settings->health_path);
 }
 
 int

@@ -27,6 +27,7 @@ struct pst_settings {
 	char *spool_dir; /* NULL: not told */
 	uint64_t spool_size; /* bytes of all its files */
 	char *runtime_dir; /* NULL: not told */
+	char *health_path; /* NULL: none */
 };
 
 enum pst_retry {
