@@ -20,6 +20,9 @@
  * microseconds, and so many are not held already. */
 #define PST_HELD_QUICK 100
 #define PST_HELD_MOST  3
+/* Where they have been timed: the first of them waits no longer than this, in microseconds, if the
+ * next request takes as long as the last. */
+#define PST_HELD_WAIT 300
 
 /* How often the watcher looks, in microseconds. */
 #define PST_HELD_TICK 1000

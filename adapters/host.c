@@ -14,6 +14,7 @@ const struct pst_host pst_host = {
     .flush = pst_request_flush,
     .send_file = pst_request_send_file,
     .trailers = pst_request_trailers,
+    .complete = pst_request_complete,
     .error = pst_request_error,
     .reason = pst_request_reason,
     .begun = pst_request_begun,

@@ -12,6 +12,35 @@
 /* What one call of submit() hands to the session at a time. */
 #define PIECE 65535
 
+bool
+pst_link_can_hold(struct pst_link *link)
+{
+	struct pst_link_common *common = link->common;
+
+	if (!common->holds)
+		return false;
+	if (!common->held)
+		common->held = pst_held_new();
+	common->holds = common->held != NULL;
+	if (common->holds)
+		pst_held_wake(common->held);
+	return common->holds;
+}
+
+/* A descriptor, and what follows it, is not held. */
+bool
+pst_link_give_held(struct pst_link *link)
+{
+	const void *bytes;
+	size_t n = pst_session_send(link->session, &bytes);
+
+	link->given = n > 0 && n == pst_session_pending(link->session) &&
+		      pst_session_send_fd(link->session) < 0;
+	if (link->given)
+		pst_held_give(link->common->held, link->fd, bytes, n);
+	return link->given;
+}
+
 void
 pst_link_take_held(struct pst_link *link)
 {
@@ -180,6 +209,18 @@ carrier_flush(struct pst_request *request)
 	return write_down_to(request->link, 0);
 }
 
+/* The end of the request is likely to follow at once. */
+static int
+carrier_flush_soon(struct pst_request *request)
+{
+	struct pst_link *link = request->link;
+
+	pst_link_take_held(link);
+	if (pst_link_can_hold(link) && pst_link_give_held(link))
+		return 0;
+	return write_down_to(link, 0);
+}
+
 static int
 carrier_fill(struct pst_request *request)
 {
@@ -209,6 +250,7 @@ const struct pst_carrier pst_link_carrier = {
     .send_piece = carrier_send_piece,
     .send_descriptor = carrier_send_descriptor,
     .flush = carrier_flush,
+    .flush_soon = carrier_flush_soon,
     .fill = carrier_fill,
     .grant = carrier_grant,
 };

@@ -26,25 +26,15 @@ write_rest(struct pst_link *link)
 	}
 }
 
-/* The application is about to run, for nobody knows how long. A descriptor, and what follows it,
- * is not held. */
+/* The application is about to run, for nobody knows how long. */
 static void
 give_held(struct pst_link *link)
 {
-	const void *bytes;
-	size_t n;
-
-	if (link->held == 0)
+	if (link->held == 0 || pst_link_give_held(link))
 		return;
-	n = pst_session_send(link->session, &bytes);
-	link->given = n > 0 && n == pst_session_pending(link->session) &&
-		      pst_session_send_fd(link->session) < 0;
-	if (link->given) {
-		pst_held_give(link->common->held, link->fd, bytes, n);
-	} else {
-		link->held = 0;
-		write_rest(link);
-	}
+	link->held = 0;
+	link->held_for = 0;
+	write_rest(link);
 }
 
 struct pst_request *
@@ -60,6 +50,7 @@ pst_link_ready(struct pst_link *link)
 			return turn->request;
 		}
 		link->held = 0;
+		link->held_for = 0;
 		pst_link_refuse(link, turn->request->id, PST_END_OVERLOADED);
 		pst_link_step(link, 0);
 	}
@@ -81,11 +72,11 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 {
 	struct pst_session_usage usage;
 
-	link->quick = false;
+	link->took = UINT64_MAX;
 	if (link->penstock) {
 		usage = pst_usage_end(&link->usage);
 		link->usage_runs = true;
-		link->quick = usage.cpu + usage.waited <= PST_HELD_QUICK;
+		link->took = usage.cpu + usage.waited;
 		pst_session_submit_usage(link->session, id, &usage); /* else it is not told */
 	}
 	if (outcome == PST_OUTCOME_WHOLE &&
@@ -95,34 +86,42 @@ submit_end(struct pst_link *link, uint16_t id, enum pst_outcome outcome)
 	    link->session, id, PST_END_COMPLETE, outcome == PST_OUTCOME_WHOLE ? 0 : 1);
 }
 
-/*
- * Whether the answer that was queued may leave with that of the next request, which is there. It is
- * one that only a gateway of ours can have sent.
- */
+/* Two further requests are there, which only a gateway of ours can have sent: one to run before
+ * what is held is written, and one that keeps this process busy while the gateway reads it. */
 static bool
-may_hold(const struct pst_link *link)
+has_more(const struct pst_link *link)
 {
 	const struct pst_link_turn *next = TAILQ_NEXT(link->running, next);
 
-	return link->common->holds && link->quick && link->held < PST_HELD_MOST && next &&
-	       next->ready && link->state == PST_LINK_OPEN && !link->failed &&
+	if (next)
+		next = TAILQ_NEXT(next, next);
+	return next && next->ready;
+}
+
+/* Whether the answer that was queued may leave with that of the next request. */
+static bool
+may_hold(const struct pst_link *link)
+{
+	return link->held < PST_HELD_MOST && link->took <= PST_HELD_WAIT - link->held_for &&
+	       has_more(link) && link->state == PST_LINK_OPEN && !link->failed &&
 	       pst_session_pending(link->session) < PST_LINK_OUT_HIGH / 8;
 }
 
-/* The watcher must be about first: 0, or -1 when there is none. */
-static int
+/* Hold it, if it may be: false, and what is held is to be written. */
+static bool
 hold(struct pst_link *link)
 {
-	struct pst_link_common *common = link->common;
+	uint64_t left = PST_HELD_WAIT - link->held_for;
 
-	if (!common->held)
-		common->held = pst_held_new();
-	common->holds = common->held != NULL;
-	if (!common->holds)
-		return -1;
-	pst_held_wake(common->held);
-	link->held++;
-	return 0;
+	if (link->held > 0)
+		link->held_for += link->took < left ? link->took : left;
+	if (may_hold(link) && pst_link_can_hold(link)) {
+		link->held++;
+		return true;
+	}
+	link->held = 0;
+	link->held_for = 0;
+	return false;
 }
 
 void
@@ -135,10 +134,8 @@ pst_link_end(struct pst_link *link, enum pst_outcome outcome)
 	pst_offer_done(&link->running->offer, link->common->page, request->id);
 	if (link->state == PST_LINK_OPEN && !cut)
 		link->failed = submit_end(link, request->id, outcome) < 0;
-	if (!may_hold(link) || hold(link) < 0) {
-		link->held = 0;
+	if (!hold(link))
 		write_rest(link);
-	}
 	link->heard_all = request->body_ended;
 	if (cut || link->failed)
 		cut_off(link);

@@ -44,9 +44,10 @@ struct pst_link {
 	bool penstock; /* the client asked for PENSTOCK_VERSION */
 	bool is_unix; /* its socket is one that carries descriptors */
 	struct pst_usage usage; /* of the request that is being handled */
-	bool quick; /* the last one was */
+	uint64_t took; /* the last one, in microseconds; UINT64_MAX: nobody knows */
 	bool usage_runs; /* it began with the end of the last one: nothing was waited for since */
 	unsigned held; /* answers that wait to be written with the next */
+	uint64_t held_for; /* ... the first of them for so long, in microseconds */
 	bool given; /* they are, to common->held: the session is not to be touched */
 	bool heard_all; /* the last request's body had arrived whole when it ended */
 	bool failed; /* END_REQUEST could not be queued: only closing can tell the client */
@@ -79,6 +80,11 @@ void pst_link_refuse(struct pst_link *link, uint16_t id, enum pst_end end);
 
 extern const struct pst_carrier pst_link_carrier;
 
+/* There is a watcher for what is held, and it is about. */
+bool pst_link_can_hold(struct pst_link *link);
+/* All that is queued is the watcher's, which sends it if it is not taken soon; false: it cannot
+ * be. */
+bool pst_link_give_held(struct pst_link *link);
 /* The application wants something, or is done: what was held is the session's again. */
 void pst_link_take_held(struct pst_link *link);
 

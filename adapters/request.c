@@ -446,6 +446,8 @@ pst_request_write(struct pst_request *request, const void *bytes, size_t n)
 		return 0;
 	if (request->trailers.count > 0)
 		return pst_request_fail(request, PST_RESULT_STATE, "a body after its trailers");
+	if (request->complete && n > 0)
+		return pst_request_fail(request, PST_RESULT_STATE, "the response is complete");
 	if (pst_request_gathers(request, n)) {
 		if (n > 0 && pst_buf_append(&request->gather, bytes, n) < 0)
 			return pst_request_fail(request, PST_RESULT_ERROR, "memory is short");
@@ -469,6 +471,25 @@ pst_request_flush(struct pst_request *request)
 	if (result < 0)
 		return result;
 	return carried(request, request->carrier->flush(request));
+}
+
+int
+pst_request_complete(struct pst_request *request)
+{
+	int result;
+
+	if (request->state == PST_RESPONSE_NONE)
+		return pst_request_fail(request, PST_RESULT_STATE, "there is no response");
+	request->complete = true;
+	if (request->carrier->flush_soon == NULL || request->gone)
+		return pst_request_flush(request);
+	request->finishing = true;
+	result = pass_gathered(request);
+	/* What it says from now on comes behind: it may run on for long. */
+	request->finishing = false;
+	if (result < 0)
+		return result;
+	return carried(request, request->carrier->flush_soon(request));
 }
 
 int

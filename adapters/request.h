@@ -54,6 +54,9 @@ struct pst_carrier {
 	int (*send_descriptor)(struct pst_request *request, int fd, off_t offset, size_t length);
 	/* Write out everything that is queued. */
 	int (*flush)(struct pst_request *request);
+	/* The same within a moment, unless the request ends before, or wants something. NULL: as
+	 * flush(). */
+	int (*flush_soon)(struct pst_request *request);
 	/* Wait until a pst_request_on_ function has been called. */
 	int (*fill)(struct pst_request *request);
 	/* The application has read N bytes of the body: so many more may come. Does not block. */
@@ -84,7 +87,7 @@ struct pst_request {
 	bool spoilt; /* bytes were sent that are not the response's: it cannot become whole */
 	bool upgradable; /* a WebSocket handshake, which can be accepted */
 	bool upgraded; /* ... and was, as a stream */
-	bool finishing; /* the application has returned */
+	bool finishing; /* nothing more is added: the application has returned, or said so */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
 	struct pst_fields params;
@@ -164,6 +167,7 @@ int pst_request_pump(struct pst_request *request, int fd);
 int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_gathers(const struct pst_request *request, size_t n);
 int pst_request_flush(struct pst_request *request);
+int pst_request_complete(struct pst_request *request);
 int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
 int pst_request_error(struct pst_request *request, const char *text, size_t len);
 const char *pst_request_reason(struct pst_request *request);

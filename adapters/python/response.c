@@ -142,6 +142,16 @@ write_pieces(struct pst_call *call, const char *bytes, size_t n)
 	return PST_RESULT_OK;
 }
 
+/* Send what was written; an iterable that has given all that its Content-Length promised is most
+ * likely at its end. With the lock held. */
+static int
+flush_written(struct pst_call *call, bool more)
+{
+	if (more && call->waiter == NULL && call->written == call->head.content_length)
+		return call->host->complete(call->request);
+	return call->host->flush(call->request);
+}
+
 /* Hand N bytes to the host, which may block: without the GIL. With the lock held. */
 static int
 write_blocking(struct pst_call *call, const char *bytes, size_t n, bool flush)
@@ -153,7 +163,7 @@ write_blocking(struct pst_call *call, const char *bytes, size_t n, bool flush)
 		rc = call->waiter != NULL ? write_pieces(call, bytes, n)
 					  : call->host->write(call->request, bytes, n);
 	if (rc == PST_RESULT_OK && flush)
-		rc = call->host->flush(call->request);
+		rc = flush_written(call, n > 0);
 	pst_call_come_back(call, state);
 	return rc;
 }

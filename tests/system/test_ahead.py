@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import hold
 import installed
 from figures import Show
 from penstock import Answer, Penstock, eventually
@@ -164,3 +166,32 @@ def test_killed_with_requests_ahead(tmp_path: Path, show: Show, threads: int) ->
         assert statuses["502"] <= kills * (threads + 3)
         assert max(ahead.begun().values()) == 1
         show(f"{kills} workers killed: {dict(statuses)}, run twice 0")
+
+
+WHOLE = f'''{hold.SOURCE}
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
+    yield b"wh"
+    yield b"ole"
+    hold(environ)
+    yield b""
+    environ["wsgi.errors"].write("done\\n")
+'''
+
+
+@pytest.mark.parametrize("kind", [("sync",), ("threaded", "--threads", "2")])
+def test_a_whole_body_waits_for_nothing_that_follows_it(
+    tmp_path: Path, penstock: Callable[..., Penstock], kind: tuple[str, ...]
+) -> None:
+    """It may leave with the end of its request, but not when that is long in coming."""
+    (tmp_path / "whole_app.py").write_text(WHOLE)
+    server = penstock("whole_app:application", "-k", *kind, cwd=tmp_path)
+    for _ in range(5):
+        assert server.get("/").body == b"whole"
+    for _ in range(5):
+        held = hold.Held(tmp_path)
+        assert server.get(held.path).body == b"whole"
+        held.wait_begun()
+        held.let_go()
+    assert server.get("/").body == b"whole"
+    eventually(lambda: server.log_so_far().count("done") == 11, "the end of each")

@@ -212,8 +212,9 @@ struct pst_host {
 	int (*trailers)(struct pst_request *request, const struct pst_field *fields, size_t count);
 
 	/* The response is complete, its trailers among it: the client has all of it as soon as that
-	 * was sent, though finish() comes much later. Nothing can be added any more. NULL in
-	 * blocking models. Does not block. */
+	 * was sent, though finish() comes much later, or handle() returns. Nothing can be added any
+	 * more. Async: does not block. Otherwise it may, and a model may wait a moment, no longer
+	 * than 2 ms, so that the end of the request leaves with it. */
 	int (*complete)(struct pst_request *request);
 
 	/* --- models threaded and async; NULL in sync --- */
