@@ -206,6 +206,8 @@ log_broken(const struct pst_exchange *x, const struct pst_websocket_piece *piece
 {
 	char name[256];
 
+	if (!pst_tally_one(&x->context->tunnels.broken))
+		return;
 	pst_exchange_name(x, name, sizeof(name));
 	pst_log_info("client %s: %s: its WebSocket is closed with %u: %.*s", x->from.client, name,
 	    piece->code, (int)piece->n, (const char *)piece->bytes);
@@ -471,6 +473,15 @@ pst_tunnel_leave(struct pst_exchange *x)
 	close_websocket(x, PST_WEBSOCKET_RESTART, NULL, 0);
 }
 
+static void
+tell_broken(void *arg, uint64_t more)
+{
+	(void)arg;
+	pst_log_info("%" PRIu64 " more WebSockets were closed within a second as their clients "
+		     "broke the protocol",
+	    more);
+}
+
 int
 pst_tunnels_init(struct pst_tunnels *tunnels, struct pst_loop *loop, uint64_t message_most,
     uint64_t ping_interval, bool deflate)
@@ -480,7 +491,8 @@ pst_tunnels_init(struct pst_tunnels *tunnels, struct pst_loop *loop, uint64_t me
 	tunnels->deflate = deflate;
 	if (pst_deadline_list_init(&tunnels->quiet, loop, ping_interval, quiet_passed) == -1 ||
 	    pst_deadline_list_init(&tunnels->pong, loop, ping_interval, pong_passed) == -1 ||
-	    pst_deadline_list_init(&tunnels->closing, loop, CLOSING_MS, closing_passed) == -1)
+	    pst_deadline_list_init(&tunnels->closing, loop, CLOSING_MS, closing_passed) == -1 ||
+	    pst_tally_init(&tunnels->broken, loop, tell_broken, tunnels) == -1)
 		return -1;
 	return 0;
 }
@@ -491,5 +503,6 @@ pst_tunnels_free(struct pst_tunnels *tunnels)
 	pst_deadline_list_free(&tunnels->quiet);
 	pst_deadline_list_free(&tunnels->pong);
 	pst_deadline_list_free(&tunnels->closing);
+	pst_tally_free(&tunnels->broken);
 	pst_websocket_spares_free(&tunnels->spares);
 }

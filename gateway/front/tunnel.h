@@ -20,6 +20,7 @@
 
 #include "gateway/front/deadline.h"
 #include "gateway/front/job.h"
+#include "gateway/front/tally.h"
 #include "gateway/front/websocket.h"
 #include "gateway/front/websocket_framer.h"
 
@@ -35,6 +36,7 @@ struct pst_tunnels {
 	struct pst_deadline_list quiet; /* nothing comes from the client: ping */
 	struct pst_deadline_list pong; /* ... nor after that */
 	struct pst_deadline_list closing; /* from our close to its */
+	struct pst_tally broken; /* by their clients, for the log */
 };
 
 /* MESSAGE_MOST in bytes, PING_INTERVAL in milliseconds; 0, or -1 when memory is short. */

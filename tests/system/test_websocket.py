@@ -140,6 +140,12 @@ def test_a_client_that_breaks_the_protocol(penstock: Start) -> None:
         assert socket.closed()[0] == 1002
     server.wait_for(r"client 127.0.0.1: GET /: its WebSocket is closed with 1002: reserved opcode")
     server.wait_for(r"told 1002 ")
+    # A flood of them is no flood of lines.
+    for _ in range(20):
+        with socket_at(server) as socket:
+            socket.send(frame(FIN | 3))
+            assert socket.closed()[0] == 1002
+    server.wait_for(r"\d+ more WebSockets were closed within a second as their clients broke the protocol")
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "end_input"])
