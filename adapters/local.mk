@@ -73,8 +73,10 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 # $(pkglibexecdir)/sync, $(pkglibexecdir)/threaded
 pkglibexec_PROGRAMS += %D%/sync %D%/threaded
 %C%_sync_SOURCES = %D%/sync.c
+%C%_sync_LDFLAGS = $(program_ldflags)
 %C%_sync_LDADD = %D%/libpst-adapter.la protocol/libpst-protocol.la
 %C%_threaded_SOURCES = %D%/threaded.c
+%C%_threaded_LDFLAGS = $(program_ldflags)
 %C%_threaded_LDADD = %D%/libpst-adapter.la protocol/libpst-protocol.la
 
 # What only the async adapter has; loop_event.c knows libevent.
@@ -101,4 +103,5 @@ async_libs = adapters/libpst-async.la adapters/libpst-adapter.la protocol/libpst
 # $(pkglibexecdir)/async
 pkglibexec_PROGRAMS += %D%/async
 %C%_async_SOURCES = %D%/async.c
+%C%_async_LDFLAGS = $(program_ldflags)
 %C%_async_LDADD = $(async_libs)

@@ -19,6 +19,7 @@ noinst_LTLIBRARIES += %D%/libpst-gateway.la
 # The arbiter.
 bin_PROGRAMS += %D%/penstock
 %C%_penstock_SOURCES = %D%/main.c %D%/import_gunicorn.c %D%/import_gunicorn.h
+%C%_penstock_LDFLAGS = $(program_ldflags)
 dist_pkgdata_DATA = %D%/import_gunicorn.py
 %C%_penstock_LDADD = \
 	%D%/ctl/libpst-ctl.la \

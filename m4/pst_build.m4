@@ -3,6 +3,10 @@ AC_DEFUN([PST_ARG_BUILD], [
 AC_ARG_ENABLE([werror],
 	[AS_HELP_STRING([--enable-werror], [treat compiler warnings as errors])],
 	[], [enable_werror=no])
+AC_ARG_ENABLE([lto],
+	[AS_HELP_STRING([--enable-lto],
+		[optimize each program that is installed as a whole (for releases: slow to link)])],
+	[], [enable_lto=no])
 AC_ARG_ENABLE([coverage],
 	[AS_HELP_STRING([--enable-coverage], [compile for gcov])],
 	[], [enable_coverage=no])
@@ -19,6 +23,7 @@ AS_CASE([$with_sanitizer],
 AM_CONDITIONAL([FUZZING], [test "$enable_fuzzing" = yes])
 pst_options=
 AS_IF([test "$enable_werror" = yes], [pst_options="$pst_options werror"])
+AS_IF([test "$enable_lto" = yes], [pst_options="$pst_options lto"])
 AS_IF([test "$enable_coverage" = yes], [pst_options="$pst_options coverage"])
 AS_IF([test "$enable_fuzzing" = yes], [pst_options="$pst_options fuzzing"])
 AS_IF([test "$with_sanitizer" != no], [pst_options="$pst_options sanitizer=$with_sanitizer"])
@@ -57,11 +62,12 @@ CFLAGS=$pst_saved_CFLAGS
 ])
 
 # PST_COMPILER_FLAGS: PST_CFLAGS and PST_LDFLAGS for all of our code, PST_FUZZ_LDFLAGS for
-# libFuzzer programs. CFLAGS stays the user's.
+# libFuzzer programs, PST_NO_LTO for what is not installed. CFLAGS stays the user's.
 AC_DEFUN([PST_COMPILER_FLAGS], [
 PST_CFLAGS=
 PST_LDFLAGS=
 PST_FUZZ_LDFLAGS=
+PST_NO_LTO=
 m4_foreach_w([flag], [-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 	-Wold-style-definition -Wmissing-declarations -Wpointer-arith -Wwrite-strings -Wvla
 	-Wundef -Wformat=2 -Wnull-dereference -Wimplicit-fallthrough -Wdate-time
@@ -69,6 +75,14 @@ m4_foreach_w([flag], [-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-proto
 	-fno-common -fno-strict-aliasing -fvisibility=hidden],
 	[PST_TRY_FLAG(m4_defn([flag]), [PST_CFLAGS])])
 AS_IF([test "$enable_werror" = yes], [PST_CFLAGS="$PST_CFLAGS -Werror"])
+# Objects are fat: tests link the machine code in them, as ever, and only what is installed is
+# optimized as a whole.
+AS_IF([test "$enable_lto" = yes], [
+	PST_NEED_FLAG([-flto=auto -ffat-lto-objects],
+		[--enable-lto: $CC cannot build with -flto=auto -ffat-lto-objects])
+	PST_CFLAGS="$PST_CFLAGS -flto=auto -ffat-lto-objects"
+	PST_NO_LTO=-fno-lto
+])
 AS_IF([test "$enable_coverage" = yes], [
 	PST_NEED_FLAG([--coverage], [--enable-coverage: $CC has no --coverage])
 	PST_CFLAGS="$PST_CFLAGS --coverage"
@@ -89,6 +103,7 @@ AS_IF([test "$enable_fuzzing" = yes], [
 AC_SUBST([PST_CFLAGS])
 AC_SUBST([PST_LDFLAGS])
 AC_SUBST([PST_FUZZ_LDFLAGS])
+AC_SUBST([PST_NO_LTO])
 ])
 
 # PST_SUMMARY: what configure found, for people.

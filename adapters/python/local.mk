@@ -3,7 +3,7 @@
 if PYTHON_PLUGIN
 plugin_LTLIBRARIES += %D%/python.la
 %C%_python_la_CPPFLAGS = $(AM_CPPFLAGS) $(PYTHON_CPPFLAGS)
-%C%_python_la_LDFLAGS = $(AM_LDFLAGS) -module -avoid-version -shared
+%C%_python_la_LDFLAGS = $(program_ldflags) -module -avoid-version -shared
 %C%_python_la_LIBADD = $(PYTHON_LIBS)
 endif
 %C%_python_la_SOURCES = \

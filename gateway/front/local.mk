@@ -70,6 +70,7 @@ noinst_LTLIBRARIES += %D%/libpst-websocket.la
 
 # The gateway process, $(pkglibexecdir)/gateway: the parts that know libevent.
 pkglibexec_PROGRAMS += %D%/gateway
+%C%_gateway_LDFLAGS = $(program_ldflags)
 %C%_gateway_SOURCES = \
 	%D%/acceptor.c \
 	%D%/acceptor.h \
