@@ -36,6 +36,7 @@ CASES = {
     "wsgi-sync": (["-k", "sync", "wsgi_app:hello"], "sync"),
     "wsgi-threaded": (["-k", "threaded", "--threads", "4", "wsgi_app:hello"], "threaded"),
     "asgi": (["-k", "async", "--loop", "asyncio", "asgi_app:hello"], "async"),
+    "asgi-wait": (["-k", "async", "--loop", "asyncio", "asgi_app:io"], "async"),
 }
 ADAPTERS = ("sync", "threaded", "async")
 
