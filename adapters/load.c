@@ -154,6 +154,18 @@ pst_load_tables(const char *path, const struct pst_plugin *plugin, enum pst_mode
 	return -1;
 }
 
+/* What is meant by a name with a slash that is no plugin. */
+static const char *
+hint_for(const char *path)
+{
+	size_t n = strlen(path);
+
+	if (n < 3 || strcmp(path + n - 3, ".py") != 0)
+		return "";
+	return " (a Python application is named without its directory, as MODULE:CALLABLE; --chdir "
+	       "or --pythonpath says where the module is)";
+}
+
 int
 pst_load(const char *path, enum pst_model model, bool may_change, struct pst_loaded *loaded)
 {
@@ -166,7 +178,8 @@ pst_load(const char *path, enum pst_model model, bool may_change, struct pst_loa
 	}
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
-		pst_log(PST_LOG_CRITICAL, "plugin %s cannot be loaded: %s", path, dlerror());
+		pst_log(PST_LOG_CRITICAL, "plugin %s cannot be loaded: %s%s", path, dlerror(),
+		    hint_for(path));
 		return -1;
 	}
 	/* POSIX promises that the pointer fits; ISO C has no cast for it. */

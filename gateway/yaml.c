@@ -6,6 +6,9 @@
 #include <string.h>
 #include <yaml.h>
 
+#define TEXT(token)    #token
+#define TEXT_OF(macro) TEXT(macro)
+
 struct level {
 	struct pst_yaml_node *node; /* a list or a map that is not closed yet */
 	struct pst_yaml_node **end; /* where its next child goes */
@@ -183,7 +186,8 @@ refuse(
 	if (tag)
 		return fail(tree, &event->start_mark, "tags (!name) are not taken");
 	if (tree->count == PST_YAML_NODES)
-		return fail(tree, &event->start_mark, "there are too many keys and values");
+		return fail(tree, &event->start_mark,
+		    "there are too many keys and values: " TEXT_OF(PST_YAML_NODES) " are the most");
 	return 0;
 }
 

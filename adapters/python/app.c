@@ -448,7 +448,7 @@ check(const struct loading *loading, PyObject *app)
 		fail(loading, "%s is a coroutine: a factory is no async function",
 		    loading->callable);
 	else
-		fail(loading, "%s is a %.100s, which cannot be called", loading->callable,
+		fail(loading, "%s is of the type %.100s, which cannot be called", loading->callable,
 		    Py_TYPE(app)->tp_name);
 	return -1;
 }

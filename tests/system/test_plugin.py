@@ -243,6 +243,9 @@ def test_a_plugin_that_is_missing(tmp_path: Path) -> None:
 def test_a_file_that_is_no_shared_object(tmp_path: Path) -> None:
     (tmp_path / "text.so").write_text("no ELF\n")
     assert "text.so cannot be loaded: " in refused(tmp_path, str(tmp_path / "text.so"))
+    (tmp_path / "shop.py").write_text("no ELF\n")
+    line = refused(tmp_path, str(tmp_path / "shop.py"))
+    assert "a Python application is named without its directory, as MODULE:CALLABLE" in line
 
 
 def test_a_plugin_with_an_undefined_symbol(tmp_path: Path) -> None:

@@ -417,7 +417,7 @@ START_TEST(test_too_much)
 	for (int i = 0; i < PST_YAML_NODES; i++)
 		at += sprintf(at, "k%d: v\n", i);
 	ck_assert_int_eq(read_with(text, strlen(text), ""), PST_CONF_ERROR);
-	ck_assert_str_eq(all, "f:8192:8: there are too many keys and values\n");
+	ck_assert_str_eq(all, "f:8192:8: there are too many keys and values: 16384 are the most\n");
 	at = text;
 	for (int i = 0; i < 100; i++)
 		at += sprintf(at, "k%d: v\n", i);
