@@ -239,6 +239,7 @@ pst_async_link_free(struct pst_async_link *link)
 	if (!link)
 		return;
 	pst_session_free(link->session);
+	pst_share_free(&link->share);
 	assert(link->count == 0);
 	watch(link, 0);
 	if (link->is_attended)

@@ -8,6 +8,7 @@
 #define PST_ADAPTERS_ASYNC_LINK_H
 
 #include "adapters/async_core.h"
+#include "adapters/share.h"
 #include "protocol/session.h"
 
 /* Output that waits to be written: above it no request adds any. */
@@ -26,6 +27,7 @@ struct pst_async_link {
 	TAILQ_ENTRY(pst_async_link) attending; /* the core's */
 	struct pst_async_core *core;
 	struct pst_session *session;
+	struct pst_share share;
 	struct pst_async_requests dirty; /* to be pumped */
 	enum pst_async_link_state state;
 	int fd;

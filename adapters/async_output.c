@@ -38,6 +38,19 @@ submit(struct pst_async_request *request, const void *bytes, size_t n)
 	pst_async_link_attend(link);
 }
 
+/* The same by shared memory, if it takes them. */
+static bool
+share(struct pst_async_request *request, const void *bytes, size_t n)
+{
+	struct pst_async_link *link = request->link;
+	int shared = pst_share_bytes(&link->share, link->session, request->base.id, bytes, n);
+
+	if (shared < 0)
+		link->failed = true;
+	pst_async_link_attend(link);
+	return shared != 0;
+}
+
 /* Hand on what has gathered as far as that goes. */
 static void
 pass_gathered(struct pst_async_request *request)
@@ -49,8 +62,16 @@ pass_gathered(struct pst_async_request *request)
 		return;
 	if (base->state == PST_RESPONSE_GATHERED)
 		base->state = PST_RESPONSE_SENT;
-	submit(request, pst_buf_bytes(&base->gather), n);
-	pst_buf_consume(&base->gather, n);
+	while (n > 0) {
+		size_t piece = least(n, PST_SHARE_PIECE);
+
+		if (!request->headed || !share(request, pst_buf_bytes(&base->gather), piece))
+			submit(request, pst_buf_bytes(&base->gather), piece);
+		pst_buf_consume(&base->gather, piece);
+		n -= piece;
+	}
+	request->headed = base->state == PST_RESPONSE_SENT && !base->upgraded &&
+			  pst_buf_length(&base->gather) == 0;
 }
 
 static void
@@ -203,6 +224,29 @@ check_output(struct pst_async_request *request)
 	return pst_request_fail(base, PST_RESULT_AGAIN, "the client's side is behind");
 }
 
+/* Nothing of the response waits here, and its head has left: what is added may go by shared memory,
+ * where it takes no room of the connection. */
+static bool
+share_at_once(struct pst_async_request *request, const void *bytes, size_t n)
+{
+	return request->headed && request->link != NULL &&
+	       pst_buf_length(&request->base.gather) == 0 && share(request, bytes, n);
+}
+
+/* N bytes would only be copied to wait here for credit: better they wait where they are. With so
+ * much credit the gateway might wait, too. */
+static bool
+is_ahead(const struct pst_async_request *request, size_t n)
+{
+	size_t credit;
+
+	if (!request->headed || request->link == NULL || !request->link->share.lane.bytes ||
+	    n < PST_SHARE_LEAST || pst_buf_length(&request->base.gather) > 0)
+		return false;
+	credit = pst_session_credit(request->link->session, request->base.id);
+	return credit < n && credit < PST_SESSION_CREDIT / 2;
+}
+
 /* Large pieces are not copied into gather if they can go at once: true when BYTES went. */
 static bool
 pass_through(struct pst_async_request *request, const void *bytes, size_t n)
@@ -229,6 +273,12 @@ pst_async_request_write(struct pst_request *base, const void *bytes, size_t n)
 	result = check_output(request);
 	if (result < 0 || n == 0)
 		return result;
+	if (share_at_once(request, bytes, n))
+		return 0;
+	if (is_ahead(request, n)) {
+		request->wants_write = true;
+		return pst_request_fail(base, PST_RESULT_AGAIN, "the client's side is behind");
+	}
 	if (pst_buf_length(&base->gather) + n >= PST_REQUEST_GATHER &&
 	    pass_through(request, bytes, n))
 		return 0;

@@ -53,6 +53,7 @@ struct pst_async_request {
 	bool wants_write; /* another said AGAIN */
 	bool told_abort; /* on_abort() was called */
 	bool told_late; /* ... for a deadline */
+	bool headed; /* the whole head was submitted, and all behind it is body */
 	bool ended; /* the end of its output was submitted */
 	struct pst_async_file file;
 	struct pst_async_messages messages;

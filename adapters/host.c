@@ -11,6 +11,7 @@ const struct pst_host pst_host = {
     .respond = pst_request_respond,
     .write = pst_request_write,
     .gathers = pst_request_gathers,
+    .post = pst_request_post,
     .flush = pst_request_flush,
     .send_file = pst_request_send_file,
     .trailers = pst_request_trailers,

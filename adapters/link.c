@@ -46,6 +46,7 @@ pst_link_free(struct pst_link *link)
 		return;
 	assert(!link->running);
 	pst_session_free(link->session);
+	pst_share_free(&link->share);
 	assert(TAILQ_EMPTY(&link->turns)); /* each has had its end */
 	close(link->fd);
 	free(link);

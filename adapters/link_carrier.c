@@ -112,11 +112,24 @@ await_credit(struct pst_link *link, enum pst_stream stream, size_t least)
 	return credit;
 }
 
+/* Queue N bytes of STREAM, in shared memory if they MAY_SHARE it and it takes them. */
 static int
-carrier_submit(struct pst_request *request, enum pst_stream stream, const void *bytes, size_t n)
+queue_bytes(
+    struct pst_link *link, enum pst_stream stream, bool may_share, const void *bytes, size_t n)
+{
+	uint16_t id = link->running->request->id;
+	int shared = may_share ? pst_share_bytes(&link->share, link->session, id, bytes, n) : 0;
+
+	if (shared == 0)
+		return pst_session_submit_data(link->session, id, stream, bytes, n);
+	return shared < 0 ? shared : 0;
+}
+
+static int
+submit(
+    struct pst_request *request, enum pst_stream stream, bool may_share, const char *at, size_t n)
 {
 	struct pst_link *link = request->link;
-	const char *at = bytes;
 
 	if (request->finishing)
 		pst_link_take_held(link);
@@ -129,7 +142,7 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 			return PST_RESULT_GONE;
 		if (piece > credit)
 			piece = credit;
-		if (pst_session_submit_data(link->session, request->id, stream, at, piece) < 0)
+		if (queue_bytes(link, stream, may_share, at, piece) < 0)
 			return PST_RESULT_ERROR;
 		at += piece;
 		n -= piece;
@@ -138,6 +151,39 @@ carrier_submit(struct pst_request *request, enum pst_stream stream, const void *
 			return PST_RESULT_GONE;
 	}
 	return 0;
+}
+
+static int
+carrier_submit(struct pst_request *request, enum pst_stream stream, const void *bytes, size_t n)
+{
+	return submit(request, stream, false, bytes, n);
+}
+
+static int
+carrier_share(struct pst_request *request, const void *bytes, size_t n)
+{
+	return submit(request, PST_STREAM_STDOUT, true, bytes, n);
+}
+
+/* What is shared takes little of the socket, so that it hardly ever is full. */
+static int
+carrier_post(struct pst_request *request, const void *bytes, size_t n)
+{
+	struct pst_link *link = request->link;
+	int shared;
+
+	release_held(link);
+	if (pst_session_want_write(link->session))
+		return PST_POST_REFUSED;
+	shared = pst_share_bytes(&link->share, link->session, request->id, bytes, n);
+	if (shared <= 0)
+		return shared < 0 ? PST_RESULT_ERROR : PST_POST_REFUSED;
+	pst_link_write(link);
+	if (pst_link_wants_read(link) && pst_look_is_due(&link->looked))
+		pst_link_read(link);
+	if (request->gone)
+		return PST_RESULT_GONE;
+	return pst_session_want_write(link->session) ? PST_POST_TAKEN : PST_POST_SENT;
 }
 
 /*
@@ -247,6 +293,8 @@ carrier_grant(struct pst_request *request, size_t n)
 
 const struct pst_carrier pst_link_carrier = {
     .submit = carrier_submit,
+    .share = carrier_share,
+    .post = carrier_post,
     .send_piece = carrier_send_piece,
     .send_descriptor = carrier_send_descriptor,
     .flush = carrier_flush,

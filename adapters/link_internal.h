@@ -11,6 +11,7 @@
 
 #include "adapters/link.h"
 #include "adapters/offer.h"
+#include "adapters/share.h"
 #include "adapters/usage.h"
 #include "protocol/session.h"
 
@@ -37,6 +38,7 @@ struct pst_link {
 	enum pst_link_state state;
 	struct pst_session *session;
 	struct pst_link_common *common;
+	struct pst_share share;
 	TAILQ_HEAD(, pst_link_turn) turns; /* in order of arrival */
 	struct pst_link_turn *running; /* the one that is being handled, or NULL */
 	struct pst_piece *piece; /* where the session's external bytes are, while there are any */

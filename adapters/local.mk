@@ -53,6 +53,8 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/sendfile.h \
 	%D%/serve.c \
 	%D%/serve.h \
+	%D%/share.c \
+	%D%/share.h \
 	%D%/server.c \
 	%D%/server.h \
 	%D%/threaded_carrier.c \

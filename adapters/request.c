@@ -457,7 +457,21 @@ pst_request_write(struct pst_request *request, const void *bytes, size_t n)
 	result = pass_gathered(request);
 	if (result < 0)
 		return result;
-	return carried(request, request->carrier->submit(request, PST_STREAM_STDOUT, bytes, n));
+	return carried(request, request->carrier->share(request, bytes, n));
+}
+
+/* As long as the head has not left, the response may become another one. */
+int
+pst_request_post(struct pst_request *request, const void *bytes, size_t n)
+{
+	int result;
+
+	if (!request->carrier->post || request->state != PST_RESPONSE_SENT || request->gone ||
+	    request->replaced || request->trailers.count > 0 ||
+	    pst_buf_length(&request->gather) > 0)
+		return PST_POST_REFUSED;
+	result = request->carrier->post(request, bytes, n);
+	return result < 0 ? carried(request, result) : result;
 }
 
 int

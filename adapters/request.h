@@ -46,6 +46,11 @@ struct pst_carrier {
 	/* Queue N bytes of STDOUT or STDERR; wait while much is queued already. */
 	int (*submit)(
 	    struct pst_request *request, enum pst_stream stream, const void *bytes, size_t n);
+	/* The same for STDOUT of a response whose head was submitted: through memory that is shared
+	 * with the client, if there is any. */
+	int (*share)(struct pst_request *request, const void *bytes, size_t n);
+	/* The same, of enum pst_post, only if that takes no waiting. NULL: it never is so. */
+	int (*post)(struct pst_request *request, const void *bytes, size_t n);
 	/* Write N bytes (1 to PST_SESSION_EXTERNAL_MAX) of PIECE as STDOUT, behind what is queued.
 	 * That the piece is spoilt is not an error of the carrier's. */
 	int (*send_piece)(struct pst_request *request, struct pst_piece *piece, size_t n);
@@ -166,6 +171,7 @@ int pst_request_upgrade_stream(
 int pst_request_pump(struct pst_request *request, int fd);
 int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_gathers(const struct pst_request *request, size_t n);
+int pst_request_post(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_flush(struct pst_request *request);
 int pst_request_complete(struct pst_request *request);
 int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);

@@ -82,8 +82,23 @@ await_credit(const struct passage *passage, enum pst_stream which, size_t least)
 	return pst_session_credit(passage->link->session, passage->stream->id);
 }
 
+/* Queue N bytes of WHICH, in shared memory if they MAY_SHARE it and it takes them. */
 static int
-submit(const struct passage *passage, enum pst_stream which, const char *at, size_t n)
+queue_bytes(const struct passage *passage, enum pst_stream which, bool may_share, const void *bytes,
+    size_t n)
+{
+	struct pst_threaded_link *link = passage->link;
+	uint16_t id = passage->stream->id;
+	int shared = may_share ? pst_share_bytes(&link->share, link->session, id, bytes, n) : 0;
+
+	if (shared == 0)
+		return pst_session_submit_data(link->session, id, which, bytes, n);
+	return shared < 0 ? shared : 0;
+}
+
+static int
+submit(
+    const struct passage *passage, enum pst_stream which, bool may_share, const char *at, size_t n)
 {
 	struct pst_session *session = passage->link->session;
 
@@ -95,7 +110,7 @@ submit(const struct passage *passage, enum pst_stream which, const char *at, siz
 			return PST_RESULT_GONE;
 		if (piece > credit)
 			piece = credit;
-		if (pst_session_submit_data(session, passage->stream->id, which, at, piece) < 0)
+		if (queue_bytes(passage, which, may_share, at, piece) < 0)
 			return PST_RESULT_ERROR;
 		at += piece;
 		n -= piece;
@@ -112,7 +127,48 @@ carrier_submit(struct pst_request *request, enum pst_stream which, const void *b
 {
 	struct passage passage = enter(request);
 
-	return leave(&passage, submit(&passage, which, bytes, n));
+	return leave(&passage, submit(&passage, which, false, bytes, n));
+}
+
+static int
+carrier_share(struct pst_request *request, const void *bytes, size_t n)
+{
+	struct passage passage = enter(request);
+
+	return leave(&passage, submit(&passage, PST_STREAM_STDOUT, true, bytes, n));
+}
+
+/* What is shared takes little of the socket, so that it hardly ever is full. */
+static int
+post(const struct passage *passage, const void *bytes, size_t n)
+{
+	struct pst_threaded_link *link = passage->link;
+	int shared;
+
+	if (is_gone(passage) || link->writing || pst_session_want_write(link->session))
+		return PST_POST_REFUSED;
+	shared = pst_share_bytes(&link->share, link->session, passage->stream->id, bytes, n);
+	if (shared <= 0)
+		return shared < 0 ? PST_RESULT_ERROR : PST_POST_REFUSED;
+	/* Whom that wakes may take the processor at once: not with the lock, that others want. */
+	pst_threaded_link_write_out(link, &passage->server->lock);
+	pst_threaded_wait_wake(passage->server, link);
+	if (link->blocked)
+		pst_threaded_members_arm(passage->server, link);
+	if (is_gone(passage))
+		return PST_RESULT_GONE;
+	if (pst_look_is_due(&link->looked) && pst_threaded_link_read(link))
+		pst_threaded_wait_wake(passage->server, link);
+	pst_threaded_ring(passage->server);
+	return pst_session_want_write(link->session) ? PST_POST_TAKEN : PST_POST_SENT;
+}
+
+static int
+carrier_post(struct pst_request *request, const void *bytes, size_t n)
+{
+	struct passage passage = enter(request);
+
+	return leave(&passage, post(&passage, bytes, n));
 }
 
 /* Send N bytes of PIECE in one record, when no other thread does. */
@@ -260,8 +316,8 @@ pst_threaded_finish(struct pst_threaded_server *server, struct pst_threaded_thre
 	if (outcome != PST_OUTCOME_WHOLE)
 		return outcome;
 	if (n > 0)
-		result = submit(
-		    &passage, PST_STREAM_STDOUT, (const char *)pst_buf_bytes(&request->gather), n);
+		result = submit(&passage, PST_STREAM_STDOUT, false,
+		    (const char *)pst_buf_bytes(&request->gather), n);
 	if (result == PST_RESULT_ERROR)
 		return PST_OUTCOME_BROKEN;
 	return result < 0 || is_gone(&passage) ? PST_OUTCOME_GONE : PST_OUTCOME_WHOLE;
@@ -269,6 +325,8 @@ pst_threaded_finish(struct pst_threaded_server *server, struct pst_threaded_thre
 
 const struct pst_carrier pst_threaded_carrier = {
     .submit = carrier_submit,
+    .share = carrier_share,
+    .post = carrier_post,
     .send_piece = carrier_send_piece,
     .send_descriptor = carrier_send_descriptor,
     .flush = carrier_flush,

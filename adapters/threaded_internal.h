@@ -71,6 +71,7 @@ struct pst_threaded_thread {
 	bool usage_runs; /* it began with the end of the last one: nothing was waited for since */
 
 	TAILQ_ENTRY(pst_threaded_thread) waiting;
+	bool woken; /* ... and was told that it need not any more */
 	enum pst_threaded_need need;
 	uint64_t amount; /* of CREDIT, ROOM and WRITTEN */
 	struct pst_threaded_pump *pump; /* of PUMPED; else NULL */

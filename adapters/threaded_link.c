@@ -357,6 +357,7 @@ pst_threaded_link_free(struct pst_threaded_link *link)
 {
 	assert(link->running == 0);
 	pst_session_free(link->session);
+	pst_share_free(&link->share);
 	assert(link->open == 0);
 	close(link->fd);
 	free(link);

@@ -15,6 +15,7 @@
 
 #include "adapters/offer.h"
 #include "adapters/request.h"
+#include "adapters/share.h"
 #include "protocol/buf.h"
 
 #include <pthread.h>
@@ -78,6 +79,7 @@ struct pst_threaded_link {
 	enum pst_threaded_link_state state;
 	struct pst_session *session;
 	struct pst_threaded_common *common;
+	struct pst_share share;
 	unsigned open; /* streams, of any state */
 	unsigned running;
 	unsigned full; /* streams whose bodies hold up the connection */

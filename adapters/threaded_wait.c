@@ -41,6 +41,9 @@ kick(struct pst_threaded_server *server)
 static void
 wake(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 {
+	if (thread->woken)
+		return;
+	thread->woken = true;
 	if (server->reader == thread)
 		kick(server);
 	else
@@ -112,6 +115,9 @@ pst_threaded_wait(struct pst_threaded_server *server, struct pst_threaded_thread
 	pst_threaded_members_arm(server, link);
 	while (!is_met(thread)) {
 		pst_threaded_held_write(server);
+		if (is_met(thread))
+			break;
+		thread->woken = false;
 		if (server->idle == 0 && !server->reader)
 			read_for_all(server, thread);
 		else

@@ -1,5 +1,5 @@
-# The FastCGI session and the control lines: sans I/O, libc only. sealed.c and page_map.c make memory
-# that is shared, descriptor.c sends and takes descriptors beside bytes.
+# The FastCGI session and the control lines: sans I/O, libc only. sealed.c, page_map.c and lane.c
+# make memory that is shared, descriptor.c sends and takes descriptors beside bytes.
 noinst_LTLIBRARIES += %D%/libpst-protocol.la
 %C%_libpst_protocol_la_SOURCES = \
 	%D%/buf.c \
@@ -8,6 +8,8 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/control.h \
 	%D%/error.c \
 	%D%/error.h \
+	%D%/lane.c \
+	%D%/lane.h \
 	%D%/descriptor.c \
 	%D%/descriptor.h \
 	%D%/outbox.c \
@@ -32,6 +34,7 @@ noinst_LTLIBRARIES += %D%/libpst-protocol.la
 	%D%/session_recv.c \
 	%D%/session_recv_management.c \
 	%D%/session_recv_request.c \
+	%D%/session_shared.c \
 	%D%/session_submit.c \
 	%D%/session_table.c
 

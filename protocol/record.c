@@ -181,6 +181,43 @@ pst_record_usage_encode(const struct pst_record_usage *usage, unsigned char byte
 	put64(bytes + 16, usage->lag);
 }
 
+/*
+ *	0 ... 3  4 ... 7
+ *	size     reserved
+ */
+uint32_t
+pst_record_memory_decode(const unsigned char bytes[8])
+{
+	return get32(bytes);
+}
+
+void
+pst_record_memory_encode(uint32_t size, unsigned char bytes[8])
+{
+	put32(bytes, size);
+	memset(bytes + 4, 0, 4);
+}
+
+/*
+ *	0 ... 3  4 ... 7  8 ... 15
+ *	offset   length   mark
+ */
+void
+pst_record_shared_decode(const unsigned char bytes[16], struct pst_record_shared *shared)
+{
+	shared->offset = get32(bytes);
+	shared->length = get32(bytes + 4);
+	shared->mark = get64(bytes + 8);
+}
+
+void
+pst_record_shared_encode(const struct pst_record_shared *shared, unsigned char bytes[16])
+{
+	put32(bytes, shared->offset);
+	put32(bytes + 4, shared->length);
+	put64(bytes + 8, shared->mark);
+}
+
 const char *
 pst_record_type_name(uint8_t type)
 {
@@ -203,6 +240,8 @@ pst_record_type_name(uint8_t type)
 	    [PST_RECORD_FILE] = "FILE",
 	    [PST_RECORD_USAGE] = "USAGE",
 	    [PST_RECORD_DRAIN] = "DRAIN",
+	    [PST_RECORD_MEMORY] = "MEMORY",
+	    [PST_RECORD_SHARED] = "SHARED",
 	};
 
 	if (type >= sizeof names / sizeof names[0] || names[type] == NULL)

@@ -29,6 +29,8 @@ enum pst_record_extension {
 	PST_RECORD_FILE = 68,
 	PST_RECORD_USAGE = 69,
 	PST_RECORD_DRAIN = 70,
+	PST_RECORD_MEMORY = 71,
+	PST_RECORD_SHARED = 72,
 };
 
 /* The bit of BEGIN_REQUEST's flags that says: this request may use extensions. */
@@ -90,6 +92,20 @@ struct pst_record_usage {
 };
 void pst_record_usage_decode(const unsigned char bytes[24], struct pst_record_usage *usage);
 void pst_record_usage_encode(const struct pst_record_usage *usage, unsigned char bytes[24]);
+
+/* MEMORY: its size. */
+uint32_t pst_record_memory_decode(const unsigned char bytes[8]);
+void pst_record_memory_encode(uint32_t size, unsigned char bytes[8]);
+
+/* SHARED. */
+#define PST_RECORD_SHARED_LEN 16
+struct pst_record_shared {
+	uint32_t offset;
+	uint32_t length;
+	uint64_t mark;
+};
+void pst_record_shared_decode(const unsigned char bytes[16], struct pst_record_shared *shared);
+void pst_record_shared_encode(const struct pst_record_shared *shared, unsigned char bytes[16]);
 
 /* "STDIN", "GET_VALUES" ...; "type 99" style names are not made: unknown types give "unknown". */
 const char *pst_record_type_name(uint8_t type);

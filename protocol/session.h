@@ -140,6 +140,13 @@ struct pst_session_callbacks {
 	 * grants that again. NULL: the descriptor is closed. */
 	void (*file)(
 	    void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file);
+	/* C: the server has memory of SIZE bytes, by a descriptor that the callee owns, in which
+	 * parts of answers will be: map it and call pst_session_use_memory(). Once at most. NULL:
+	 * the descriptor is closed. */
+	void (*memory)(void *arg, int fd, uint32_t size);
+	/* C: like data() for STDOUT, N is not 0; but the bytes are in that memory, and stay there
+	 * until what pst_session_mark() says then is given back: the server may change them. */
+	void (*shared)(void *arg, uint16_t id, const void *bytes, size_t n);
 	/* C: what the request cost, soon before its end, also of one that was aborted. */
 	void (*usage)(void *arg, uint16_t id, const struct pst_session_usage *usage);
 	/* C: the server asks for no further requests; once at most. */
@@ -258,6 +265,26 @@ int pst_session_send_fd(const struct pst_session *session);
 /* A descriptor came: to be called before pst_session_recv() for the bytes with which it came. The
  * session owns it in any case. An error ends the session as one of pst_session_recv() does. */
 int pst_session_recv_fd(struct pst_session *session, int fd);
+
+/*
+ * Memory that both ends have, in which the server puts bytes of answers (protocol/lane.h): it tells
+ * of it once, with a descriptor as above, and then where each piece is.
+ */
+
+/* C: SIZE bytes from BYTES, as long as the session lasts, are that memory. */
+void pst_session_use_memory(struct pst_session *session, const void *bytes, size_t size);
+/* C: what of it may be used again when all that came is done with; 0: nothing came. */
+uint64_t pst_session_mark(const struct pst_session *session);
+
+/* S: tell of memory of SIZE bytes: FD is the session's from then on, but not when an error is
+ * returned: PST_ERR_STATE when files were not agreed on, and the second time. */
+int pst_session_submit_memory(struct pst_session *session, int fd, uint32_t size);
+/* S: N bytes of STDOUT may be there in place of a record: the request has extensions and credit for
+ * them, and is not aborted. Whether there is memory is not asked. */
+bool pst_session_may_share(const struct pst_session *session, uint16_t id, size_t n);
+/* S: they are, at OFFSET; MARK is told to the client. To be called only if they may. */
+int pst_session_submit_shared(
+    struct pst_session *session, uint16_t id, uint32_t offset, uint32_t n, uint64_t mark);
 
 /* --- what is asked: the client side --- */
 

@@ -24,8 +24,8 @@ pst_session_fds_free(struct pst_session_fds *fds)
 		close(fds->fd[--fds->count]);
 }
 
-static int
-take_fd(struct pst_session_fds *fds)
+int
+pst_session_fds_take(struct pst_session_fds *fds)
 {
 	int fd = fds->fd[0];
 
@@ -115,8 +115,9 @@ pst_recv_file(struct pst_session *session)
 		err = pst_session_count_in(session, request, stream, PST_SESSION_FILE_COST);
 	if (err < 0)
 		return err;
-	file = (struct pst_session_file){
-	    .fd = take_fd(&session->fds), .offset = record.offset, .length = record.length};
+	file = (struct pst_session_file){.fd = pst_session_fds_take(&session->fds),
+	    .offset = record.offset,
+	    .length = record.length};
 	if (request != NULL)
 		request->streams[stream] = PST_STREAM_USED;
 	if (request == NULL || session->callbacks.file == NULL)

@@ -10,6 +10,7 @@
  *	session_credit.c           flow control of extended requests, both ways
  *	session_message.c          messages and closes, both ways
  *	session_file.c             files and their descriptors, both ways
+ *	session_shared.c           answers in memory that both ends have
  *	session_notice.c           trailers, usage, drain
  */
 #ifndef PST_PROTOCOL_SESSION_INTERNAL_H
@@ -144,6 +145,10 @@ struct pst_session {
 	bool asked_files; /* PST_SESSION_FILES_NAME (client side) */
 	bool files; /* the peer, too, takes descriptors */
 	bool drain; /* was sent, or came */
+	bool memory; /* the same of MEMORY */
+	const unsigned char *shared; /* where SHARED records point to (client side) */
+	size_t shared_size;
+	uint64_t mark; /* of the last of them */
 	char reason[128];
 };
 
@@ -220,6 +225,8 @@ int pst_session_count_in(struct pst_session *session, struct pst_session_request
 
 /* Close the descriptors that belong to no record. */
 void pst_session_fds_free(struct pst_session_fds *fds);
+/* Take the first of them, there is one. */
+int pst_session_fds_take(struct pst_session_fds *fds);
 
 /* --- session_table.c --- */
 
@@ -260,6 +267,8 @@ int pst_recv_close(struct pst_session *session);
 int pst_recv_trailers_done(struct pst_session *session);
 int pst_recv_file(struct pst_session *session);
 int pst_recv_usage(struct pst_session *session);
+int pst_recv_memory(struct pst_session *session);
+int pst_recv_shared(struct pst_session *session);
 int pst_recv_drain(struct pst_session *session);
 int pst_recv_abort(struct pst_session *session);
 int pst_recv_end(struct pst_session *session);

@@ -64,7 +64,7 @@ static const struct pst_record_handler handlers[FCGI_MAXTYPE + 1] = {
 
 /* Known only where both ends have agreed on them. */
 #define EXTENSION_FIRST PST_RECORD_CREDIT
-#define EXTENSION_LAST  PST_RECORD_DRAIN
+#define EXTENSION_LAST  PST_RECORD_SHARED
 
 static const struct pst_record_handler extensions[EXTENSION_LAST - EXTENSION_FIRST + 1] = {
     [0] = /* EXTENSION_FIRST: CREDIT */
@@ -96,6 +96,12 @@ static const struct pst_record_handler extensions[EXTENSION_LAST - EXTENSION_FIR
 	.done = pst_recv_usage},
     [PST_RECORD_DRAIN -
 	EXTENSION_FIRST] = {.by_client = true, .management = true, .done = pst_recv_drain},
+    [PST_RECORD_MEMORY -
+	EXTENSION_FIRST] = {.by_client = true, .management = true, EIGHT, .done = pst_recv_memory},
+    [PST_RECORD_SHARED - EXTENSION_FIRST] = {.by_client = true,
+	.extension = true,
+	WHOLE(PST_RECORD_SHARED_LEN, PST_RECORD_SHARED_LEN),
+	.done = pst_recv_shared},
 };
 
 static const struct pst_record_handler discarded = {.by_client = true};

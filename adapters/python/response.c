@@ -168,6 +168,22 @@ write_blocking(struct pst_call *call, const char *bytes, size_t n, bool flush)
 	return rc;
 }
 
+/* Send N bytes at once, if the host can without waiting: true; with its result in *RC. */
+static bool
+write_at_once(struct pst_call *call, const char *bytes, size_t n, int *rc)
+{
+	if (call->waiter != NULL || n == 0)
+		return false;
+	*rc = call->host->post(call->request, bytes, n);
+	if (*rc == PST_POST_REFUSED)
+		return false;
+	if (*rc == PST_POST_TAKEN)
+		*rc = write_blocking(call, NULL, 0, true);
+	else if (*rc == PST_POST_SENT)
+		*rc = PST_RESULT_OK;
+	return true;
+}
+
 static int
 write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
 {
@@ -180,6 +196,8 @@ write_locked(struct pst_call *call, const char *bytes, size_t n, bool flush)
 	call->written += (long long)fits;
 	if (drops_body(call))
 		fits = 0;
+	if (flush && write_at_once(call, bytes, fits, &rc))
+		return keep_result(call, rc);
 	if (!flush && call->waiter == NULL && call->host->gathers(call->request, fits))
 		rc = fits > 0 ? call->host->write(call->request, bytes, fits) : PST_RESULT_OK;
 	else

@@ -18,6 +18,11 @@
 #define OUT_ENOUGH 65536
 #define PIECE      32768
 
+/* Smaller pieces are copied, unless others were lent before them; and what one frame takes of those
+ * at most, so that what is left of it is no more than OUT may hold. */
+#define LEAST_LENT 8192
+#define FRAME      65536
+
 /* A budget of files that bears what workers may send ahead. */
 #define ROOMY ((uint64_t)1 << 30)
 
@@ -46,6 +51,7 @@ pst_answer_clear(struct pst_answer *answer)
 	pst_answer_files_free(&answer->files);
 	pst_buf_free(&answer->trailers);
 	answer->spool = NULL;
+	answer->lent = (struct pst_answer_lent){0};
 }
 
 void
@@ -88,11 +94,18 @@ spool_is_empty(const struct pst_answer *answer)
 	return answer->spool == NULL || pst_spool_length(answer->spool) == 0;
 }
 
-/* Nothing waits to be sent but what is in OUT. */
+/* Nothing waits in the spool or in files. */
 static bool
 is_drained(const struct pst_answer *answer)
 {
 	return spool_is_empty(answer) && pst_answer_files_front(&answer->files) == NULL;
+}
+
+/* Nothing waits to be sent but what is in OUT. */
+static bool
+is_empty(const struct pst_answer *answer)
+{
+	return is_drained(answer) && answer->lent.count == 0;
 }
 
 static uint64_t
@@ -100,7 +113,7 @@ waiting(const struct pst_answer *answer)
 {
 	uint64_t spooled = answer->spool == NULL ? 0 : pst_spool_length(answer->spool);
 
-	return spooled + answer->files.left;
+	return spooled + answer->files.left + answer->lent.bytes;
 }
 
 /* Nothing more of the body is sent. */
@@ -110,6 +123,7 @@ drop_body(struct pst_answer *answer)
 	pst_spool_free(answer->spool);
 	answer->spool = NULL;
 	pst_answer_files_free(&answer->files);
+	pst_answer_drop_lent(answer);
 }
 
 static size_t
@@ -340,19 +354,48 @@ share_of_out(const struct pst_answer *answer, const struct pst_buf *out, size_t 
 	return answer->streams && n > enough - held ? enough - held : n;
 }
 
+/* Copy N bytes to OUT, or to the spool. */
 static int
-take_body(struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n)
+copy_body(struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n)
 {
 	size_t share = share_of_out(answer, out, n);
 	int err = 0;
 
-	if (answer->cut || (answer->state == PST_ANSWER_BODY && !answer->http.content))
-		return 0;
 	if (share > 0)
 		err = put_body(answer, out, bytes, share);
 	if (err == 0 && share < n && !answer->cut)
 		err = put_aside(answer, (const char *)bytes + share, n - share);
 	return err;
+}
+
+/* N bytes need not be copied. What does not fit into Content-Length is for those who copy. */
+static bool
+may_lend(const struct pst_answer *answer, size_t n)
+{
+	const struct pst_http_response *http = &answer->http;
+	bool sent = answer->state == PST_ANSWER_BODY;
+
+	if (!answer->lends || !is_drained(answer) || answer->lent.count == PST_ANSWER_LENT)
+		return false;
+	if (sent && http->framing == PST_HTTP_FRAMING_LENGTH && answer->lent.bytes + n > http->left)
+		return false;
+	return n >= LEAST_LENT || answer->lent.count > 0;
+}
+
+static int
+take_body(struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n)
+{
+	int err = 0;
+
+	if (answer->cut || (answer->state == PST_ANSWER_BODY && !answer->http.content))
+		return 0;
+	if (may_lend(answer, n)) {
+		pst_answer_lent_add(&answer->lent, bytes, n);
+		return 0;
+	}
+	if (answer->lent.count > 0)
+		err = pst_answer_keep_lent(answer, out);
+	return err == 0 ? copy_body(answer, out, bytes, n) : err;
 }
 
 int
@@ -540,7 +583,7 @@ pst_answer_refill(struct pst_answer *answer, struct pst_buf *out, const char *da
 	if (!answer->http.content)
 		drop_body(answer);
 	err = drain(answer, out);
-	if (err != 0 || !answer->ended || answer->in_file > 0 || !is_drained(answer))
+	if (err != 0 || !answer->ended || answer->in_file > 0 || !is_empty(answer))
 		return err;
 	err = pst_http_response_end_with(&answer->http, out, pst_buf_bytes(&answer->trailers),
 	    pst_buf_length(&answer->trailers));
@@ -599,6 +642,76 @@ pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n)
 	return err == 0 ? 0 : fail_http(answer, err);
 }
 
+/* --- what was lent --- */
+
+bool
+pst_answer_is_lent(const struct pst_answer *answer)
+{
+	return answer->lent.count > 0 && answer->state == PST_ANSWER_BODY && is_drained(answer) &&
+	       answer->in_file == 0;
+}
+
+int
+pst_answer_frame(struct pst_answer *answer, struct pst_buf *out, struct iovec *pieces)
+{
+	size_t n = answer->lent.bytes < FRAME ? answer->lent.bytes : FRAME;
+	int err = pst_http_response_chunk_open(&answer->http, out, n);
+	const char *end;
+	unsigned count;
+
+	if (err != 0)
+		return fail_http(answer, err);
+	answer->framed = n;
+	count = pst_answer_lent_show(&answer->lent, n, pieces);
+	n = pst_http_response_chunk_end(&answer->http, &end);
+	if (n > 0)
+		pieces[count++] = (struct iovec){(void *)end, n};
+	return (int)count;
+}
+
+int
+pst_answer_frame_sent(struct pst_answer *answer, struct pst_buf *out, size_t n)
+{
+	struct iovec pieces[PST_ANSWER_LENT];
+	const char *end;
+	size_t end_length = pst_http_response_chunk_end(&answer->http, &end);
+	size_t sent = n < answer->framed ? n : answer->framed;
+	size_t left = answer->framed - sent;
+	unsigned count;
+
+	if (left + end_length > 0 && pst_buf_reserve(out, left + end_length) == NULL)
+		return fail(answer, PST_ERR_NOMEM, pst_error_string(PST_ERR_NOMEM));
+	pst_answer_lent_consume(&answer->lent, sent);
+	count = pst_answer_lent_show(&answer->lent, left, pieces);
+	for (unsigned i = 0; i < count; i++)
+		(void)pst_buf_append(out, pieces[i].iov_base, pieces[i].iov_len);
+	pst_answer_lent_consume(&answer->lent, left);
+	n -= sent;
+	(void)pst_buf_append(out, end + n, end_length - n);
+	answer->framed = 0;
+	pst_http_response_chunk_closed(&answer->http);
+	return 0;
+}
+
+int
+pst_answer_keep_lent(struct pst_answer *answer, struct pst_buf *out)
+{
+	struct pst_answer_lent lent = answer->lent;
+	int err = 0;
+
+	pst_answer_drop_lent(answer);
+	for (unsigned i = 0; err == 0 && !answer->cut && i < lent.count; i++)
+		err = copy_body(answer, out, lent.pieces[i].iov_base, lent.pieces[i].iov_len);
+	return err;
+}
+
+void
+pst_answer_drop_lent(struct pst_answer *answer)
+{
+	answer->lent.count = 0;
+	answer->lent.bytes = 0;
+}
+
 void
 pst_answer_close(struct pst_answer *answer)
 {
@@ -626,8 +739,7 @@ pst_answer_roomy(const struct pst_answer *answer)
 {
 	const struct pst_spool_budget *budget = answer->budget;
 
-	return !answer->streams && budget->file_limit >= ROOMY &&
-	       budget->file < budget->file_limit / 2;
+	return budget->file_limit >= ROOMY && budget->file < budget->file_limit / 2;
 }
 
 bool
@@ -635,7 +747,7 @@ pst_answer_probe(struct pst_answer *answer, struct pst_buf *out)
 {
 	return answer->state == PST_ANSWER_BODY && answer->http.content &&
 	       answer->http.framing == PST_HTTP_FRAMING_CHUNKED && answer->in_file == 0 &&
-	       !answer->in_part && is_drained(answer) && pst_buf_length(out) == 0 &&
+	       !answer->in_part && is_empty(answer) && pst_buf_length(out) == 0 &&
 	       pst_buf_append(out, "0", 1) == 0;
 }
 

@@ -8,16 +8,19 @@
  *	  the CGI      complete,    the head     the last byte is
  *	  head comes   not sent     was sent     in OUT
  *
- * A head without Content-Length is HELD until the end of the turn: when the body has ended by then
- * its length is known, and need not be sent in chunks.
+ * A head without Content-Length is HELD until the end of the turn, or until bytes that were lent
+ *are to be sent: when the body has ended by then its length is known, and need not be sent in
+ *chunks.
  *
  * No events and no sockets: the bytes for the client are appended to a buffer of the caller's, OUT,
- * except those that lie in a file.
+ * except those that lie in a file, and larger pieces that were lent: while those that gave them are
+ * still there, the owner sends them from where they are, or keeps what it cannot.
  */
 #ifndef PST_FRONT_ANSWER_H
 #define PST_FRONT_ANSWER_H
 
 #include "gateway/front/answer_files.h"
+#include "gateway/front/answer_lent.h"
 #include "gateway/front/cgi_response.h"
 #include "gateway/front/http_response.h"
 #include "gateway/front/spool.h"
@@ -47,6 +50,9 @@ struct pst_answer {
 	struct pst_answer_files files; /* of the worker's, among the bytes of the spool */
 	bool in_part; /* the frame of the first of them is open */
 	bool is_short; /* ... and the rest of it does not fit into Content-Length */
+	struct pst_answer_lent lent; /* behind everything else */
+	size_t framed; /* bytes of it, whose frame is open */
+	bool lends; /* the owner's: bytes that are taken now may be lent */
 	struct pst_buf trailers; /* lines, if the client wants them */
 	bool wants_trailers;
 	bool to_head; /* the request is HEAD */
@@ -99,6 +105,21 @@ int pst_answer_refill(struct pst_answer *answer, struct pst_buf *out, const char
 bool pst_answer_file(const struct pst_answer *answer, struct pst_spool_piece *piece);
 /* The first N of them were sent: 0, or an error. */
 int pst_answer_file_sent(struct pst_answer *answer, struct pst_buf *out, uint64_t n);
+
+/* Bytes that were lent come next, after all that is in OUT, of which pst_answer_refill() must have
+ * had its part. */
+bool pst_answer_is_lent(const struct pst_answer *answer);
+/*
+ * Frame some of them: the frame begins in OUT, and they and its end are in so many of PIECES, which
+ * has room for PST_ANSWER_LENT + 1; or an error. pst_answer_frame_sent() must follow: N bytes of
+ * those pieces were sent, the others are copied to OUT; 0, or an error.
+ */
+int pst_answer_frame(struct pst_answer *answer, struct pst_buf *out, struct iovec *pieces);
+int pst_answer_frame_sent(struct pst_answer *answer, struct pst_buf *out, size_t n);
+/* They are about to be gone: copy all that are left to OUT or the spool; 0, or an error. */
+int pst_answer_keep_lent(struct pst_answer *answer, struct pst_buf *out);
+/* Nobody wants them. */
+void pst_answer_drop_lent(struct pst_answer *answer);
 
 /* The connection ends with this answer, unless its head was sent, which has not said so. */
 void pst_answer_close(struct pst_answer *answer);

@@ -255,6 +255,12 @@ pst_client_flush(struct pst_client *client)
 	pst_loop_defer(client->clients->context->loop, &client->flush);
 }
 
+bool
+pst_client_takes(const struct pst_client *client)
+{
+	return client->state == PST_CLIENT_WAITING;
+}
+
 void
 pst_client_want_body(struct pst_client *client)
 {

@@ -87,6 +87,10 @@ void pst_client_new(struct pst_clients *clients, int fd, const struct pst_peer_a
 struct pst_buf *pst_client_out(struct pst_client *client);
 /* Write at the end of the turn. */
 void pst_client_flush(struct pst_client *client);
+/* What is appended now would leave with that: the socket is not full. */
+bool pst_client_takes(const struct pst_client *client);
+/* Write now what was lent to the answer, as far as the socket takes it. */
+void pst_client_write_lent(struct pst_client *client);
 /* There is room for more of the request's body, or nobody wants it any more. */
 void pst_client_want_body(struct pst_client *client);
 /* Bytes that the socket still holds: what the client has not acknowledged, on a unix socket not

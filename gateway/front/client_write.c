@@ -89,6 +89,32 @@ write_file(struct pst_client *client, struct pst_spool_piece *piece)
 	return n;
 }
 
+/* Write what is in memory, and behind it what lies elsewhere: like write_once(). */
+static ssize_t
+write_lent(struct pst_client *client)
+{
+	struct iovec parts[1 + PST_EXCHANGE_LENT];
+	struct msghdr message = {.msg_iov = parts};
+	int count = pst_exchange_frame(client->exchange, parts + 1);
+	size_t held = pst_buf_length(&client->out);
+	ssize_t n;
+	int err;
+
+	if (count < 0)
+		return stop_file(client, "out of memory");
+	parts[0] = (struct iovec){held > 0 ? pst_buf_bytes(&client->out) : NULL, held};
+	message.msg_iovlen = (size_t)count + 1;
+	n = sendmsg(client->fd, &message, MSG_NOSIGNAL);
+	err = errno;
+	if (n > 0)
+		pst_buf_consume(&client->out, (size_t)n < held ? (size_t)n : held);
+	if (pst_exchange_frame_sent(client->exchange, n > (ssize_t)held ? (size_t)n - held : 0) ==
+	    -1)
+		return stop_file(client, "out of memory");
+	errno = err;
+	return n;
+}
+
 /* Write once: bytes, 0 when there is nothing, -1 with errno set. */
 static ssize_t
 write_once(struct pst_client *client)
@@ -137,6 +163,22 @@ pst_client_write(void *arg)
 		else if (n == -1 && errno != EINTR)
 			pst_client_close(client, true);
 		if (n != -1 || errno != EINTR)
+			return;
+	}
+}
+
+void
+pst_client_write_lent(struct pst_client *client)
+{
+	while (client->state == PST_CLIENT_WAITING && pst_exchange_refill(client->exchange) == 0 &&
+	       client->state == PST_CLIENT_WAITING && pst_exchange_is_lent(client->exchange)) {
+		ssize_t n = write_lent(client);
+
+		if (n > 0)
+			pst_pace_count(&client->pace, (uint64_t)n);
+		else if (n == -1 && errno == EAGAIN)
+			wait_until_writable(client);
+		else if (n == -1 && errno != EINTR)
 			return;
 	}
 }

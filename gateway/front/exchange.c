@@ -132,6 +132,7 @@ pst_exchange_new(struct pst_exchange_context *context, struct pst_client *client
 	x->client = client;
 	x->job.callbacks = &pst_exchange_job_callbacks;
 	pst_task_init(&x->burial, bury, x);
+	pst_task_init(&x->settle, pst_exchange_settle, x);
 	x->began = pst_loop_wall();
 	x->began_us = pst_loop_now_us();
 	return x;
@@ -150,6 +151,7 @@ pst_exchange_end(struct pst_exchange **exchange)
 	bool answered = x->state == PST_EXCHANGE_FLUSHING && !x->job.body_open;
 
 	*exchange = NULL;
+	pst_task_cancel(&x->settle);
 	answered |= pst_tunnel_end(x);
 	if (x->request.stage != PST_HTTP_STAGE_IDLE) {
 		pst_exchange_log(x);
@@ -384,6 +386,24 @@ pst_exchange_file_sent(struct pst_exchange *x, uint64_t n)
 
 	pst_exchange_files_done(x);
 	return err == 0 ? 0 : -1;
+}
+
+bool
+pst_exchange_is_lent(const struct pst_exchange *x)
+{
+	return x->refused == 0 && pst_answer_is_lent(&x->answer);
+}
+
+int
+pst_exchange_frame(struct pst_exchange *x, struct iovec *pieces)
+{
+	return pst_answer_frame(&x->answer, pst_client_out(x->client), pieces);
+}
+
+int
+pst_exchange_frame_sent(struct pst_exchange *x, size_t n)
+{
+	return pst_answer_frame_sent(&x->answer, pst_client_out(x->client), n) == 0 ? 0 : -1;
 }
 
 bool

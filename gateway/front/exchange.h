@@ -16,6 +16,7 @@
 #define PST_FRONT_EXCHANGE_H
 
 #include "gateway/front/access_log.h"
+#include "gateway/front/answer_lent.h"
 #include "gateway/front/forwarded.h"
 #include "gateway/front/http.h"
 #include "gateway/front/http_date.h"
@@ -118,6 +119,17 @@ int pst_exchange_refill(struct pst_exchange *exchange);
 /* The same for bytes of a file, see pst_answer_file(). */
 bool pst_exchange_file(const struct pst_exchange *exchange, struct pst_spool_piece *piece);
 int pst_exchange_file_sent(struct pst_exchange *exchange, uint64_t n);
+
+/*
+ * Bytes of the answer that come after all that is in the client's output, and are to be sent from
+ * where they are (answer_lent.h): true, there are some. Frame a part of them, whose begin goes to
+ * the output: it takes so many of PIECES, or -1. N bytes of those were sent, what is left of them
+ * is in the output: 0, or -1 when memory is short.
+ */
+#define PST_EXCHANGE_LENT (PST_ANSWER_LENT + 1)
+bool pst_exchange_is_lent(const struct pst_exchange *exchange);
+int pst_exchange_frame(struct pst_exchange *exchange, struct iovec *pieces);
+int pst_exchange_frame_sent(struct pst_exchange *exchange, size_t n);
 
 /* The whole request was read: nothing of it is still on its way. */
 bool pst_exchange_took_request(const struct pst_exchange *exchange);

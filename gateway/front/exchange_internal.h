@@ -26,6 +26,7 @@ struct pst_exchange {
 	enum pst_exchange_state state;
 	struct pst_client *client; /* NULL when ENDED */
 	struct pst_task burial;
+	struct pst_task settle; /* what the answer was lent is sent, or kept */
 	struct pst_http_body body;
 	bool receiving; /* there is a body, and not all of it was read */
 	bool expecting; /* the client waits for 100 (Continue) before it sends any of it */
@@ -88,6 +89,9 @@ void pst_exchange_files_done(struct pst_exchange *exchange);
 /* The same for an error of the answer, ERR: what the worker sent is no response, or it cannot be
  * kept until the client takes it. */
 void pst_exchange_reject(struct pst_exchange *exchange, int err);
+
+/* What was lent to the answer is about to be gone: send it, or keep it. A task. */
+void pst_exchange_settle(void *arg);
 
 /* Which pool serves the request, whose head is complete, and which script: 1, 0 when there is
  * none, or PST_ERR_NOMEM. */

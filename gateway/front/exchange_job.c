@@ -195,6 +195,35 @@ pst_exchange_leave(struct pst_exchange *x)
 		pst_leaving_add(&x->context->leaving, &x->leaver);
 }
 
+/* Let the worker wait if the answer can take no more. */
+static void
+pause_if_full(struct pst_exchange *x)
+{
+	if (pst_answer_full(&x->answer))
+		pst_upstream_pause(&x->job);
+}
+
+void
+pst_exchange_settle(void *arg)
+{
+	struct pst_exchange *x = arg;
+	struct pst_client *client = x->client;
+	int err;
+
+	if (x->refused != 0) {
+		pst_answer_drop_lent(&x->answer);
+		return;
+	}
+	pst_client_write_lent(client);
+	if (x->client == NULL || x->answer.lent.count == 0)
+		return;
+	err = pst_answer_keep_lent(&x->answer, pst_client_out(client));
+	if (err != 0)
+		pst_exchange_reject(x, err);
+	else if (x->state == PST_EXCHANGE_ANSWERING)
+		pause_if_full(x);
+}
+
 static void
 take_output(struct pst_exchange *x, const void *bytes, size_t n)
 {
@@ -203,12 +232,15 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 
 	if (x->context->draining)
 		pst_answer_close(&x->answer);
+	x->answer.lends = x->handshake == NULL && pst_client_takes(x->client);
 	err =
 	    pst_answer_take(&x->answer, pst_client_out(x->client), bytes, n, pst_exchange_date(x));
 	if (err != 0) {
 		pst_exchange_reject(x, err);
 		return;
 	}
+	if (x->answer.lent.count > 0)
+		pst_loop_prompt(x->context->loop, &x->settle);
 	if (x->answer.cut && !was_cut)
 		warn_of_cut(x);
 	if (x->state == PST_EXCHANGE_RUNNING && x->answer.state != PST_ANSWER_HEAD)
@@ -218,8 +250,7 @@ take_output(struct pst_exchange *x, const void *bytes, size_t n)
 	x->job.roomy = pst_answer_roomy(&x->answer);
 	/* A stream of events is silent for as long as there are none. */
 	x->job.untimed |= x->job.streams && x->answer.state != PST_ANSWER_HEAD;
-	if (pst_answer_full(&x->answer))
-		pst_upstream_pause(&x->job);
+	pause_if_full(x);
 	if (x->context->draining || pst_upstream_is_retiring(&x->job))
 		pst_exchange_leave(x);
 	pst_client_flush(x->client);
@@ -236,6 +267,22 @@ on_output(struct pst_job *job, const void *bytes, size_t n)
 		end_answer(x);
 	else
 		take_output(x, bytes, n);
+}
+
+/* What may change while it is read is not taken apart: it can only be body. */
+static void
+on_shared(struct pst_job *job, const void *bytes, size_t n)
+{
+	struct pst_exchange *x = exchange_of(job);
+
+	if (!wants_output(x))
+		return;
+	if (x->answer.state != PST_ANSWER_HEAD) {
+		take_output(x, bytes, n);
+		return;
+	}
+	x->answer.reason = "bytes in shared memory before its head";
+	pst_exchange_reject(x, PST_ERR_PROTOCOL);
 }
 
 void
@@ -257,8 +304,7 @@ take_file(struct pst_exchange *x, const struct pst_session_file *file)
 		pst_exchange_reject(x, err);
 		return;
 	}
-	if (pst_answer_full(&x->answer))
-		pst_upstream_pause(&x->job);
+	pause_if_full(x);
 	pst_exchange_files_done(x);
 	pst_client_flush(x->client);
 }
@@ -483,6 +529,7 @@ const struct pst_job_callbacks pst_exchange_job_callbacks = {
     .start = on_start,
     .turn = on_turn,
     .output = on_output,
+    .shared = on_shared,
     .file = on_file,
     .trailer = on_trailer,
     .usage = on_usage,

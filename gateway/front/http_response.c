@@ -457,6 +457,22 @@ pst_http_response_chunk_close(struct pst_http_response *response, struct pst_buf
 	return err;
 }
 
+size_t
+pst_http_response_chunk_end(const struct pst_http_response *response, const char **bytes)
+{
+	bool chunked = response->framing == PST_HTTP_FRAMING_CHUNKED;
+
+	*bytes = "\r\n";
+	return response->state == CHUNK && chunked ? 2 : 0;
+}
+
+void
+pst_http_response_chunk_closed(struct pst_http_response *response)
+{
+	assert(response->state == CHUNK);
+	response->state = BODY;
+}
+
 bool
 pst_http_response_ends_after(const struct pst_http_response *response, uint64_t n)
 {

@@ -101,6 +101,10 @@ int pst_http_response_body(
 int pst_http_response_chunk_open(
     struct pst_http_response *response, struct pst_buf *out, uint64_t n);
 int pst_http_response_chunk_close(struct pst_http_response *response, struct pst_buf *out);
+/* For who writes what close appends by itself, too: how many *BYTES that are; and they are written.
+ */
+size_t pst_http_response_chunk_end(const struct pst_http_response *response, const char **bytes);
+void pst_http_response_chunk_closed(struct pst_http_response *response);
 
 /* True when the body may end after N bytes more: Content-Length says so, or there is none. */
 bool pst_http_response_ends_after(const struct pst_http_response *response, uint64_t n);

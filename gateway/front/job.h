@@ -57,6 +57,8 @@ struct pst_job_callbacks {
 	    struct pst_job *job, struct pst_session *session, uint16_t id, const char *worker);
 	/* Bytes of STDOUT; N is 0 at its end. */
 	void (*output)(struct pst_job *job, const void *bytes, size_t n);
+	/* Bytes of STDOUT that lie in the worker's memory, which may change them: N is not 0. */
+	void (*shared)(struct pst_job *job, const void *bytes, size_t n);
 	/* A part of a file in place of bytes of STDOUT. The callee owns its descriptor, and says
 	 * when it is done with by pst_upstream_files_done(). */
 	void (*file)(struct pst_job *job, const struct pst_session_file *file);

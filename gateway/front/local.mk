@@ -78,6 +78,8 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/answer.h \
 	%D%/answer_files.c \
 	%D%/answer_files.h \
+	%D%/answer_lent.c \
+	%D%/answer_lent.h \
 	%D%/trailers.c \
 	%D%/trailers.h \
 	%D%/client.c \

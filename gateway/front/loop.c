@@ -10,6 +10,7 @@
 
 struct pst_loop {
 	struct event_base *base;
+	struct pst_task_list prompt;
 	struct pst_task_list tasks;
 	struct pst_task_list burials;
 	bool stopped;
@@ -58,6 +59,7 @@ pst_loop_new(void)
 		free(loop);
 		return NULL;
 	}
+	TAILQ_INIT(&loop->prompt);
 	TAILQ_INIT(&loop->tasks);
 	TAILQ_INIT(&loop->burials);
 	loop->stopped = false;
@@ -175,13 +177,32 @@ pst_task_init(struct pst_task *task, void (*run)(void *arg), void *arg)
 	task->list = NULL;
 }
 
-void
-pst_loop_defer(struct pst_loop *loop, struct pst_task *task)
+static void
+ask_for(struct pst_task_list *list, struct pst_task *task)
 {
 	if (task->list != NULL)
 		return;
-	task->list = &loop->tasks;
-	TAILQ_INSERT_TAIL(&loop->tasks, task, link);
+	task->list = list;
+	TAILQ_INSERT_TAIL(list, task, link);
+}
+
+void
+pst_loop_defer(struct pst_loop *loop, struct pst_task *task)
+{
+	ask_for(&loop->tasks, task);
+}
+
+void
+pst_loop_prompt(struct pst_loop *loop, struct pst_task *task)
+{
+	ask_for(&loop->prompt, task);
+}
+
+void
+pst_loop_settle(struct pst_loop *loop)
+{
+	while (run_some(&loop->prompt, TASKS))
+		;
 }
 
 void

@@ -49,6 +49,14 @@ struct timespec pst_loop_wall(void);
 /* PST_LOOP_SCRATCH bytes for whoever is running; they are another's once it returns. */
 unsigned char *pst_loop_scratch(struct pst_loop *loop);
 
+/*
+ * Run TASK as soon as what was read has been taken apart: it works with bytes where they were read,
+ * which are gone when the turn ends. Once, as with pst_loop_defer().
+ */
+void pst_loop_prompt(struct pst_loop *loop, struct pst_task *task);
+/* Whoever reads has taken apart what came: run those tasks. */
+void pst_loop_settle(struct pst_loop *loop);
+
 /* Turn until pst_loop_stop(); that turn is finished. */
 void pst_loop_run(struct pst_loop *loop);
 void pst_loop_stop(struct pst_loop *loop);

@@ -2,6 +2,7 @@
 
 #include "gateway/front/container.h"
 #include "gateway/front/remote.h"
+#include "gateway/log.h"
 #include "protocol/descriptor.h"
 #include "protocol/page_map.h"
 
@@ -135,6 +136,27 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* --- bytes in --- */
 
+static void
+on_memory(void *arg, int fd, uint32_t size)
+{
+	struct pst_upstream *up = arg;
+
+	if (pst_lane_map(&up->lane, fd, size) == 0)
+		pst_session_use_memory(up->session, up->lane.bytes, up->lane.size);
+	else
+		pst_log_error("worker %s: its memory for answers cannot be used: %s", up->worker,
+		    strerror(errno));
+	close(fd);
+}
+
+/* All that came was sent on, or kept. */
+static void
+give_back(struct pst_upstream *up)
+{
+	if (up->lane.bytes != NULL)
+		pst_lane_done(&up->lane, pst_session_mark(up->session));
+}
+
 /* Like read(), with the descriptor that came along, if there is one. */
 static ssize_t
 receive(struct pst_upstream *up, unsigned char *bytes, int *fd)
@@ -163,6 +185,8 @@ pst_upstream_read(struct pst_upstream *up)
 
 		if (err == PST_OK)
 			err = pst_session_recv(up->session, bytes, (size_t)n);
+		pst_loop_settle(up->loop);
+		give_back(up);
 		if (err != PST_OK)
 			lose_session(up, err);
 		else if (up->state == PST_UPSTREAM_LEAVING)
@@ -335,6 +359,8 @@ set_up(struct pst_upstream *up)
 	    .end = pst_upstream_on_end,
 	    .credit = pst_upstream_on_credit,
 	    .file = pst_upstream_on_file,
+	    .memory = on_memory,
+	    .shared = pst_upstream_on_shared,
 	    .trailer = pst_upstream_on_trailer,
 	    .usage = pst_upstream_on_usage,
 	    .drain = on_drain,
@@ -369,6 +395,7 @@ free_kept(struct pst_upstream *up)
 	if (up->fd != -1)
 		close(up->fd);
 	pst_page_unmap(&up->page);
+	pst_lane_unmap(&up->lane);
 	free(up);
 }
 

@@ -5,6 +5,7 @@
 #define PST_FRONT_UPSTREAM_INTERNAL_H
 
 #include "gateway/front/upstream.h"
+#include "protocol/lane.h"
 
 enum pst_upstream_state {
 	PST_UPSTREAM_CONNECTED,
@@ -50,6 +51,7 @@ struct pst_upstream {
 	struct pst_job *first_ahead; /* it and all behind it are ahead; NULL: none is */
 	TAILQ_HEAD(, pst_recalled) recalled;
 	unsigned ahead; /* PENSTOCK_AHEAD */
+	uint32_t wide; /* what jobs may send ahead beyond their first credit, of all */
 	struct pst_job *unwritten; /* the first of which no byte may have gone out; NULL: none */
 	struct pst_job_list supplies; /* that have something of a body to send, by turns */
 	unsigned capacity; /* of the answer to GET_VALUES */
@@ -61,6 +63,7 @@ struct pst_upstream {
 	bool repeats; /* its job was sent on a connection that was kept, and may be sent again */
 	unsigned paused; /* jobs that take no output, of a worker that knows no credit */
 	struct pst_page page; /* shared with the worker */
+	struct pst_lane lane; /* the worker's, with bytes of answers */
 	bool spoilt; /* somebody has written over the page, which was logged */
 	char reason[160]; /* why it was lost */
 	char worker[64];
@@ -107,6 +110,7 @@ void pst_upstream_abort_kept(struct pst_upstream *upstream, struct pst_job *job)
 /* Callbacks of the session, and of deadlines. */
 void pst_upstream_on_data(
     void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n);
+void pst_upstream_on_shared(void *arg, uint16_t id, const void *bytes, size_t n);
 void pst_upstream_on_file(
     void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file);
 void pst_upstream_on_trailer(

@@ -10,6 +10,9 @@
 
 /* Bytes of bodies that are queued in a session before more are taken from the spool. */
 #define BODY_AHEAD 65536
+/* What all jobs of a worker may send ahead beyond their first credit: enough for sixteen. Many more
+ * keep each other busy. */
+#define WIDE_MOST (16 * (PST_JOB_WINDOW - PST_SESSION_CREDIT))
 /* A loop that has not even come round for about as long as the grace will not end anything. */
 #define STALLED_MS 900
 /* Of them, what is taken at a time: half a record. */
@@ -196,7 +199,7 @@ pst_upstream_on_credit(void *arg, uint16_t id)
 static void
 grant(struct pst_upstream *up, struct pst_job *job)
 {
-	uint32_t wider = job->roomy ? PST_JOB_WINDOW - job->window : 0;
+	uint32_t wider = job->roomy && up->wide < WIDE_MOST ? PST_JOB_WINDOW - job->window : 0;
 	char name[256];
 
 	if (!pst_session_extends(up->session) || job->state == PST_JOB_ABORTED || job->paused ||
@@ -205,6 +208,7 @@ grant(struct pst_upstream *up, struct pst_job *job)
 	if (pst_session_submit_credit(up->session, job->id, job->taken + wider) == PST_OK) {
 		job->taken = 0;
 		job->window += wider;
+		up->wide += wider;
 		pst_loop_defer(up->loop, &up->flush);
 		return;
 	}
@@ -226,6 +230,24 @@ pst_upstream_mark_started(struct pst_upstream *up)
 	up->unwritten = NULL;
 }
 
+/* A worker may speak before it was written to: it will not be asked a second time. */
+static void
+note_spoken(struct pst_job *job)
+{
+	if (job->state == PST_JOB_GIVEN)
+		pst_job_set_state(job, PST_JOB_STARTED);
+}
+
+/* N bytes of output were taken. What it says on STDERR is no progress: nobody waits for that. */
+static void
+note_taken(struct pst_upstream *up, struct pst_job *job, size_t n)
+{
+	if (job->state == PST_JOB_STARTED)
+		watch(up, job);
+	job->taken += (uint32_t)n;
+	grant(up, job);
+}
+
 void
 pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void *bytes, size_t n)
 {
@@ -234,9 +256,7 @@ pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void 
 
 	if (job == NULL)
 		return;
-	/* A worker may speak before it was written to: it will not be asked a second time. */
-	if (job->state == PST_JOB_GIVEN)
-		pst_job_set_state(job, PST_JOB_STARTED);
+	note_spoken(job);
 	if (stream == PST_STREAM_STDERR) {
 		if (n > 0)
 			job->callbacks->error(job, bytes, n);
@@ -244,11 +264,20 @@ pst_upstream_on_data(void *arg, uint16_t id, enum pst_stream stream, const void 
 	}
 	job->output_ended = n == 0;
 	job->callbacks->output(job, bytes, n);
-	/* What it says on STDERR is no progress: nobody waits for that. */
-	if (job->state == PST_JOB_STARTED)
-		watch(up, job);
-	job->taken += (uint32_t)n;
-	grant(up, job);
+	note_taken(up, job, n);
+}
+
+void
+pst_upstream_on_shared(void *arg, uint16_t id, const void *bytes, size_t n)
+{
+	struct pst_upstream *up = arg;
+	struct pst_job *job = pst_session_user(up->session, id);
+
+	if (job == NULL)
+		return;
+	note_spoken(job);
+	job->callbacks->shared(job, bytes, n);
+	note_taken(up, job, n);
 }
 
 void
@@ -263,8 +292,7 @@ pst_upstream_on_file(
 		close(file->fd);
 		return;
 	}
-	if (job->state == PST_JOB_GIVEN)
-		pst_job_set_state(job, PST_JOB_STARTED);
+	note_spoken(job);
 	if (job->state == PST_JOB_STARTED)
 		watch(up, job);
 	job->callbacks->file(job, file);
@@ -416,6 +444,8 @@ pst_upstream_detach(struct pst_upstream *up, struct pst_job *job)
 {
 	pst_deadline_cancel(&job->deadline);
 	pst_deadline_cancel(&job->limit);
+	up->wide -= job->window - PST_SESSION_CREDIT;
+	job->window = PST_SESSION_CREDIT;
 	if (job->paused && !pst_session_extends(up->session))
 		up->paused--;
 	job->paused = false;

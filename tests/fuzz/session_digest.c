@@ -190,6 +190,35 @@ on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session
 		close(file->fd);
 }
 
+/* What is shared is as long as it says, up to this. */
+static unsigned char memory[256];
+
+static void
+on_memory(void *arg, int fd, uint32_t size)
+{
+	struct digest *digest = arg;
+
+	assert(digest->is_client && fcntl(fd, F_GETFD) >= 0);
+	close(fd);
+	mix(digest, 0x1f000000U);
+	mix(digest, size);
+	if (size > 0 && size <= sizeof(memory))
+		pst_session_use_memory(digest->session, memory + sizeof(memory) - size, size);
+}
+
+static void
+on_shared(void *arg, uint16_t id, const void *bytes, size_t n)
+{
+	struct digest *digest = arg;
+	const unsigned char *at = bytes;
+
+	assert(n > 0 && at >= memory && n <= (size_t)(memory + sizeof(memory) - at));
+	mix(digest, 0x2f000000U | id);
+	mix(digest, (uint64_t)(at - memory));
+	mix(digest, n);
+	mix(digest, pst_session_mark(digest->session));
+}
+
 static void
 on_usage(void *arg, uint16_t id, const struct pst_session_usage *usage)
 {
@@ -239,6 +268,8 @@ const struct pst_session_callbacks digest_callbacks = {
     .closed = on_closed,
     .trailer = on_trailer,
     .file = on_file,
+    .memory = on_memory,
+    .shared = on_shared,
     .usage = on_usage,
     .drain = on_drain,
     .get_value = on_get_value,

@@ -1,6 +1,7 @@
 """A FastCGI client for tests: it sends and shows every record, right or wrong."""
 from __future__ import annotations
 
+import mmap
 import os
 import socket
 import struct
@@ -11,7 +12,7 @@ BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = range
 GET_VALUES, GET_VALUES_RESULT, UNKNOWN_TYPE = 9, 10, 11
 RESPONDER, AUTHORIZER, FILTER = 1, 2, 3
 REQUEST_COMPLETE, CANT_MPX_CONN, OVERLOADED, UNKNOWN_ROLE = range(4)
-CREDIT, MESSAGE, CLOSE, TRAILERS, FILE, USAGE, DRAIN = range(64, 71)
+CREDIT, MESSAGE, CLOSE, TRAILERS, FILE, USAGE, DRAIN, MEMORY, SHARED = range(64, 73)
 KEEP_CONN, EXTENDED = 1, 0x80
 
 
@@ -75,6 +76,7 @@ class Response:
     usage: tuple[int, int, int] | None = None
     trailers: bytes = b""
     files: list[bytes] = field(default_factory=list)
+    shared: int = 0  # bytes of stdout that came by shared memory
 
     @property
     def status(self) -> str:
@@ -93,6 +95,7 @@ class Connection:
     def __init__(self, where: str | tuple[str, int] | socket.socket) -> None:
         """To a listening socket; or one that is connected already."""
         self.descriptors: list[int] = []
+        self.memory: mmap.mmap | None = None
         if isinstance(where, socket.socket):
             self.socket = where
             return
@@ -149,6 +152,11 @@ class Connection:
                 response.trailers += content
             elif kind == FILE:
                 response.files.append(self.read_file(content))
+            elif kind == MEMORY:
+                self.map_memory(content)
+            elif kind == SHARED:
+                response.stdout += (piece := self.read_shared(content))
+                response.shared += len(piece)
             elif kind == USAGE:
                 response.usage = struct.unpack(">QQQ", content)
             elif kind == END_REQUEST:
@@ -164,6 +172,19 @@ class Connection:
         got = os.pread(descriptor, length, offset)
         os.close(descriptor)
         return got
+
+    def map_memory(self, content: bytes) -> None:
+        descriptor = self.descriptors.pop(0)
+        self.memory = mmap.mmap(descriptor, *struct.unpack(">I4x", content))
+        os.close(descriptor)
+
+    def read_shared(self, content: bytes) -> bytes:
+        """What a SHARED record stands for, which is given back at once."""
+        assert self.memory
+        offset, length, mark = struct.unpack(">IIQ", content)
+        piece = self.memory[offset : offset + length]
+        self.memory[:8] = struct.pack("=Q", mark)
+        return piece
 
     def ask(self, path: str, **kwargs: object) -> Response:
         self.send(request(path, **kwargs))  # type: ignore[arg-type]

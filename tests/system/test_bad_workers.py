@@ -320,6 +320,29 @@ EXTENDED = [
     invalid("file_of_a_pipe", "a descriptor that is no regular file"),
     invalid("file_too_short", "a file that is shorter than it says"),
     invalid("file_without_head", "a file before its head"),
+    Case("memory_changes", 200),
+    invalid("memory_of_a_head", "bytes in shared memory before its head"),
+    invalid("memory_in_a_head", "bytes in shared memory before its head"),
+    broken(
+        "memory_beyond",
+        f"{SESSION}SHARED record for request 1: 2 bytes from 1048575 are not in 1048576 of memory",
+    ),
+    broken(
+        "memory_too_much",
+        f"{SESSION}SHARED record for request 1 has 70000 bytes, and its credit is 65508",
+    ),
+    Case(
+        "memory_not_lent",
+        502,
+        (
+            "W: its memory for answers cannot be used: Invalid argument",
+            *broken(
+                "memory_not_lent",
+                f"{SESSION}SHARED record for request 1, and there is no memory",
+            ).lines,
+        ),
+        replaced=True,
+    ),
 ]
 
 
@@ -330,6 +353,8 @@ def test_extensions(serve: Serve, tmp_path: Path, case: Case) -> None:
     fds = len(os.listdir(f"/proc/{server.gateway_pid}/fd"))
     answer = ask(server, "/" + case.path)
     assert (answer.status, answer.whole) == (case.status, case.whole), server.log
+    if case.replaced:
+        server.wait_for(r"worker \d\.3 ready")
     for _ in range(4):
         assert ask(server, "/pid").status == 200
     lines = {line for line in complaints(server) if "its page, the memory" not in line}

@@ -97,3 +97,33 @@ def test_usage(gateway: fcgi.Connection) -> None:
     assert spun is not None and slept is not None
     assert spun[0] >= 30000 and spun[2] == 0
     assert slept[1] >= 29000 and slept[0] < slept[1]
+
+
+def test_a_large_body_is_shared(gateway: fcgi.Connection) -> None:
+    """The memory is lent once, and its room is used again."""
+    for times in range(100):
+        response = gateway.ask("/big", query="60000", extended=True)
+        assert response.body == b"x" * 60000
+        assert response.shared == 60000
+        assert (fcgi.MEMORY in response.records) == (times == 0)
+    assert gateway.descriptors == []
+
+
+def test_a_small_body_is_not_shared(gateway: fcgi.Connection) -> None:
+    response = gateway.ask("/big", query="4000", extended=True)
+    assert (response.body, response.shared) == (b"x" * 4000, 0)
+
+
+def test_bodies_that_find_no_room_are_sent(gateway: fcgi.Connection) -> None:
+    """A client that gives nothing back gets the rest through the socket."""
+    shared = []
+    for _ in range(80):
+        gateway.send(fcgi.request("/big", query="60000", extended=True))
+        mark = gateway.memory[:8] if gateway.memory else bytes(8)
+        response = gateway.response()
+        assert gateway.memory
+        gateway.memory[:8] = mark
+        assert response.body == b"x" * 60000
+        shared.append(response.shared)
+    assert set(shared) == {0, 60000}
+    assert shared.index(0) == 4194304 // 60000

@@ -304,6 +304,25 @@ on_closed(void *arg, uint16_t id, unsigned code, const char *reason, size_t n)
 }
 
 static void
+on_memory(void *arg, int fd, uint32_t size)
+{
+	struct client *client = arg;
+
+	ck_assert_int_eq(pst_lane_map(&client->lane, fd, size), 0);
+	pst_session_use_memory(client->session, client->lane.bytes, size);
+	close(fd);
+}
+
+static void
+on_shared(void *arg, uint16_t id, const void *bytes, size_t n)
+{
+	struct client *client = arg;
+
+	client->shared += n;
+	on_data(arg, id, PST_STREAM_STDOUT, bytes, n);
+}
+
+static void
 on_file(void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file)
 {
 	struct answer *answer = answer_of(arg, id);
@@ -360,6 +379,8 @@ static const struct pst_session_callbacks callbacks = {
     .closed = on_closed,
     .trailer = on_trailer,
     .file = on_file,
+    .memory = on_memory,
+    .shared = on_shared,
     .usage = on_usage,
     .drain = on_drain,
 };
@@ -405,6 +426,7 @@ client_close(struct client *client)
 	close(client->fd);
 	client->fd = -1;
 	pst_session_free(client->session);
+	pst_lane_unmap(&client->lane);
 	client->session = NULL;
 	for (size_t i = 0; i < ASYNC_CASE_REQUESTS; i++) {
 		pst_buf_free(&client->answers[i].bytes);
@@ -473,8 +495,11 @@ turn_client(struct client *client)
 	n = pst_descriptor_recv(client->fd, bytes, sizeof(bytes), 0, &fd);
 	if (fd >= 0)
 		ck_assert_int_eq(pst_session_recv_fd(client->session, fd), 0);
-	if (n > 0 && pst_session_recv(client->session, bytes, (size_t)n) == 0)
+	if (n > 0 && pst_session_recv(client->session, bytes, (size_t)n) == 0) {
+		if (client->lane.bytes)
+			pst_lane_done(&client->lane, pst_session_mark(client->session));
 		return true;
+	}
 	if (n >= 0 || errno != EAGAIN) {
 		client->refuses = true;
 		pst_session_close(client->session);

@@ -7,6 +7,7 @@
 
 #include "adapters/async_server.h"
 #include "protocol/buf.h"
+#include "protocol/lane.h"
 #include "protocol/page.h"
 #include "protocol/session.h"
 
@@ -46,6 +47,8 @@ struct client {
 	unsigned credits; /* CREDIT records that came */
 	bool drained; /* DRAIN came */
 	bool refuses; /* the server closed, or an error came */
+	struct pst_lane lane; /* the server's */
+	size_t shared; /* bytes that came by it */
 };
 
 /* What the plugin does by itself in its callbacks; NULL: nothing. */

@@ -3,7 +3,7 @@ protocol_trace = %D%/trace.c %D%/trace.h %D%/runner.h %D%/failmalloc.c %D%/failm
 failmalloc_wrap = $(AM_LDFLAGS) -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc
 
 unit_tests += %D%/test_buf %D%/test_params %D%/test_control %D%/test_session \
-	%D%/test_session_submit %D%/test_session_credit %D%/test_session_extensions %D%/test_session_pair %D%/test_page \
+	%D%/test_session_submit %D%/test_session_credit %D%/test_session_extensions %D%/test_session_pair %D%/test_lane %D%/test_page \
 	%D%/test_page_model %D%/test_page_stress
 %C%_test_buf_SOURCES = %D%/test_buf.c $(protocol_trace)
 %C%_test_buf_LDFLAGS = $(failmalloc_wrap)
@@ -19,6 +19,7 @@ unit_tests += %D%/test_buf %D%/test_params %D%/test_control %D%/test_session \
 %C%_test_session_extensions_SOURCES = %D%/test_session_extensions.c $(protocol_trace)
 %C%_test_session_extensions_LDFLAGS = $(failmalloc_wrap)
 %C%_test_session_pair_SOURCES = %D%/test_session_pair.c %D%/runner.h
+%C%_test_lane_SOURCES = %D%/test_lane.c %D%/runner.h
 %C%_test_page_SOURCES = %D%/test_page.c %D%/runner.h
 # Its own page.c, of which it calls what is static, too.
 %C%_test_page_model_SOURCES = %D%/test_page_model.c %D%/runner.h

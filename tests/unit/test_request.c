@@ -30,6 +30,7 @@ static struct {
 	int spoil_err;
 	unsigned shorten; /* the file loses its end after this piece; 0: never */
 	unsigned gone_after; /* submits; 0: never */
+	int post; /* what post() says */
 } client;
 
 static struct pst_request *request;
@@ -113,8 +114,26 @@ send_piece(struct pst_request *of, struct pst_piece *piece, size_t n)
 	return 0;
 }
 
+static int
+share(struct pst_request *of, const void *bytes, size_t n)
+{
+	assert(of->state == PST_RESPONSE_SENT);
+	return submit(of, PST_STREAM_STDOUT, bytes, n);
+}
+
+/* As client.post has it. */
+static int
+post(struct pst_request *of, const void *bytes, size_t n)
+{
+	if (client.post == PST_POST_SENT || client.post == PST_POST_TAKEN)
+		submit(of, PST_STREAM_STDOUT, bytes, n);
+	return client.post;
+}
+
 static const struct pst_carrier carrier = {
     .submit = submit,
+    .share = share,
+    .post = post,
     .send_piece = send_piece,
     .flush = flush,
     .fill = fill,
@@ -162,6 +181,30 @@ START_TEST(test_one_piece)
 	ck_assert_uint_eq(client.submits, 1);
 	ck_assert_uint_eq(client.flushes, 0);
 	assert_sent("Status: 200 OK\r\n\r\nab");
+}
+END_TEST
+
+/* What can be sent at once is not, as long as something before it has not left. */
+START_TEST(test_post)
+{
+	client.post = PST_POST_SENT;
+	ck_assert_int_eq(pst_request_post(request, "a", 1), PST_POST_REFUSED);
+	respond(200);
+	ck_assert_int_eq(pst_request_post(request, "a", 1), PST_POST_REFUSED);
+	ck_assert(!pst_request_begun(request));
+	pst_request_flush(request);
+	ck_assert_int_eq(pst_request_post(request, "a", 1), PST_POST_SENT);
+	pst_request_write(request, "b", 1);
+	ck_assert_int_eq(pst_request_post(request, "c", 1), PST_POST_REFUSED);
+	pst_request_flush(request);
+	client.post = PST_POST_TAKEN;
+	ck_assert_int_eq(pst_request_post(request, "c", 1), PST_POST_TAKEN);
+	assert_sent("Status: 200 OK\r\n\r\nabc");
+	client.post = PST_RESULT_GONE;
+	ck_assert_int_eq(pst_request_post(request, "d", 1), PST_RESULT_GONE);
+	ck_assert_str_eq(pst_request_reason(request), "the client is gone");
+	pst_request_on_abort(request);
+	ck_assert_int_eq(pst_request_post(request, "d", 1), PST_POST_REFUSED);
 }
 END_TEST
 
@@ -558,6 +601,7 @@ main(void)
 	tcase_add_test(tcase, test_grant);
 	tcase_add_test(tcase, test_one_piece);
 	tcase_add_test(tcase, test_flush);
+	tcase_add_test(tcase, test_post);
 	tcase_add_test(tcase, test_large_writes);
 	tcase_add_test(tcase, test_order);
 	tcase_add_test(tcase, test_interim);

@@ -49,6 +49,25 @@ wire_file(struct pst_buf *wire, uint16_t id, uint8_t stream, uint64_t offset, ui
 	wire_record(wire, PST_RECORD_FILE, id, body, sizeof body, 0);
 }
 
+static void
+wire_memory(struct pst_buf *wire, uint32_t size)
+{
+	unsigned char body[8];
+
+	pst_record_memory_encode(size, body);
+	wire_record(wire, PST_RECORD_MEMORY, 0, body, sizeof body, 0);
+}
+
+static void
+wire_shared(struct pst_buf *wire, uint16_t id, uint32_t offset, uint32_t length)
+{
+	struct pst_record_shared place = {.offset = offset, .length = length, .mark = 5};
+	unsigned char body[PST_RECORD_SHARED_LEN];
+
+	pst_record_shared_encode(&place, body);
+	wire_record(wire, PST_RECORD_SHARED, id, body, sizeof body, 0);
+}
+
 /* A file of SIZE bytes. */
 static int
 make_file(unsigned size)
@@ -383,6 +402,57 @@ build_drain(struct pst_buf *wire)
 }
 
 static void
+build_shared(struct pst_buf *wire)
+{
+	wire_text(wire, FCGI_STDOUT, 1, "head");
+	wire_memory(wire, 15);
+	wire_shared(wire, 1, 0, 4);
+	wire_shared(wire, 2, 5, 10);
+	wire_text(wire, FCGI_STDOUT, 1, "");
+	wire_shared(wire, 1, 14, 1);
+}
+
+static void
+build_shared_nowhere(struct pst_buf *wire)
+{
+	wire_shared(wire, 1, 0, 1);
+}
+
+static void
+build_shared_nothing(struct pst_buf *wire)
+{
+	wire_memory(wire, 15);
+	wire_shared(wire, 1, 3, 0);
+}
+
+static void
+build_shared_beyond(struct pst_buf *wire)
+{
+	wire_memory(wire, 15);
+	wire_shared(wire, 1, 15, 1);
+}
+
+static void
+build_shared_around(struct pst_buf *wire)
+{
+	wire_memory(wire, 15);
+	wire_shared(wire, 1, 14, UINT32_MAX);
+}
+
+static void
+build_memory_twice(struct pst_buf *wire)
+{
+	wire_memory(wire, 15);
+	wire_memory(wire, 15);
+}
+
+static void
+build_memory_of_request(struct pst_buf *wire)
+{
+	wire_record(wire, PST_RECORD_MEMORY, 1, zeros, 8, 0);
+}
+
+static void
 build_late_message(struct pst_buf *wire)
 {
 	wire_end(wire, 1, 0, FCGI_REQUEST_COMPLETE);
@@ -417,6 +487,40 @@ static const struct scenario client[] = {
 	.build = build_drain,
 	.expect = "drain\ndata 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
 		  "DRAIN record with request id 1\n"},
+    {.client = true,
+	.build = build_shared,
+	.files = 1,
+	.expect = "data 1 STDOUT head\nmemory of 15\nshared 1 what\nshared 2 they share\n"
+		  "data 1 STDOUT end\n"
+		  "SHARED record for request 1 after the end of that stream\n"},
+    {.client = true,
+	.build = build_shared_nowhere,
+	.expect = "SHARED record for request 1, and there is no memory\n"},
+    {.client = true,
+	.build = build_shared_nothing,
+	.files = 1,
+	.expect = "memory of 15\n"
+		  "SHARED record for request 1: 0 bytes from 3 are not in 15 of memory\n"},
+    {.client = true,
+	.build = build_shared_beyond,
+	.files = 1,
+	.expect = "memory of 15\n"
+		  "SHARED record for request 1: 1 bytes from 15 are not in 15 of memory\n"},
+    {.client = true,
+	.build = build_shared_around,
+	.files = 1,
+	.expect = "memory of 15\nSHARED record for request 1: 4294967295 bytes from 14 are not "
+		  "in 15 of memory\n"},
+    {.client = true,
+	.build = build_memory_twice,
+	.files = 2,
+	.expect = "memory of 15\na second MEMORY record\n"},
+    {.client = true,
+	.build = build_memory_twice,
+	.expect = "MEMORY record came without its descriptor\n"},
+    {.client = true,
+	.build = build_memory_of_request,
+	.expect = "MEMORY record with request id 1\n"},
     {.client = true,
 	.build = build_late_message,
 	.expect = "data 1 STDOUT end\ndata 1 STDERR end\nend 1 0 status 0\n"
@@ -655,6 +759,35 @@ START_TEST(test_submit_notices)
 	ck_assert_int_eq(pst_session_submit_drain(session), 0);
 	check_sent(&trace, "TRAILERS 1 16384+0\nSTDOUT 1 0+0\nUSAGE 1 24+0\nEND_REQUEST 1 8+0\n"
 			   "DRAIN 0 0+0\n");
+	trace_free(&trace);
+}
+END_TEST
+
+START_TEST(test_submit_shared)
+{
+	struct pst_session *session;
+	struct pst_buf out = {0};
+	struct trace trace;
+	int fd = make_file(1);
+
+	trace_extended(&trace, false, 1);
+	session = trace.session;
+	ck_assert_int_eq(pst_session_submit_memory(session, fd, 0x10203), 0);
+	ck_assert_int_eq(pst_session_submit_memory(session, fd, 0x10203), PST_ERR_STATE);
+	ck_assert(!pst_session_may_share(session, 2, 1));
+	ck_assert(!pst_session_may_share(session, 1, PST_SESSION_CREDIT + 1));
+	ck_assert(pst_session_may_share(session, 1, PST_SESSION_CREDIT));
+	ck_assert_int_eq(pst_session_submit_shared(session, 1, 64, 1000, 0x40506), 0);
+	ck_assert_uint_eq(pst_session_credit(session, 1), PST_SESSION_CREDIT - 1000);
+	trace_drain(&trace, &out);
+	ck_assert_uint_eq(out.end, 40);
+	ck_assert_mem_eq(out.data,
+	    "\1\x47\0\0\0\x8\0\0\0\1\2\3\0\0\0\0\1\x48\0\1\0\x10\0\0\0\0\0\x40\0\0\3\xe8\0\0\0\0"
+	    "\0\4\5\6",
+	    40);
+	pst_buf_free(&out);
+	ck_assert_int_eq(pst_session_submit_data(session, 1, PST_STREAM_STDOUT, NULL, 0), 0);
+	ck_assert(!pst_session_may_share(session, 1, 1));
 	trace_free(&trace);
 }
 END_TEST
@@ -950,6 +1083,7 @@ main(void)
 	tcase_add_loop_test(tcase, test_in_callback, 0, (int)(sizeof names / sizeof names[0]));
 	tcase_add_loop_test(tcase, test_submit_messages, 0, 2);
 	tcase_add_test(tcase, test_submit_notices);
+	tcase_add_test(tcase, test_submit_shared);
 	tcase_add_test(tcase, test_submit_plain);
 	tcase_add_test(tcase, test_submit_aborted);
 	tcase_add_test(tcase, test_submit_files);

@@ -226,6 +226,28 @@ on_drain(void *arg)
 	act(arg, "drain", 0);
 }
 
+/* What is said to be memory is TRACE_MEMORY at most. */
+static void
+on_memory(void *arg, int fd, uint32_t size)
+{
+	struct trace *trace = arg;
+
+	trace_line(trace, "memory of %u", (unsigned)size);
+	close(fd);
+	if (size <= strlen(TRACE_MEMORY))
+		pst_session_use_memory(trace->session, TRACE_MEMORY, size);
+	act(trace, "memory", 0);
+}
+
+static void
+on_shared(void *arg, uint16_t id, const void *bytes, size_t n)
+{
+	struct trace *trace = arg;
+
+	trace_line(trace, "shared %u %.*s", id, (int)n, (const char *)bytes);
+	act(trace, "shared", id);
+}
+
 static void
 on_abort(void *arg, uint16_t id, enum pst_session_abort why)
 {
@@ -293,6 +315,8 @@ static const struct pst_session_callbacks callbacks = {
     .closed = on_closed,
     .trailer = on_trailer,
     .file = on_file,
+    .memory = on_memory,
+    .shared = on_shared,
     .usage = on_usage,
     .drain = on_drain,
     .get_value = on_get_value,

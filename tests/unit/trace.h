@@ -9,6 +9,9 @@
 #include "protocol/session.h"
 #include "tests/unit/failmalloc.h"
 
+/* What a client is given to be the memory that it shares with its server. */
+#define TRACE_MEMORY "what they share"
+
 struct trace {
 	struct pst_session *session;
 	struct pst_buf text; /* made with pst_buf, but never by a failing allocation: see trace.c */

@@ -73,6 +73,13 @@ enum pst_abort {
 	    1, /* the request is late: whatever still runs for it is to be stopped */
 };
 
+/* What became of bytes, see post(). */
+enum pst_post {
+	PST_POST_REFUSED = 0, /* nothing: write() and flush() them */
+	PST_POST_SENT = 1, /* they were sent */
+	PST_POST_TAKEN = 2, /* they were taken, and not sent yet: flush() has to follow */
+};
+
 /* What the host can do with a request's connection, see upgrade(). */
 enum pst_upgrade {
 	PST_UPGRADE_NONE = 0, /* an ordinary request */
@@ -176,6 +183,10 @@ struct pst_host {
 	/* Whether write() of N bytes only gathers now: then it does not block, and a runtime's lock
 	 * need not be released for it. Not in the async model. */
 	int (*gathers)(const struct pst_request *request, size_t n);
+	/* Like write() of N bytes and flush(), if neither has to wait: then a runtime's lock need
+	 * not be released for them. One of enum pst_post, or a negative result. Not in the async
+	 * model. */
+	int (*post)(struct pst_request *request, const void *bytes, size_t n);
 
 	/* Send what was written so far, the head included. May block (async: never; it is sent at
 	 * the end of the turn). */

@@ -7,6 +7,8 @@ file holds. While there is a file `import`, the import does what it says.
 """
 from __future__ import annotations
 
+import fcntl
+import mmap
 import os
 import signal
 import socket
@@ -184,6 +186,62 @@ def file_too_short(request: Request) -> None:
 def file_without_head(request: Request) -> None:
     socket.send_fds(request.peer, [file_record(request.id)], [os.open(__file__, os.O_RDONLY)])
     request.end()
+
+
+SIZE = 1 << 20
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+def lend(request: Request, head: bytes, *places: tuple[int, int], seals: int = SEALS) -> None:
+    """Lend memory full of x, and say that bytes of the answer are at PLACES in it."""
+    descriptor = os.memfd_create("rogue", os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, SIZE)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    memory = mmap.mmap(descriptor, SIZE)
+    memory[:] = b"x" * SIZE
+    data = fcgi.record(fcgi.STDOUT, request.id, head) if head else b""
+    data += fcgi.record(fcgi.MEMORY, 0, struct.pack(">I4x", SIZE))
+    for offset, length in places:
+        place = struct.pack(">IIQ", offset, length, 2**64 - 1)
+        data += fcgi.record(fcgi.SHARED, request.id, place)
+    socket.send_fds(request.peer, [data], [descriptor])
+    os.close(descriptor)
+    # It changes what it has lent, and gives its pages away.
+    memory[:] = b"y" * SIZE
+    memory.madvise(mmap.MADV_REMOVE)
+    memory.close()
+    request.end_out()
+    request.end()
+
+
+@path
+def memory_changes(request: Request) -> None:
+    lend(request, HEAD + b"\r\n", *((at, 8192) for at in range(0, 65536, 8192)))
+
+
+@path
+def memory_of_a_head(request: Request) -> None:
+    lend(request, b"", (64, 1000))
+
+
+@path
+def memory_in_a_head(request: Request) -> None:
+    lend(request, HEAD, (64, 1000))
+
+
+@path
+def memory_beyond(request: Request) -> None:
+    lend(request, HEAD + b"\r\n", (SIZE - 1, 2))
+
+
+@path
+def memory_not_lent(request: Request) -> None:
+    lend(request, HEAD + b"\r\n", (64, 1000), seals=fcntl.F_SEAL_GROW)
+
+
+@path
+def memory_too_much(request: Request) -> None:
+    lend(request, HEAD + b"\r\n", (0, 70000))
 
 
 @path
