@@ -67,6 +67,8 @@ struct pst_threaded_thread {
 	struct pst_threaded_link *owned; /* read by this thread only: not armed */
 	unsigned reads; /* of it, since it was at the epoll */
 	bool runs; /* it has just run a request, and goes on */
+	uint64_t began; /* with the request that it runs, in nanoseconds; of a serial runtime */
+	long sleeps; /* how often it had slept when it began with that, or one before it */
 	struct pst_usage usage; /* of the request that it runs */
 	bool usage_runs; /* it began with the end of the last one: nothing was waited for since */
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Once a request was found to wait for one that does not get on, others are not made to wait for
@@ -18,6 +19,9 @@
 #define STILL 2
 /* And after so many the guard goes anyway. */
 #define CALM 8
+
+/* A request that slept took this long at least, in nanoseconds: shorter ones are not asked. */
+#define SLEPT 1000000
 
 /* So often a thread reads a connection that it owns before it looks at others. */
 #define READS 16
@@ -211,6 +215,25 @@ guard(struct pst_threaded_server *server, struct pst_threaded_thread *thread)
 	pst_threaded_members_disown_all(server);
 }
 
+/* How often the calling thread has slept so far. */
+static long
+sleeps(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) == 0 ? usage.ru_nvcsw : 0;
+}
+
+/* THREAD has ended a request. While there are such as sleep, others are not made to wait until the
+ * guard has found that out again. */
+static void
+note_sleep(struct pst_threaded_server *server, const struct pst_threaded_thread *thread)
+{
+	if (server->handler.serial && server->moved - thread->began >= SLEPT &&
+	    sleeps() != thread->sleeps)
+		server->eager_until = server->moved + EAGER;
+}
+
 /* --- a thread's turn --- */
 
 /* What comes next to THREAD, or NULL. */
@@ -269,6 +292,9 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 	thread->stream = stream;
 	atomic_fetch_add(&server->running, 1);
 	note_move(server, thread);
+	thread->began = server->moved;
+	if (server->handler.serial && !thread->usage_runs)
+		thread->sleeps = sleeps();
 	leave(server, thread);
 	if (told && !thread->usage_runs)
 		pst_usage_begin(&thread->usage);
@@ -280,6 +306,7 @@ run(struct pst_threaded_server *server, struct pst_threaded_thread *thread,
 	pthread_mutex_lock(&server->lock);
 	pst_threaded_held_take(server);
 	note_move(server, thread);
+	note_sleep(server, thread);
 	outcome = pst_threaded_finish(server, thread, outcome);
 	atomic_fetch_sub(&server->running, 1);
 	thread->stream = NULL;
