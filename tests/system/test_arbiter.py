@@ -722,3 +722,14 @@ def test_only_root_changes_the_user() -> None:
     ended = subprocess.run(command, env=environment(), stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 2
     assert "only root may change them" in ended.stderr
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_with_one_processor_the_gateway_gives_way(serve: Start, alone: bool) -> None:
+    mine = sorted(os.sched_getaffinity(0))
+    if not alone and len(mine) == 1:
+        pytest.skip("there is one processor")
+    allowed = mine[:1] if alone else mine
+    server = serve(preexec_fn=lambda: os.sched_setaffinity(0, allowed))
+    policies = [os.sched_getscheduler(pid) for pid in (server.gateway_pid, *server.worker_pids)]
+    assert policies == [os.SCHED_BATCH if alone else os.SCHED_OTHER, os.SCHED_OTHER]
