@@ -14,7 +14,7 @@ from typing import Any
 
 import measure as measuring
 import smoke
-from server import HERE, free_port
+from server import HERE, Failed, free_port
 
 CONNECTIONS = 64
 GATEWAYS = (1, 2)
@@ -52,10 +52,10 @@ class Running:
         while time.monotonic() < end and self.process.poll() is None:
             try:
                 return measuring.connect(self.port)
-            except (OSError, measuring.Failed):
+            except (OSError, Failed):
                 time.sleep(0.02)
         self.log.seek(0)
-        raise measuring.Failed(f"penstock did not serve: {self.log.read()[-800:].decode(errors='replace')}")
+        raise Failed(f"penstock did not serve: {self.log.read()[-800:].decode(errors='replace')}")
 
     def used(self) -> tuple[int, int]:
         """CPU time of the gateways, and that of the workers, in ns."""
@@ -77,7 +77,7 @@ class Running:
         after = self.used()
         match = re.search(r'"requests": (\d+), "us": (\d+)', done.stdout)
         if match is None or match[1] == "0":
-            raise measuring.Failed(f"the load printed no result: {done.stdout}{done.stderr}")
+            raise Failed(f"the load printed no result: {done.stdout}{done.stderr}")
         gateway, workers = (round((end - start) / 1e3 / int(match[1]), 2)
                             for start, end in zip(before, after))
         return {"rps": round(int(match[1]) * 1e6 / int(match[2])), "gateway_us": gateway,

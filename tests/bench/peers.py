@@ -200,7 +200,7 @@ PEERS = (
     BJOERN,
     FASTPYSGI,
     launched("fastpysgi", "asgi", "fastpysgi-asgi"),
-    Peer("floor-epoll", "floor", "{built}/floor_hello {port}", "exe:{built}/floor_hello", "true"),
+    Peer("floor-epoll", "floor", "{built}/floor_hello {port}", "exe:{built}/floor_hello", "echo floor_hello.c"),
     UVICORN,
     Peer("hypercorn", "asgi",
          "{python} -m hypercorn -b 127.0.0.1:{port} -w {workers} --keep-alive 75 --backlog 2048"

@@ -147,10 +147,12 @@ def costs_text(costs: dict[str, Any]) -> str:
                      f"{row['workers_us']:.2f} |")
     one = costs["gateways"][0]
     gateway, workers = one["gateway_us"], one["workers_us"]
-    lines += ["", f"So the next limit is the one gateway's core: at {gateway:.1f} µs for a request it is busy at about "
-              f"{1e6 / gateway:,.0f} requests a second, which {gateway and workers / gateway:.1f} workers of "
-              f"{workers:.1f} µs reach with a hello; with an application of 1 ms it would feed about "
-              f"{1000 / gateway:,.0f}. Beyond that `--gateways` adds cores, each with its share of the workers."]
+    lines += ["", "The instructions are flat. CPU time is not, with many slots: none waits while a slot is free, so each request",
+              "wakes another worker, and what is shown is the kernel's changes of process.", "",
+              f"The next limit is the gateway's core: with {gateway:.1f} µs for a request it is busy at about {1e6 / gateway:,.0f} requests a",
+              f"second. A hello, which takes a worker {workers:.1f} µs, never gets one worker to its limit before that; of an application of 1 ms one",
+              f"gateway feeds about {1000 / gateway:,.0f} workers, each on a core of its own. Beyond that `--gateways` adds cores, each with its share of the",
+              "workers; where no core is left over, as here, another gateway only takes its turn on the same ones."]
     return "\n".join(lines)
 
 

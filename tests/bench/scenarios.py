@@ -41,6 +41,8 @@ def asgi(name: str) -> dict[str, str]:
 ONE_AT_A_TIME = frozenset({"penstock-sync", "gunicorn-sync", "bjoern", "fastpysgi"})
 # Where there are others like them, so that a run does not take too long.
 SECONDARY = frozenset({"penstock-async-asyncio", "gunicorn-uvicorn", "hypercorn"})
+# An answer that only the end of the connection ends is an error to wrk; and who answers none at all.
+NO_STREAM = SECONDARY | {"uwsgi-http-socket", "fastpysgi-asgi"}
 NO_THREADS = SECONDARY | {"gunicorn-asgi", "unit-asgi", "fastpysgi-asgi"}
 
 SCENARIOS = (
@@ -53,7 +55,7 @@ SCENARIOS = (
     Scenario("io-64", both("io"), base="gunicorn-gthread", skip=ONE_AT_A_TIME | NO_THREADS),
     Scenario("cpu-2w", wsgi("cpu"), workers=2, pin=False),
     Scenario("post-64k", both("post"), length=5, post=65536, skip=SECONDARY),
-    Scenario("stream-1m", both("stream"), length=1 << 20, skip=SECONDARY),
+    Scenario("stream-1m", both("stream"), length=1 << 20, skip=NO_STREAM),
     Scenario("flask", {"wsgi": "flask_app:app"}),
     Scenario("starlette", {"asgi": "starlette_app:app"}, base="uvicorn"),
     Scenario("fastapi", {"asgi": "fastapi_app:app"}, base="uvicorn"),

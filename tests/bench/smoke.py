@@ -75,7 +75,8 @@ FLAT = {
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def children(pid: int) -> dict[str, int]:
@@ -287,8 +288,8 @@ def main() -> None:
     counted: dict[str, int] = {}
     for case in CASES:
         counted |= measure(args.penstock, args.python, case)
-    for name, case in FLAT.items():
-        counted[f"{name}: gateway"] = measure_flat(args.penstock, args.python, case)
+    for name, flat in FLAT.items():
+        counted[f"{name}: gateway"] = measure_flat(args.penstock, args.python, flat)
     version = python_version(args.python)
     if args.write:
         figures = {"python": version, "instructions": counted}
