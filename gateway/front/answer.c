@@ -423,6 +423,7 @@ pst_answer_take_file(struct pst_answer *answer, const struct pst_session_file *f
 	const char *reason = "a file before its head";
 	int err = PST_ERR_PROTOCOL;
 
+	assert(answer->lent.count == 0);
 	if (answer->cut || (answer->state == PST_ANSWER_BODY && !answer->http.content)) {
 		pst_answer_files_refuse(&answer->files, file);
 		return 0;

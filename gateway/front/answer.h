@@ -84,7 +84,8 @@ void pst_answer_free(struct pst_answer *answer);
 int pst_answer_take(
     struct pst_answer *answer, struct pst_buf *out, const void *bytes, size_t n, const char *date);
 
-/* Take a part of a file, whose descriptor is the answer's in any case; errors as above. */
+/* Take a part of a file, whose descriptor is the answer's in any case, when nothing is lent: it
+ * stands behind what came before. Errors as above. */
 int pst_answer_take_file(struct pst_answer *answer, const struct pst_session_file *file);
 
 /* Take a field that follows the body: 0, or PST_ERR_NOMEM or PST_ERR_PROTOCOL with a reason, as it

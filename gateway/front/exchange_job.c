@@ -210,11 +210,10 @@ pst_exchange_settle(void *arg)
 	struct pst_client *client = x->client;
 	int err;
 
-	if (x->refused != 0) {
+	if (x->refused == 0)
+		pst_client_write_lent(client);
+	if (x->refused != 0)
 		pst_answer_drop_lent(&x->answer);
-		return;
-	}
-	pst_client_write_lent(client);
 	if (x->client == NULL || x->answer.lent.count == 0)
 		return;
 	err = pst_answer_keep_lent(&x->answer, pst_client_out(client));
@@ -321,6 +320,9 @@ on_file(struct pst_job *job, const struct pst_session_file *file)
 {
 	struct pst_exchange *x = exchange_of(job);
 
+	/* What was lent stands before it. */
+	if (wants_output(x) && x->answer.lent.count > 0)
+		pst_exchange_settle(x);
 	if (wants_output(x))
 		take_file(x, file);
 	else

@@ -27,8 +27,18 @@ def app(environ, start_response):
         head.append(("Content-Length", str(os.fstat(file.fileno()).st_size)))
     if path == "/less":
         head.append(("Content-Length", "100000"))
-    start_response("200 OK", head)
+    write = start_response("200 OK", head)
+    if path.startswith("/behind/"):
+        write(b"a" * int(path.removeprefix("/behind/")))
     return environ["wsgi.file_wrapper"](file)
+
+async def asgi(scope, receive, send):
+    body = b"a" * int(scope["path"].removeprefix("/behind/"))
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    with open(scope["query_string"], "rb") as file:
+        await send({"type": "http.response.zerocopysend", "file": file, "more_body": True})
+    await send({"type": "http.response.body", "body": body})
 """
 
 
@@ -60,6 +70,27 @@ def test_file_wrapper(
     small = site / "small"
     small.write_bytes(b"small\n")
     assert server.get(f"{path}?{small}").body == b"small\n"
+
+
+@pytest.mark.parametrize(
+    ("app", "kind"),
+    [
+        ("site_app:app", ("sync",)),
+        ("site_app:app", ("threaded", "--threads", "2")),
+        ("site_app:asgi", ("async",)),
+    ],
+)
+def test_a_file_behind_other_bytes(
+    penstock: Serve, site: Path, big: Path, app: str, kind: tuple[str, ...]
+) -> None:
+    """The gateway copies neither, and keeps their order."""
+    server = penstock(app, "-k", *kind, cwd=site)
+    for size in (100, 9000, 20000, 60000, 200_000):
+        for _ in range(5):
+            body = server.get(f"/behind/{size}?{big}").body
+            assert body.find(big.read_bytes()) == size
+            assert body[:size] == b"a" * size
+            assert body[size + 3_000_000 :] == (b"a" * size if app == "site_app:asgi" else b"")
 
 
 def test_a_file_larger_than_its_content_length(penstock: Serve, site: Path, big: Path) -> None:
