@@ -467,7 +467,7 @@ pst_request_post(struct pst_request *request, const void *bytes, size_t n)
 	int result;
 
 	if (!request->carrier->post || request->state != PST_RESPONSE_SENT || request->gone ||
-	    request->replaced || request->trailers.count > 0 ||
+	    request->replaced || request->complete || request->trailers.count > 0 ||
 	    pst_buf_length(&request->gather) > 0)
 		return PST_POST_REFUSED;
 	result = request->carrier->post(request, bytes, n);

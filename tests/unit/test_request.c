@@ -208,6 +208,17 @@ START_TEST(test_post)
 }
 END_TEST
 
+START_TEST(test_post_after_the_end)
+{
+	client.post = PST_POST_SENT;
+	respond(200);
+	ck_assert_int_eq(pst_request_complete(request), 0);
+	ck_assert_int_eq(pst_request_post(request, "a", 1), PST_POST_REFUSED);
+	ck_assert_int_eq(pst_request_write(request, "a", 1), PST_RESULT_STATE);
+	assert_sent("Status: 200 OK\r\n\r\n");
+}
+END_TEST
+
 START_TEST(test_flush)
 {
 	respond(200);
@@ -602,6 +613,7 @@ main(void)
 	tcase_add_test(tcase, test_one_piece);
 	tcase_add_test(tcase, test_flush);
 	tcase_add_test(tcase, test_post);
+	tcase_add_test(tcase, test_post_after_the_end);
 	tcase_add_test(tcase, test_large_writes);
 	tcase_add_test(tcase, test_order);
 	tcase_add_test(tcase, test_interim);
