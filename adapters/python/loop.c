@@ -111,6 +111,7 @@ static enum pst_later
 run_timers(struct pst_loop *loop)
 {
 	enum pst_loop_after did = PST_LOOP_NOTHING;
+	PyObject *type, *value, *traceback;
 	enum pst_later later;
 	unsigned parts = TIMER_PARTS;
 
@@ -120,7 +121,10 @@ run_timers(struct pst_loop *loop)
 		if (later != PST_LATER_FAILED)
 			did = end_part(loop, true);
 	} while (later == PST_LATER_MORE && --parts > 0);
+	/* What is to end the loop is not for the glue, which this may call. */
+	PyErr_Fetch(&type, &value, &traceback);
 	end_frame(loop, did);
+	PyErr_Restore(type, value, traceback);
 	return later;
 }
 

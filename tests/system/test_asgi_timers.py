@@ -100,20 +100,24 @@ def test_lifespan(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == "slept\n"
 
 
+@pytest.mark.parametrize("sends", [False, True])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_an_exit(tmp_path: Path, loop: str) -> None:
-    """SystemExit ends the loop, as it does elsewhere."""
-    (tmp_path / "leaving.py").write_text("""
+def test_an_exit(tmp_path: Path, loop: str, sends: bool) -> None:
+    """SystemExit ends the loop, as it does elsewhere, also when the host has something to do."""
+    (tmp_path / "leaving.py").write_text(f"""
 import asyncio
 
-async def leave():
+async def leave(send):
     await asyncio.sleep(0.01)
+    if {sends}:
+        await send({{"type": "http.response.start", "status": 200, "headers": []}})
+        await send({{"type": "http.response.body", "body": b"x", "more_body": True}})
     raise SystemExit(3)
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         raise NotImplementedError
-    task = asyncio.ensure_future(leave())
+    task = asyncio.ensure_future(leave(send))
     await asyncio.sleep(60)
 """)
     program = installed.LIBEXECDIR / "async"
