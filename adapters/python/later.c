@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <structmember.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ struct timer {
 	PyObject *callback;
 	PyObject *args; /* a tuple; NULL: none */
 	PyObject *context; /* NULL: it needs none */
+	PyObject *weakrefs;
 };
 
 /* Of the loop's thread; others see base and type, which do not change, and what keeps them out. */
@@ -113,7 +115,7 @@ add(struct timer *timer)
 {
 	if (later.count == later.size) {
 		size_t size = later.size ? 2 * later.size : 64;
-		struct timer **larger = PyMem_Resize(later.heap, struct timer *, size);
+		struct timer **larger = PyMem_Realloc(later.heap, size * sizeof *larger);
 
 		if (larger == NULL) {
 			PyErr_NoMemory();
@@ -184,6 +186,8 @@ timer_dealloc(PyObject *self)
 {
 	PyTypeObject *type = Py_TYPE(self);
 
+	if (((struct timer *)self)->weakrefs != NULL)
+		PyObject_ClearWeakRefs(self);
 	let_go((struct timer *)self);
 	PyObject_Free(self);
 	Py_DECREF(type);
@@ -228,9 +232,16 @@ static PyMethodDef timer_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* Handles of other loops can be referred to weakly, too. */
+static PyMemberDef timer_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(struct timer, weakrefs), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyType_Slot timer_slots[] = {
     {Py_tp_dealloc, timer_dealloc},
     {Py_tp_methods, timer_methods},
+    {Py_tp_members, timer_members},
     {0, NULL},
 };
 

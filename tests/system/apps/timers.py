@@ -5,6 +5,7 @@ import asyncio
 import contextvars
 import json
 import threading
+import weakref
 
 HANDLERS = {}
 NAME = contextvars.ContextVar("NAME", default="nobody")
@@ -65,6 +66,7 @@ async def handles(loop):
     for other in more[::2]:
         other.cancel()
         other.cancel()
+    assert weakref.ref(handle)() is handle
     before = [handle.when() == when, late.cancelled(), more[0].cancelled(), more[1].cancelled()]
     await asyncio.sleep(0.05)
     late.cancel()
