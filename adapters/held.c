@@ -82,11 +82,17 @@ wait_tick(struct pst_held *held)
 	pthread_cond_timedwait(&held->changed, &held->lock, &until);
 }
 
+/* WANTED is how often it was wanted when it was decided: whoever wanted it since then may not have
+ * seen that it sleeps. Both write first and look then, in one order for all. */
 static void
-sleep_on(struct pst_held *held)
+sleep_on(struct pst_held *held, unsigned wanted)
 {
 	held->asleep = true;
-	atomic_store_explicit(&held->sleeps, true, memory_order_relaxed);
+	atomic_store(&held->sleeps, true);
+	if (atomic_load(&held->wakes) != wanted) {
+		held->asleep = false;
+		atomic_store(&held->sleeps, false);
+	}
 	while (held->asleep && !held->quit)
 		pthread_cond_wait(&held->changed, &held->lock);
 }
@@ -113,7 +119,7 @@ watch(void *arg)
 			wait_tick(held);
 			continue;
 		}
-		sleep_on(held);
+		sleep_on(held, wanted);
 		idle = 0;
 	}
 	pthread_mutex_unlock(&held->lock);
@@ -176,8 +182,8 @@ pst_held_wake(struct pst_held *held)
 {
 	unsigned wakes = atomic_load_explicit(&held->wakes, memory_order_relaxed);
 
-	atomic_store_explicit(&held->wakes, wakes + 1, memory_order_relaxed);
-	if (!atomic_load_explicit(&held->sleeps, memory_order_relaxed))
+	atomic_store(&held->wakes, wakes + 1);
+	if (!atomic_load(&held->sleeps))
 		return;
 	pthread_mutex_lock(&held->lock);
 	held->asleep = false;
