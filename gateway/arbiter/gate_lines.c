@@ -73,6 +73,8 @@ pst_gate_send_settings(struct pst_gate *gate)
 	if (gate->arbiter->log_level)
 		pst_channel_send(channel, "SET", "log_level", gate->arbiter->log_level, NULL);
 	pst_channel_send(channel, "SET", "runtime_dir", gate->arbiter->rundir.path, NULL);
+	if (gate->role == PST_GATE_SUCCESSOR)
+		pst_channel_send(channel, "SET", "successor", "on", NULL);
 	for (size_t i = 0; i < generation->count; i++)
 		send_pool(gate, generation->pools[i]);
 	send_routes(channel, generation->conf);

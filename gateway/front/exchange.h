@@ -38,6 +38,7 @@ struct pst_exchange_context {
 	const struct pst_routes *routes; /* to a struct pst_front_pool */
 	const struct pst_front_pools *pools;
 	const char *health_path; /* NULL: none */
+	bool succeeds; /* another serves, too, until each pool has had a worker */
 	struct pst_http_limits limits;
 	struct pst_spool_budget budget;
 	struct pst_trust *trust;

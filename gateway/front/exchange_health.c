@@ -28,7 +28,7 @@ pst_exchange_tell_health(struct pst_exchange *x)
 
 	if (x->context->draining) {
 		pst_exchange_refuse(x, 503, "it ends soon", 0);
-	} else if (pool != NULL) {
+	} else if (pool != NULL && !x->context->succeeds) {
 		snprintf(detail, sizeof(detail), "pool %s has no worker now", pool->name);
 		pst_exchange_refuse(x, 503, detail, 0);
 	} else {

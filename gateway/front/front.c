@@ -161,6 +161,8 @@ on_slot_usable(void *arg, const char *worker)
 {
 	struct pst_front *front = arg;
 
+	if (pst_front_pools_without_worker(&front->pools) == NULL)
+		front->context.succeeds = false;
 	pst_uplink_send(front->uplink, "SLOT", "usable", worker, NULL);
 }
 
@@ -339,6 +341,7 @@ pst_front_start(struct pst_front *front)
 	context->routes = &front->routes;
 	context->pools = &front->pools;
 	context->health_path = front->settings.health_path;
+	context->succeeds = front->settings.successor;
 	if (!start_pools(front))
 		return;
 	if (start_clients(front) == -1) {

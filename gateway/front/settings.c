@@ -198,6 +198,7 @@ static const struct setting of_gateway[] = {
     {"spool_size", AT(spool_size), set_bytes},
     {"runtime_dir", AT(runtime_dir), set_text},
     {"health_path", AT(health_path), set_text},
+    {"successor", AT(successor), set_on_off},
 #undef AT
 };
 

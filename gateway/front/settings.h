@@ -28,6 +28,7 @@ struct pst_settings {
 	uint64_t spool_size; /* bytes of all its files */
 	char *runtime_dir; /* NULL: not told */
 	char *health_path; /* NULL: none */
+	bool successor; /* another gateway serves with the same workers until it takes over */
 };
 
 enum pst_retry {

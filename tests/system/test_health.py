@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import Gateway
 from hold import SOURCE, Held
 from penstock import Penstock, eventually, run
 from raw import Client
@@ -73,6 +74,24 @@ def test_before_the_end(start: Start) -> None:
     eventually(lambda: health(server) == (503, b"503 Service Unavailable: it ends soon\n"), "503")
     assert server.get("/").body == b"application"
     assert server.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("successor", ["on", "off"])
+def test_a_reload(tmp_path: Path, successor: str) -> None:
+    """A gateway that follows another has no worker until they have done what that one gave them:
+    what it accepts will be served. But without one afterwards it will not."""
+
+    def status(gateway: Gateway) -> int:
+        with gateway.client() as client:
+            return client.ask("/healthz").status
+
+    with Gateway(tmp_path, health_path="/healthz", successor=successor) as gateway:
+        assert status(gateway) == (200 if successor == "on" else 503)
+        worker = gateway.worker("1.1", lambda exchange: exchange.answer())
+        assert status(gateway) == 200
+        gateway.down("1.1", worker)
+        gateway.settle()
+        assert status(gateway) == 503
 
 
 def test_there_is_none_by_default(penstock: Start, tmp_path: Path) -> None:
