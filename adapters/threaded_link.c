@@ -187,7 +187,9 @@ on_begin(void *arg, uint16_t id, enum pst_role role, bool keep)
 		refuse(link, id, PST_END_UNKNOWN_ROLE, 0);
 		return;
 	}
-	stream = stream_new(link->common);
+	/* Only a gateway of ours knows what it may send ahead, and calls it back. */
+	stream =
+	    link->penstock || link->open < link->common->requests ? stream_new(link->common) : NULL;
 	if (!stream) {
 		refuse(link, id, PST_END_OVERLOADED, 0);
 		return;

@@ -79,10 +79,12 @@ class ForeignServer:
                     connection.shutdown(socket.SHUT_RDWR)
 
     def close_kept(self) -> None:
-        """Close the connections of now, from which nothing is being read but a next request."""
+        """Close the connections of now, from which nothing is being read but a next request. Of one
+        that the other side has closed, too, the thread may not know yet."""
         with self.lock:
             for connection in self.open:
-                connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:

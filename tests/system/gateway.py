@@ -53,22 +53,26 @@ class Exchange:
     def send(self, data: bytes) -> None:
         self.connection.send(data)
 
+    def _out(self, data: bytes) -> bytes:
+        pieces = (data[at : at + 65535] for at in range(0, len(data), 65535))
+        return b"".join(fcgi.record(fcgi.STDOUT, self.id, piece) for piece in pieces)
+
+    def _end(self, app_status: int, protocol_status: int) -> bytes:
+        status = struct.pack(">IB3x", app_status, protocol_status)
+        return fcgi.record(fcgi.END_REQUEST, self.id, status)
+
     def out(self, data: bytes) -> None:
-        for at in range(0, len(data), 65535):
-            self.send(fcgi.record(fcgi.STDOUT, self.id, data[at : at + 65535]))
+        self.send(self._out(data))
 
     def end_out(self) -> None:
         self.send(fcgi.record(fcgi.STDOUT, self.id))
 
     def end(self, app_status: int = 0, protocol_status: int = 0) -> None:
-        self.send(
-            fcgi.record(fcgi.END_REQUEST, self.id, struct.pack(">IB3x", app_status, protocol_status))
-        )
+        self.send(self._end(app_status, protocol_status))
 
     def answer(self, data: bytes = OK) -> None:
-        self.out(data)
-        self.end_out()
-        self.end()
+        """All at once: who has the body has the end, too, and finds the connection idle."""
+        self.send(self._out(data) + fcgi.record(fcgi.STDOUT, self.id) + self._end(0, 0))
 
 
 class Worker:
