@@ -112,19 +112,6 @@ await_credit(struct pst_link *link, enum pst_stream stream, size_t least)
 	return credit;
 }
 
-/* Queue N bytes of STREAM, in shared memory if they MAY_SHARE it and it takes them. */
-static int
-queue_bytes(
-    struct pst_link *link, enum pst_stream stream, bool may_share, const void *bytes, size_t n)
-{
-	uint16_t id = link->running->request->id;
-	int shared = may_share ? pst_share_bytes(&link->share, link->session, id, bytes, n) : 0;
-
-	if (shared == 0)
-		return pst_session_submit_data(link->session, id, stream, bytes, n);
-	return shared < 0 ? shared : 0;
-}
-
 static int
 submit(
     struct pst_request *request, enum pst_stream stream, bool may_share, const char *at, size_t n)
@@ -142,7 +129,8 @@ submit(
 			return PST_RESULT_GONE;
 		if (piece > credit)
 			piece = credit;
-		if (queue_bytes(link, stream, may_share, at, piece) < 0)
+		if (pst_share_submit(
+			&link->share, link->session, request->id, stream, may_share, at, piece) < 0)
 			return PST_RESULT_ERROR;
 		at += piece;
 		n -= piece;

@@ -49,6 +49,17 @@ pst_share_bytes(
 	return err < 0 ? err : 1;
 }
 
+int
+pst_share_submit(struct pst_share *share, struct pst_session *session, uint16_t id,
+    enum pst_stream stream, bool may_share, const void *bytes, size_t n)
+{
+	int shared = may_share ? pst_share_bytes(share, session, id, bytes, n) : 0;
+
+	if (shared == 0)
+		return pst_session_submit_data(session, id, stream, bytes, n);
+	return shared < 0 ? shared : 0;
+}
+
 void
 pst_share_free(struct pst_share *share)
 {

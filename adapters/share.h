@@ -30,6 +30,10 @@ struct pst_share {
 int pst_share_bytes(
     struct pst_share *share, struct pst_session *session, uint16_t id, const void *bytes, size_t n);
 
+/* As pst_session_submit_data(), but by the memory if they MAY_SHARE it and it takes them. */
+int pst_share_submit(struct pst_share *share, struct pst_session *session, uint16_t id,
+    enum pst_stream stream, bool may_share, const void *bytes, size_t n);
+
 /* The connection is over. */
 void pst_share_free(struct pst_share *share);
 

@@ -82,20 +82,6 @@ await_credit(const struct passage *passage, enum pst_stream which, size_t least)
 	return pst_session_credit(passage->link->session, passage->stream->id);
 }
 
-/* Queue N bytes of WHICH, in shared memory if they MAY_SHARE it and it takes them. */
-static int
-queue_bytes(const struct passage *passage, enum pst_stream which, bool may_share, const void *bytes,
-    size_t n)
-{
-	struct pst_threaded_link *link = passage->link;
-	uint16_t id = passage->stream->id;
-	int shared = may_share ? pst_share_bytes(&link->share, link->session, id, bytes, n) : 0;
-
-	if (shared == 0)
-		return pst_session_submit_data(link->session, id, which, bytes, n);
-	return shared < 0 ? shared : 0;
-}
-
 static int
 submit(
     const struct passage *passage, enum pst_stream which, bool may_share, const char *at, size_t n)
@@ -110,7 +96,8 @@ submit(
 			return PST_RESULT_GONE;
 		if (piece > credit)
 			piece = credit;
-		if (queue_bytes(passage, which, may_share, at, piece) < 0)
+		if (pst_share_submit(&passage->link->share, session, passage->stream->id, which,
+			may_share, at, piece) < 0)
 			return PST_RESULT_ERROR;
 		at += piece;
 		n -= piece;
