@@ -49,6 +49,9 @@ noinst_LTLIBRARIES += %D%/libpst-adapter.la
 	%D%/piece.h \
 	%D%/request.c \
 	%D%/request.h \
+	%D%/request_answer.c \
+	%D%/request_file.c \
+	%D%/request_internal.h \
 	%D%/sendfile.c \
 	%D%/sendfile.h \
 	%D%/serve.c \

@@ -163,22 +163,24 @@ bool pst_request_wants_body(const struct pst_request *request);
 
 const struct pst_field *pst_request_params(struct pst_request *request, size_t *count);
 ssize_t pst_request_read(struct pst_request *request, void *bytes, size_t n);
+int pst_request_error(struct pst_request *request, const char *text, size_t len);
+const char *pst_request_reason(struct pst_request *request);
+
 int pst_request_respond(struct pst_request *request, int status, const char *reason,
     const struct pst_field *fields, size_t count);
 enum pst_upgrade pst_request_upgradable(const struct pst_request *request);
 int pst_request_upgrade_stream(
     struct pst_request *request, const struct pst_field *fields, size_t count);
-int pst_request_pump(struct pst_request *request, int fd);
-int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_gathers(const struct pst_request *request, size_t n);
+int pst_request_write(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_post(struct pst_request *request, const void *bytes, size_t n);
 int pst_request_flush(struct pst_request *request);
 int pst_request_complete(struct pst_request *request);
-int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
-int pst_request_error(struct pst_request *request, const char *text, size_t len);
-const char *pst_request_reason(struct pst_request *request);
+int pst_request_pump(struct pst_request *request, int fd);
 int pst_request_begun(const struct pst_request *request);
 int pst_request_trailers(struct pst_request *request, const struct pst_field *fields, size_t count);
+
+int pst_request_send_file(struct pst_request *request, int fd, off_t offset, size_t length);
 
 /* --- for what the models do each in its own way --- */
 
@@ -187,11 +189,10 @@ int pst_request_fail(struct pst_request *request, int result, const char *format
     __attribute__((format(printf, 3, 4)));
 /* An upgrade can be accepted now: 0, or a negative result with its reason. */
 int pst_request_check_upgrade(struct pst_request *request);
-/* LENGTH bytes of FD from OFFSET are there to be sent: 0, or a negative result with its reason. */
-int pst_request_check_file(struct pst_request *request, int fd, off_t offset, size_t length);
-
 /* Submit the trailers, of a response that is complete: 0, or PST_RESULT_ERROR without memory. */
 int pst_request_submit_trailers(const struct pst_request *request, struct pst_session *session);
+/* LENGTH bytes of FD from OFFSET are there to be sent: 0, or a negative result with its reason. */
+int pst_request_check_file(struct pst_request *request, int fd, off_t offset, size_t length);
 
 /* --- the end --- */
 
