@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 import re
 import resource
-import signal
 import socket
 import subprocess
 import tempfile
@@ -84,12 +83,7 @@ class Running:
                 "workers_us": workers}
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        smoke.end(self.process)
         self.log.close()
 
 

@@ -92,6 +92,15 @@ def children(pid: int) -> dict[str, int]:
     return found
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Running:
     """Penstock under callgrind, but for the programs SKIPPED."""
 
@@ -131,12 +140,7 @@ class Running:
                            capture_output=True)
 
     def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         self.log.close()
 
 
