@@ -462,11 +462,15 @@ on_turn(void)
 	struct pst_async_server *server = current;
 
 	pst_vitals_tell(&server->vitals, server->core.page);
-	server->core.deferred = false;
+	/* What is left for the turn's end meanwhile needs no other turn, but for what attends again. */
+	server->core.deferred = true;
 	attend_all(server);
 	if (server->phase == PHASE_DRAINING)
 		sweep(server);
 	pst_async_request_bury_all(&server->core);
+	server->core.deferred = false;
+	if (!TAILQ_EMPTY(&server->core.attend))
+		pst_async_core_defer(&server->core);
 	watch_listener(server);
 	set_timer(server);
 	end_if_drained(server);
