@@ -240,7 +240,8 @@ is_ahead(const struct pst_async_request *request, size_t n)
 {
 	size_t credit;
 
-	if (!request->headed || request->link == NULL || !request->link->share.lane.bytes ||
+	if (!request->headed || request->link == NULL ||
+	    !pst_share_works(&request->link->share, request->link->session) ||
 	    n < PST_SHARE_LEAST || pst_buf_length(&request->base.gather) > 0)
 		return false;
 	credit = pst_session_credit(request->link->session, request->base.id);

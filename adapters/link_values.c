@@ -43,6 +43,8 @@ pst_link_answer(struct pst_session *session, const struct pst_link_values *value
 		snprintf(text, sizeof(text), "%s", PST_SESSION_VERSION_VALUE);
 	else if (is_named(name, name_len, PST_SESSION_FILES_NAME) && values->files)
 		snprintf(text, sizeof(text), "%s", PST_SESSION_FILES_VALUE);
+	else if (is_named(name, name_len, PST_SESSION_MEMORY_NAME) && values->files)
+		snprintf(text, sizeof(text), "%s", PST_SESSION_MEMORY_VALUE);
 	else
 		return false;
 	pst_session_submit_value(session, name, name_len, text, strlen(text));

@@ -19,7 +19,7 @@ struct pst_link_values {
 	bool multiplexes; /* FCGI_MPXS_CONNS */
 	unsigned ahead; /* PENSTOCK_AHEAD: requests that may wait behind those; 0: not said */
 	bool streams; /* PENSTOCK_STREAMS */
-	bool files; /* PENSTOCK_FILES: the socket carries descriptors */
+	bool files; /* PENSTOCK_FILES, PENSTOCK_MEMORY: the socket carries descriptors */
 };
 
 /* In the session's callback get_value: answer for NAME, if there is an answer. True: only a gateway

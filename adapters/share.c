@@ -15,7 +15,7 @@ make_memory(struct pst_share *share, struct pst_session *session)
 	int fd;
 
 	share->refused = true;
-	if (!pst_session_files(session))
+	if (!pst_session_lends(session))
 		return;
 	fd = pst_lane_create(&share->lane, SIZE);
 	if (fd < 0) {
@@ -31,6 +31,20 @@ make_memory(struct pst_share *share, struct pst_session *session)
 	pst_lane_unmap(&share->lane);
 }
 
+bool
+pst_share_works(const struct pst_share *share, const struct pst_session *session)
+{
+	return share->lane.bytes && pst_session_memory(session) == PST_SESSION_MEMORY_TAKEN;
+}
+
+/* The gateway has said that it cannot use it. */
+static void
+take_refusal(struct pst_share *share)
+{
+	share->refused = true;
+	pst_lane_unmap(&share->lane);
+}
+
 int
 pst_share_bytes(
     struct pst_share *share, struct pst_session *session, uint16_t id, const void *bytes, size_t n)
@@ -43,7 +57,9 @@ pst_share_bytes(
 		return 0;
 	if (!share->lane.bytes)
 		make_memory(share, session);
-	if (!share->lane.bytes || !pst_lane_put(&share->lane, bytes, n, &place))
+	if (pst_session_memory(session) == PST_SESSION_MEMORY_REFUSED)
+		take_refusal(share);
+	if (!pst_share_works(share, session) || !pst_lane_put(&share->lane, bytes, n, &place))
 		return 0;
 	err = pst_session_submit_shared(session, id, place.offset, place.length, place.mark);
 	return err < 0 ? err : 1;

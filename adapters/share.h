@@ -17,7 +17,8 @@
 /* What is shared at a time. */
 #define PST_SHARE_PIECE 65536
 
-/* Of one connection. Zeroed: there is no memory yet; it is made for the first piece. */
+/* Of one connection. Zeroed: there is no memory yet. It is made and offered for the first piece;
+ * until the gateway has taken it, and if it cannot, bytes are sent. */
 struct pst_share {
 	struct pst_lane lane;
 	bool refused; /* there cannot be any */
@@ -29,6 +30,9 @@ struct pst_share {
  */
 int pst_share_bytes(
     struct pst_share *share, struct pst_session *session, uint16_t id, const void *bytes, size_t n);
+
+/* Bytes may be shared: the gateway has taken the memory. */
+bool pst_share_works(const struct pst_share *share, const struct pst_session *session);
 
 /* As pst_session_submit_data(), but by the memory if they MAY_SHARE it and it takes them. */
 int pst_share_submit(struct pst_share *share, struct pst_session *session, uint16_t id,

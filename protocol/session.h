@@ -140,9 +140,9 @@ struct pst_session_callbacks {
 	 * grants that again. NULL: the descriptor is closed. */
 	void (*file)(
 	    void *arg, uint16_t id, enum pst_stream stream, const struct pst_session_file *file);
-	/* C: the server has memory of SIZE bytes, by a descriptor that the callee owns, in which
-	 * parts of answers will be: map it and call pst_session_use_memory(). Once at most. NULL:
-	 * the descriptor is closed. */
+	/* C: the server offers memory of SIZE bytes, by a descriptor that the callee owns, for
+	 * parts of answers: map it and call pst_session_use_memory(), else the server is told that
+	 * it is refused. Once at most. NULL: it is refused. */
 	void (*memory)(void *arg, int fd, uint32_t size);
 	/* C: like data() for STDOUT, N is not 0; but the bytes are in that memory, and stay there
 	 * until what pst_session_mark() says then is given back: the server may change them. */
@@ -193,12 +193,12 @@ void pst_session_close(struct pst_session *session);
  * pst_session_submit_value(), by who wants extensions. */
 #define PST_SESSION_VERSION_NAME  "PENSTOCK_VERSION"
 #define PST_SESSION_VERSION_VALUE "1"
-/* And this by who asks how many requests may be sent ahead, behind those that a worker can handle
- * at once; the answer is a decimal number. */
-#define PST_SESSION_AHEAD_NAME "PENSTOCK_AHEAD"
 /* And so by who can send and take descriptors beside the bytes of the connection. */
 #define PST_SESSION_FILES_NAME  "PENSTOCK_FILES"
 #define PST_SESSION_FILES_VALUE "1"
+/* And by who does so to have answers in memory that the server lends: beside the above. */
+#define PST_SESSION_MEMORY_NAME  "PENSTOCK_MEMORY"
+#define PST_SESSION_MEMORY_VALUE "1"
 /* And this by who asks how many requests may be sent ahead, behind those that a worker can handle
  * at once; the answer is a decimal number. */
 #define PST_SESSION_AHEAD_NAME "PENSTOCK_AHEAD"
@@ -267,22 +267,37 @@ int pst_session_send_fd(const struct pst_session *session);
 int pst_session_recv_fd(struct pst_session *session, int fd);
 
 /*
- * Memory that both ends have, in which the server puts bytes of answers (protocol/lane.h): it tells
- * of it once, with a descriptor as above, and then where each piece is.
+ * Memory that both ends have, in which the server puts bytes of answers (protocol/lane.h): it
+ * offers it once, with a descriptor as above, and when the client has taken it says where each
+ * piece is.
  */
 
-/* C: SIZE bytes from BYTES, as long as the session lasts, are that memory. */
+enum pst_session_memory {
+	PST_SESSION_MEMORY_NONE,
+	PST_SESSION_MEMORY_OFFERED, /* not yet answered */
+	PST_SESSION_MEMORY_TAKEN,
+	PST_SESSION_MEMORY_REFUSED, /* the client cannot use it */
+};
+
+/* Both ends have agreed on such memory, on files, and on extensions. */
+bool pst_session_lends(const struct pst_session *session);
+/* How far it has come. */
+enum pst_session_memory pst_session_memory(const struct pst_session *session);
+
+/* C: SIZE bytes from BYTES, as long as the session lasts, are that memory. Only in the callback
+ * that tells of it, with the size that it says; otherwise the memory is refused. */
 void pst_session_use_memory(struct pst_session *session, const void *bytes, size_t size);
 /* C: what of it may be used again when all that came is done with; 0: nothing came. */
 uint64_t pst_session_mark(const struct pst_session *session);
 
-/* S: tell of memory of SIZE bytes: FD is the session's from then on, but not when an error is
- * returned: PST_ERR_STATE when files were not agreed on, and the second time. */
+/* S: offer memory of SIZE bytes: FD is the session's from then on, but not when an error is
+ * returned: PST_ERR_STATE when it was not agreed on, and the second time. */
 int pst_session_submit_memory(struct pst_session *session, int fd, uint32_t size);
-/* S: N bytes of STDOUT may be there in place of a record: the request has extensions and credit for
- * them, and is not aborted. Whether there is memory is not asked. */
+/* S: N bytes of STDOUT may be there in place of a record, as soon as there is memory that was
+ * taken: the request has extensions and credit for them, and is not aborted. */
 bool pst_session_may_share(const struct pst_session *session, uint16_t id, size_t n);
-/* S: they are, at OFFSET; MARK is told to the client. To be called only if they may. */
+/* S: they are, at OFFSET; MARK is told to the client. To be called only if they may, and the memory
+ * was taken. */
 int pst_session_submit_shared(
     struct pst_session *session, uint16_t id, uint32_t offset, uint32_t n, uint64_t mark);
 

@@ -23,6 +23,8 @@ pst_session_note_asked(struct pst_session *session, const char *name, size_t nam
 		session->asked_version = true;
 	if (is_name(name, name_len, PST_SESSION_FILES_NAME))
 		session->asked_files = true;
+	if (is_name(name, name_len, PST_SESSION_MEMORY_NAME))
+		session->asked_memory = true;
 }
 
 /* A decimal number from 1: later versions know all that this one does. */
@@ -52,6 +54,10 @@ pst_session_take_value(struct pst_session *session, const char *name, size_t nam
 	    is_name(name, name_len, PST_SESSION_FILES_NAME) &&
 	    is_name(value, value_len, PST_SESSION_FILES_VALUE))
 		session->files = true;
+	if ((is_server || session->asked_memory) &&
+	    is_name(name, name_len, PST_SESSION_MEMORY_NAME) &&
+	    is_name(value, value_len, PST_SESSION_MEMORY_VALUE))
+		session->lends = true;
 }
 
 bool

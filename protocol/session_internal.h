@@ -144,10 +144,12 @@ struct pst_session {
 	bool extends; /* the peer, too, knows extensions */
 	bool asked_files; /* PST_SESSION_FILES_NAME (client side) */
 	bool files; /* the peer, too, takes descriptors */
+	bool asked_memory; /* PST_SESSION_MEMORY_NAME (client side) */
+	bool lends; /* the peer, too, knows memory that a server lends */
 	bool drain; /* was sent, or came */
-	bool memory; /* the same of MEMORY */
+	enum pst_session_memory memory;
 	const unsigned char *shared; /* where SHARED records point to (client side) */
-	size_t shared_size;
+	size_t shared_size; /* of the memory, on both sides */
 	uint64_t mark; /* of the last of them */
 	char reason[128];
 };

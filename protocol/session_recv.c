@@ -96,8 +96,8 @@ static const struct pst_record_handler extensions[EXTENSION_LAST - EXTENSION_FIR
 	.done = pst_recv_usage},
     [PST_RECORD_DRAIN -
 	EXTENSION_FIRST] = {.by_client = true, .management = true, .done = pst_recv_drain},
-    [PST_RECORD_MEMORY -
-	EXTENSION_FIRST] = {.by_client = true, .management = true, EIGHT, .done = pst_recv_memory},
+    [PST_RECORD_MEMORY - EXTENSION_FIRST] =
+	{.by_client = true, .by_server = true, .management = true, EIGHT, .done = pst_recv_memory},
     [PST_RECORD_SHARED - EXTENSION_FIRST] = {.by_client = true,
 	.extension = true,
 	WHOLE(PST_RECORD_SHARED_LEN, PST_RECORD_SHARED_LEN),

@@ -1,5 +1,6 @@
 /*
- * Answers in memory that both ends have: MEMORY tells of it, SHARED where a piece of STDOUT is.
+ * Answers in memory that both ends have: MEMORY offers it and answers that, SHARED says where a
+ * piece of STDOUT is.
  */
 #include "protocol/session_internal.h"
 
@@ -7,34 +8,88 @@
 #include <fastcgi.h>
 #include <unistd.h>
 
+bool
+pst_session_lends(const struct pst_session *session)
+{
+	return pst_session_files(session) && session->lends;
+}
+
+enum pst_session_memory
+pst_session_memory(const struct pst_session *session)
+{
+	return session->memory;
+}
+
 /* --- what is received --- */
 
-int
-pst_recv_memory(struct pst_session *session)
+/* SIZE bytes of it are used, 0: none. */
+static int
+answer_memory(struct pst_session *session, uint32_t size)
 {
-	uint32_t size = pst_record_memory_decode(session->input.body);
+	unsigned char body[8];
+
+	session->memory = size > 0 ? PST_SESSION_MEMORY_TAKEN : PST_SESSION_MEMORY_REFUSED;
+	if (pst_outbox_reserve(&session->output, 1, sizeof body) < 0)
+		return pst_session_fail(
+		    session, PST_ERR_NOMEM, "out of memory for a MEMORY record");
+	pst_record_memory_encode(size, body);
+	pst_outbox_record(
+	    &session->output, PST_RECORD_MEMORY, FCGI_NULL_REQUEST_ID, body, sizeof body);
+	return 0;
+}
+
+/* What a server offers. */
+static int
+take_offer(struct pst_session *session, uint32_t size)
+{
 	int fd;
 
-	if (!pst_session_files(session))
-		return pst_session_fail(
-		    session, PST_ERR_PROTOCOL, "MEMORY record, and files were not agreed on");
-	if (session->memory)
+	if (session->memory != PST_SESSION_MEMORY_NONE)
 		return pst_session_fail(session, PST_ERR_PROTOCOL, "a second MEMORY record");
 	if (session->fds.count == 0)
 		return pst_session_fail(
 		    session, PST_ERR_PROTOCOL, "MEMORY record came without its descriptor");
-	session->memory = true;
+	session->memory = PST_SESSION_MEMORY_OFFERED;
 	fd = pst_session_fds_take(&session->fds);
 	if (session->callbacks.memory == NULL)
 		close(fd);
 	else
 		session->callbacks.memory(session->arg, fd, size);
+	if (pst_session_is_over(session))
+		return 0;
+	return answer_memory(session, session->shared != NULL ? size : 0);
+}
+
+/* What the client says to our offer. */
+static int
+take_answer(struct pst_session *session, uint32_t size)
+{
+	if (session->memory != PST_SESSION_MEMORY_OFFERED)
+		return pst_session_fail(
+		    session, PST_ERR_PROTOCOL, "MEMORY record, and no memory waits for an answer");
+	if (size > 0 && size != session->shared_size)
+		return pst_session_fail(session, PST_ERR_PROTOCOL,
+		    "MEMORY record takes %u bytes of %zu", size, session->shared_size);
+	session->memory = size > 0 ? PST_SESSION_MEMORY_TAKEN : PST_SESSION_MEMORY_REFUSED;
 	return 0;
+}
+
+int
+pst_recv_memory(struct pst_session *session)
+{
+	uint32_t size = pst_record_memory_decode(session->input.body);
+
+	if (!pst_session_lends(session))
+		return pst_session_fail(
+		    session, PST_ERR_PROTOCOL, "MEMORY record, and memory was not agreed on");
+	return session->side == PST_SESSION_CLIENT ? take_offer(session, size)
+						   : take_answer(session, size);
 }
 
 void
 pst_session_use_memory(struct pst_session *session, const void *bytes, size_t size)
 {
+	assert(session->memory == PST_SESSION_MEMORY_OFFERED && bytes != NULL && size > 0);
 	session->shared = bytes;
 	session->shared_size = size;
 }
@@ -96,7 +151,7 @@ pst_session_submit_memory(struct pst_session *session, int fd, uint32_t size)
 	assert(session->side == PST_SESSION_SERVER && fd >= 0);
 	if (pst_session_is_over(session))
 		return PST_ERR_CLOSED;
-	if (!pst_session_files(session) || session->memory)
+	if (!pst_session_lends(session) || session->memory != PST_SESSION_MEMORY_NONE)
 		return PST_ERR_STATE;
 	if (pst_outbox_reserve(&session->output, 1, sizeof body) < 0 ||
 	    pst_outbox_reserve_file(&session->output) < 0)
@@ -104,7 +159,8 @@ pst_session_submit_memory(struct pst_session *session, int fd, uint32_t size)
 	pst_record_memory_encode(size, body);
 	pst_outbox_file(
 	    &session->output, PST_RECORD_MEMORY, FCGI_NULL_REQUEST_ID, body, sizeof body, fd);
-	session->memory = true;
+	session->memory = PST_SESSION_MEMORY_OFFERED;
+	session->shared_size = size;
 	return 0;
 }
 
@@ -127,6 +183,7 @@ pst_session_submit_shared(
 	struct pst_session_request *request;
 
 	assert(session->side == PST_SESSION_SERVER && pst_session_may_share(session, id, n));
+	assert(session->memory == PST_SESSION_MEMORY_TAKEN);
 	(void)pst_session_find(session, id, &request);
 	if (pst_outbox_reserve(&session->output, 1, sizeof body) < 0)
 		return PST_ERR_NOMEM;

@@ -144,8 +144,9 @@ on_memory(void *arg, int fd, uint32_t size)
 	if (pst_lane_map(&up->lane, fd, size) == 0)
 		pst_session_use_memory(up->session, up->lane.bytes, up->lane.size);
 	else
-		pst_log_error("worker %s: its memory for answers cannot be used: %s", up->worker,
-		    strerror(errno));
+		pst_log_warning("worker %s: its memory for answers cannot be used: %s: large "
+				"answers come through its socket",
+		    up->worker, strerror(errno));
 	close(fd);
 }
 
@@ -266,8 +267,8 @@ static int
 ask_values(struct pst_upstream *up)
 {
 	static const char *const names[] = {"FCGI_MAX_CONNS", "FCGI_MAX_REQS", "FCGI_MPXS_CONNS",
-	    PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME, PST_SESSION_AHEAD_NAME,
-	    "PENSTOCK_STREAMS"};
+	    PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME, PST_SESSION_MEMORY_NAME,
+	    PST_SESSION_AHEAD_NAME, "PENSTOCK_STREAMS"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		int err = pst_session_submit_get_value(up->session, names[i], strlen(names[i]));

@@ -18,6 +18,8 @@ run(const uint8_t *data, size_t size, size_t piece)
 	    digest.session, PST_SESSION_VERSION_NAME, sizeof(PST_SESSION_VERSION_NAME) - 1);
 	pst_session_submit_get_value(
 	    digest.session, PST_SESSION_FILES_NAME, sizeof(PST_SESSION_FILES_NAME) - 1);
+	pst_session_submit_get_value(
+	    digest.session, PST_SESSION_MEMORY_NAME, sizeof(PST_SESSION_MEMORY_NAME) - 1);
 	digest_agree(&digest);
 	pst_session_submit_get_value(digest.session, "FCGI_MAX_REQS", 13);
 	digest_ask(&digest);

@@ -67,6 +67,10 @@ on_ready(void *arg, uint16_t id)
 	if ((digest->deeds & DIGEST_FREES_AT_READY) != 0)
 		pst_session_free(digest->session);
 	if ((digest->deeds & DIGEST_ANSWERS) != 0) {
+		int lent = dup(digest->files[0]);
+
+		if (lent >= 0 && pst_session_submit_memory(digest->session, lent, 256) < 0)
+			close(lent);
 		pst_session_submit_data(digest->session, id, PST_STREAM_STDOUT, "hello", 5);
 		pst_session_submit_data(digest->session, id, PST_STREAM_STDERR, "oh", 2);
 		pst_session_submit_trailer(digest->session, id, "A", 1, "b", 1);
@@ -352,14 +356,16 @@ void
 digest_agree(struct digest *digest)
 {
 	/* One record: its header, then the pair without and with a value. */
-	static const uint8_t asked[] = "\x01\x09\0\0\0\x22\x06\0"
+	static const uint8_t asked[] = "\x01\x09\0\0\0\x33\x05\0"
 				       "\x10\x00PENSTOCK_VERSION"
 				       "\x0e\x00PENSTOCK_FILES"
-				       "\0\0\0\0\0";
-	static const uint8_t answered[] = "\x01\x0a\0\0\0\x24\x04\0"
+				       "\x0f\x00PENSTOCK_MEMORY"
+				       "\0\0\0\0";
+	static const uint8_t answered[] = "\x01\x0a\0\0\0\x36\x02\0"
 					  "\x10\x01PENSTOCK_VERSION1"
 					  "\x0e\x01PENSTOCK_FILES1"
-					  "\0\0\0";
+					  "\x0f\x01PENSTOCK_MEMORY1"
+					  "\0";
 	int err;
 
 	if ((digest->deeds & DIGEST_AGREES) == 0)
@@ -367,7 +373,7 @@ digest_agree(struct digest *digest)
 	/* The NUL that ends each is part of the padding. */
 	err = digest->is_client ? feed(digest, answered, sizeof(answered))
 				: feed(digest, asked, sizeof(asked));
-	assert(err == 0 && pst_session_files(digest->session));
+	assert(err == 0 && pst_session_lends(digest->session));
 }
 
 /* Bounded: an input of END_REQUEST records would go on for ever. */

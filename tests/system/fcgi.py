@@ -95,6 +95,7 @@ class Connection:
     def __init__(self, where: str | tuple[str, int] | socket.socket) -> None:
         """To a listening socket; or one that is connected already."""
         self.descriptors: list[int] = []
+        self.takes_memory = True
         self.memory: mmap.mmap | None = None
         if isinstance(where, socket.socket):
             self.socket = where
@@ -175,8 +176,11 @@ class Connection:
 
     def map_memory(self, content: bytes) -> None:
         descriptor = self.descriptors.pop(0)
-        self.memory = mmap.mmap(descriptor, *struct.unpack(">I4x", content))
+        (size,) = struct.unpack(">I4x", content)
+        if self.takes_memory:
+            self.memory = mmap.mmap(descriptor, size)
         os.close(descriptor)
+        self.send(record(MEMORY, 0, struct.pack(">I4x", size if self.takes_memory else 0)))
 
     def read_shared(self, content: bytes) -> bytes:
         """What a SHARED record stands for, which is given back at once."""

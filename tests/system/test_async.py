@@ -117,10 +117,10 @@ def test_what_it_says_of_itself(probe: str, tmp_path: Path) -> None:
     with Adapter(tmp_path, "--capacity", "77", probe, program=installed.ASYNC) as adapter:
         with fcgi.Connection(adapter.path) as connection:
             names = (b"FCGI_MAX_REQS", b"FCGI_MPXS_CONNS", b"PENSTOCK_STREAMS", b"PENSTOCK_FILES")
-            values = connection.values(*names, b"PENSTOCK_VERSION")
+            values = connection.values(*names, b"PENSTOCK_VERSION", b"PENSTOCK_MEMORY")
         assert values == {
             b"FCGI_MAX_REQS": b"77", b"FCGI_MPXS_CONNS": b"1", b"PENSTOCK_STREAMS": b"1",
-            b"PENSTOCK_FILES": b"1", b"PENSTOCK_VERSION": b"1",
+            b"PENSTOCK_FILES": b"1", b"PENSTOCK_VERSION": b"1", b"PENSTOCK_MEMORY": b"1",
         }
         assert adapter.terminate() == 0
         assert "probe: open, model 2, 77 at a time" in adapter.log

@@ -316,6 +316,11 @@ def test_greeting(serve: Serve, tmp_path: Path, greeting: str, line: str | None)
 
 # --- extensions ----------------------------------------------------------------------------
 
+UNUSABLE = (
+    "W: its memory for answers cannot be used: Invalid argument: large answers come through "
+    "its socket"
+)
+
 EXTENDED = [
     invalid("file_of_a_pipe", "a descriptor that is no regular file"),
     invalid("file_too_short", "a file that is shorter than it says"),
@@ -332,10 +337,15 @@ EXTENDED = [
         f"{SESSION}SHARED record for request 1 has 70000 bytes, and its credit is 65508",
     ),
     Case(
+        "memory_refused",
+        200,
+        (UNUSABLE,),
+    ),
+    Case(
         "memory_not_lent",
         502,
         (
-            "W: its memory for answers cannot be used: Invalid argument",
+            UNUSABLE,
             *broken(
                 "memory_not_lent",
                 f"{SESSION}SHARED record for request 1, and there is no memory",

@@ -19,7 +19,7 @@ MIB = 1 << 20
 def gateway(adapter: Adapter) -> Iterator[fcgi.Connection]:
     """A client that asked for everything."""
     with fcgi.Connection(adapter.path) as connection:
-        asked = (b"PENSTOCK_VERSION", b"PENSTOCK_FILES")
+        asked = (b"PENSTOCK_VERSION", b"PENSTOCK_FILES", b"PENSTOCK_MEMORY")
         assert connection.values(*asked) == {name: b"1" for name in asked}
         yield connection
 
@@ -86,7 +86,9 @@ def test_no_descriptors_over_tcp(probe: str, tmp_path: Path, big: Path) -> None:
     port = listener.getsockname()[1]
     with Adapter(tmp_path, probe, listener=listener) as adapter:
         with fcgi.Connection(("127.0.0.1", port)) as connection:
-            values = connection.values(b"PENSTOCK_VERSION", b"PENSTOCK_FILES")
+            values = connection.values(
+                b"PENSTOCK_VERSION", b"PENSTOCK_FILES", b"PENSTOCK_MEMORY"
+            )
             assert values == {b"PENSTOCK_VERSION": b"1"}
         assert adapter.terminate() == 0
 
@@ -100,13 +102,47 @@ def test_usage(gateway: fcgi.Connection) -> None:
 
 
 def test_a_large_body_is_shared(gateway: fcgi.Connection) -> None:
-    """The memory is lent once, and its room is used again."""
+    """The memory is offered once, used when it was taken, and its room is used again."""
     for times in range(100):
         response = gateway.ask("/big", query="60000", extended=True)
         assert response.body == b"x" * 60000
-        assert response.shared == 60000
+        assert response.shared == (60000 if times > 0 else 0)
         assert (fcgi.MEMORY in response.records) == (times == 0)
     assert gateway.descriptors == []
+
+
+def test_memory_that_was_refused_is_not_used(gateway: fcgi.Connection) -> None:
+    gateway.takes_memory = False
+    for times in range(5):
+        response = gateway.ask("/big", query="60000", extended=True)
+        assert response.body == b"x" * 60000
+        assert response.shared == 0
+        assert (fcgi.MEMORY in response.records) == (times == 0)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        (),
+        (b"PENSTOCK_VERSION", b"PENSTOCK_FILES"),
+        (b"PENSTOCK_VERSION", b"PENSTOCK_MEMORY"),
+        (b"PENSTOCK_FILES", b"PENSTOCK_MEMORY"),
+    ],
+)
+def test_no_memory_for_who_did_not_ask(adapter: Adapter, asked: tuple[bytes, ...]) -> None:
+    with fcgi.Connection(adapter.path) as connection:
+        if asked:
+            assert connection.values(*asked) == {name: b"1" for name in asked}
+        for _ in range(3):
+            response = connection.ask("/big", query="60000", extended=True)
+            assert response.body == b"x" * 60000
+            assert not {fcgi.MEMORY, fcgi.SHARED} & set(response.records)
+            assert connection.descriptors == []
+
+
+def test_an_answer_to_no_offer_ends_the_connection(gateway: fcgi.Connection) -> None:
+    gateway.send(fcgi.record(fcgi.MEMORY, 0, struct.pack(">I4x", 4096)))
+    assert gateway.is_closed()
 
 
 def test_a_small_body_is_not_shared(gateway: fcgi.Connection) -> None:
@@ -121,9 +157,10 @@ def test_bodies_that_find_no_room_are_sent(gateway: fcgi.Connection) -> None:
         gateway.send(fcgi.request("/big", query="60000", extended=True))
         mark = gateway.memory[:8] if gateway.memory else bytes(8)
         response = gateway.response()
-        assert gateway.memory
+        assert gateway.memory is not None
         gateway.memory[:8] = mark
         assert response.body == b"x" * 60000
         shared.append(response.shared)
-    assert set(shared) == {0, 60000}
-    assert shared.index(0) == 4194304 // 60000
+    assert shared[0] == 0  # it was only offered then
+    assert set(shared[1:]) == {0, 60000}
+    assert shared[1:].index(0) == 4194304 // 60000

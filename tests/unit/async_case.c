@@ -388,14 +388,15 @@ static const struct pst_session_callbacks callbacks = {
 static void
 ask_values(struct client *client)
 {
-	static const char *const names[] = {PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME};
+	static const char *const names[] = {
+	    PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME, PST_SESSION_MEMORY_NAME};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		ck_assert_int_eq(
 		    pst_session_submit_get_value(client->session, names[i], strlen(names[i])), 0);
 	settle();
 	ck_assert(pst_session_extends(client->session));
-	ck_assert(pst_session_files(client->session));
+	ck_assert(pst_session_lends(client->session));
 }
 
 struct client *

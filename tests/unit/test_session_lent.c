@@ -1,5 +1,6 @@
 /* What a descriptor is lent for, files and memory, and the descriptors beside the bytes. */
 #include "protocol/descriptor.h"
+#include "protocol/params.h"
 #include "protocol/record.h"
 #include "tests/unit/runner.h"
 #include "tests/unit/session_case.h"
@@ -129,6 +130,14 @@ build_shared(struct pst_buf *wire)
 	wire_shared(wire, 1, 14, 1);
 }
 
+/* More than there is at the owner, who does not use it then. */
+static void
+build_memory_refused(struct pst_buf *wire)
+{
+	wire_memory(wire, 16);
+	wire_shared(wire, 1, 0, 1);
+}
+
 static void
 build_shared_nowhere(struct pst_buf *wire)
 {
@@ -179,6 +188,10 @@ static const struct session_case client[] = {
     {.client = true,
 	.build = build_shared_nowhere,
 	.expect = "SHARED record for request 1, and there is no memory\n"},
+    {.client = true,
+	.build = build_memory_refused,
+	.files = 1,
+	.expect = "memory of 16\nSHARED record for request 1, and there is no memory\n"},
     {.client = true,
 	.build = build_shared_nothing,
 	.files = 1,
@@ -346,6 +359,115 @@ START_TEST(test_file_credit)
 }
 END_TEST
 
+static void
+agree_on(struct trace *trace, const char *name, char value)
+{
+	struct pst_buf wire = {0}, pairs = {0}, out = {0};
+
+	ck_assert_int_eq(pst_session_submit_get_value(trace->session, name, strlen(name)), 0);
+	trace_drain(trace, &out);
+	pst_buf_free(&out);
+	ck_assert_int_eq(pst_params_append(&pairs, name, strlen(name), &value, 1), 0);
+	wire_record(
+	    &wire, FCGI_GET_VALUES_RESULT, 0, pst_buf_bytes(&pairs), pst_buf_length(&pairs), 0);
+	ck_assert_int_eq(recv_wire(trace, &wire), 0);
+	pst_buf_free(&pairs);
+}
+
+/* It is agreed on beside extensions and files, by a question and its answer. */
+START_TEST(test_memory_unasked)
+{
+	struct pst_buf wire = {0};
+	struct trace trace;
+
+	trace_init_client(&trace, NULL);
+	agree_on(&trace, PST_SESSION_VERSION_NAME, '1');
+	agree_on(&trace, PST_SESSION_MEMORY_NAME, '1');
+	ck_assert(!pst_session_lends(trace.session));
+	agree_on(&trace, PST_SESSION_FILES_NAME, '1');
+	ck_assert(pst_session_lends(trace.session));
+	trace_free(&trace);
+
+	trace_init_client(&trace, NULL);
+	agree_on(&trace, PST_SESSION_VERSION_NAME, '1');
+	agree_on(&trace, PST_SESSION_FILES_NAME, '1');
+	agree_on(&trace, PST_SESSION_MEMORY_NAME, '0');
+	ck_assert(!pst_session_lends(trace.session));
+	ck_assert_int_eq(give_files(&trace, 1), 0);
+	wire_memory(&wire, 15);
+	ck_assert_int_eq(recv_wire(&trace, &wire), PST_ERR_PROTOCOL);
+	ck_assert_str_eq(
+	    pst_session_reason(trace.session), "MEMORY record, and memory was not agreed on");
+	trace_free(&trace);
+}
+END_TEST
+
+/* A server that was not asked for it offers none. */
+START_TEST(test_memory_not_offered)
+{
+	struct pst_buf wire = {0};
+	struct trace trace;
+
+	trace_init_server(&trace, NULL);
+	trace.version = "1";
+	trace.files = true;
+	wire_record(&wire, FCGI_GET_VALUES, 0, "\x10\0PENSTOCK_VERSION\x0e\0PENSTOCK_FILES", 34, 0);
+	ck_assert_int_eq(recv_wire(&trace, &wire), 0);
+	ck_assert(pst_session_files(trace.session) && !pst_session_lends(trace.session));
+	ck_assert_int_eq(pst_session_submit_memory(trace.session, 0, 15), PST_ERR_STATE);
+	trace_free(&trace);
+}
+END_TEST
+
+/* The client says whether it has taken what was offered. */
+START_TEST(test_memory_is_answered)
+{
+	static const char *const answers[] = {
+	    "\1\x47\0\0\0\x8\0\0\0\0\0\xf\0\0\0", "\1\x47\0\0\0\x8\0\0\0\0\0\0\0\0\0"};
+	struct pst_buf wire = {0}, out = {0};
+	struct trace trace;
+
+	trace_extended(&trace, true, 1);
+	ck_assert_int_eq(give_files(&trace, 1), 0);
+	wire_memory(&wire, _i == 0 ? 15 : 16);
+	ck_assert_int_eq(recv_wire(&trace, &wire), 0);
+	ck_assert_int_eq(pst_session_memory(trace.session),
+	    _i == 0 ? PST_SESSION_MEMORY_TAKEN : PST_SESSION_MEMORY_REFUSED);
+	trace_drain(&trace, &out);
+	ck_assert_uint_eq(out.end, 16);
+	ck_assert_mem_eq(out.data, answers[_i], 16);
+	pst_buf_free(&out);
+	trace_free(&trace);
+}
+END_TEST
+
+/* The owner frees the session when it hears of the memory: there is nobody to answer for. */
+START_TEST(test_memory_in_callback)
+{
+	struct pst_buf wire = {0};
+	int before = lowest_fd();
+	struct trace trace;
+
+	trace_extended(&trace, true, 1);
+	ck_assert_int_eq(give_files(&trace, 2), 0);
+	trace.free_at = "memory";
+	wire_memory(&wire, 15);
+	ck_assert_int_eq(recv_wire(&trace, &wire), PST_ERR_CLOSED);
+	trace.session = NULL;
+	trace_free(&trace);
+	ck_assert_int_eq(lowest_fd(), before);
+}
+END_TEST
+
+static int
+answer_offer(struct trace *trace, uint32_t size)
+{
+	struct pst_buf wire = {0};
+
+	wire_memory(&wire, size);
+	return recv_wire(trace, &wire);
+}
+
 START_TEST(test_submit_shared)
 {
 	struct pst_session *session;
@@ -357,6 +479,9 @@ START_TEST(test_submit_shared)
 	session = trace.session;
 	ck_assert_int_eq(pst_session_submit_memory(session, fd, 0x10203), 0);
 	ck_assert_int_eq(pst_session_submit_memory(session, fd, 0x10203), PST_ERR_STATE);
+	ck_assert_int_eq(pst_session_memory(session), PST_SESSION_MEMORY_OFFERED);
+	ck_assert_int_eq(answer_offer(&trace, 0x10203), 0);
+	ck_assert_int_eq(pst_session_memory(session), PST_SESSION_MEMORY_TAKEN);
 	ck_assert(!pst_session_may_share(session, 2, 1));
 	ck_assert(!pst_session_may_share(session, 1, PST_SESSION_CREDIT + 1));
 	ck_assert(pst_session_may_share(session, 1, PST_SESSION_CREDIT));
@@ -371,6 +496,33 @@ START_TEST(test_submit_shared)
 	pst_buf_free(&out);
 	ck_assert_int_eq(pst_session_submit_data(session, 1, PST_STREAM_STDOUT, NULL, 0), 0);
 	ck_assert(!pst_session_may_share(session, 1, 1));
+	trace_free(&trace);
+}
+END_TEST
+
+START_TEST(test_an_offer_is_refused)
+{
+	struct trace trace;
+
+	trace_extended(&trace, false, 1);
+	ck_assert_int_eq(pst_session_submit_memory(trace.session, make_file(1), 15), 0);
+	ck_assert_int_eq(answer_offer(&trace, 0), 0);
+	ck_assert_int_eq(pst_session_memory(trace.session), PST_SESSION_MEMORY_REFUSED);
+	ck_assert_int_eq(answer_offer(&trace, 0), PST_ERR_PROTOCOL);
+	ck_assert_str_eq(
+	    pst_session_reason(trace.session), "MEMORY record, and no memory waits for an answer");
+	trace_free(&trace);
+}
+END_TEST
+
+START_TEST(test_an_offer_is_answered_wrongly)
+{
+	struct trace trace;
+
+	trace_extended(&trace, false, 1);
+	ck_assert_int_eq(pst_session_submit_memory(trace.session, make_file(1), 15), 0);
+	ck_assert_int_eq(answer_offer(&trace, 14), PST_ERR_PROTOCOL);
+	ck_assert_str_eq(pst_session_reason(trace.session), "MEMORY record takes 14 bytes of 15");
 	trace_free(&trace);
 }
 END_TEST
@@ -449,7 +601,13 @@ main(void)
 	tcase_add_loop_test(tcase, test_client, 0, (int)(sizeof client / sizeof client[0]));
 	tcase_add_test(tcase, test_files_unasked);
 	tcase_add_test(tcase, test_too_many_fds);
+	tcase_add_test(tcase, test_memory_unasked);
+	tcase_add_test(tcase, test_memory_not_offered);
+	tcase_add_loop_test(tcase, test_memory_is_answered, 0, 2);
+	tcase_add_test(tcase, test_memory_in_callback);
 	tcase_add_test(tcase, test_submit_shared);
+	tcase_add_test(tcase, test_an_offer_is_refused);
+	tcase_add_test(tcase, test_an_offer_is_answered_wrongly);
 	tcase_add_test(tcase, test_submit_files);
 	tcase_add_test(tcase, test_file_credit);
 	tcase_add_test(tcase, test_descriptor);

@@ -290,6 +290,10 @@ on_get_value(void *arg, const char *name, size_t name_len)
 	    memcmp(name, PST_SESSION_FILES_NAME, name_len) == 0)
 		pst_session_submit_value(trace->session, name, name_len, PST_SESSION_FILES_VALUE,
 		    strlen(PST_SESSION_FILES_VALUE));
+	if (trace->files && name_len == strlen(PST_SESSION_MEMORY_NAME) &&
+	    memcmp(name, PST_SESSION_MEMORY_NAME, name_len) == 0)
+		pst_session_submit_value(trace->session, name, name_len, PST_SESSION_MEMORY_VALUE,
+		    strlen(PST_SESSION_MEMORY_VALUE));
 	act(trace, "get_value", 0);
 }
 
@@ -438,10 +442,11 @@ wire_text(struct pst_buf *wire, uint8_t type, uint16_t id, const char *text)
 static void
 agree(struct trace *trace, bool client)
 {
-	static const char *const names[] = {PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME};
+	static const char *const names[] = {
+	    PST_SESSION_VERSION_NAME, PST_SESSION_FILES_NAME, PST_SESSION_MEMORY_NAME};
 	struct pst_buf pairs = {0}, wire = {0};
 
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
 		ck_assert_int_eq(
 		    pst_params_append(&pairs, names[i], strlen(names[i]), "1", client), 0);
 		if (client)
@@ -453,7 +458,7 @@ agree(struct trace *trace, bool client)
 	    pst_buf_bytes(&pairs), pst_buf_length(&pairs), 0);
 	ck_assert_int_eq(
 	    pst_session_recv(trace->session, pst_buf_bytes(&wire), pst_buf_length(&wire)), 0);
-	ck_assert(pst_session_files(trace->session));
+	ck_assert(pst_session_lends(trace->session));
 	pst_buf_free(&pairs);
 	pst_buf_free(&wire);
 }

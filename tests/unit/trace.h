@@ -24,7 +24,7 @@ struct trace {
 	/* What the owner does inside the callbacks. */
 	bool answer; /* ready: write "hello", then end with status 7 */
 	const char *version; /* the answer to PENSTOCK_VERSION; NULL: none */
-	bool files; /* answer PENSTOCK_FILES, too */
+	bool files; /* answer PENSTOCK_FILES and PENSTOCK_MEMORY, too */
 	const char *refuse; /* refuse the parameter of this name */
 	const char *end_at; /* end the request in this callback: "begin", "param", "data" ... */
 	const char *free_at; /* free the session in this callback */
@@ -50,8 +50,8 @@ void wire_record(struct pst_buf *wire, uint8_t type, uint16_t id, const void *co
     uint8_t padding);
 void wire_begin(struct pst_buf *wire, uint16_t id, uint16_t role, uint8_t flags);
 void wire_end(struct pst_buf *wire, uint16_t id, uint32_t app_status, uint8_t protocol_status);
-/* Requests 1 to COUNT, extended, of a server or a client that has agreed on extensions, and on
- * files; nothing is left to be sent and the trace is empty. */
+/* Requests 1 to COUNT, extended, of a server or a client that has agreed on extensions, on
+ * files and on memory; nothing is left to be sent and the trace is empty. */
 void trace_extended(struct trace *trace, bool client, unsigned count);
 
 /* A string's bytes as the content. */

@@ -240,6 +240,19 @@ def memory_not_lent(request: Request) -> None:
 
 
 @path
+def memory_refused(request: Request) -> None:
+    """What the gateway cannot map it says so of, and gets the answer through the socket."""
+    descriptor = os.memfd_create("rogue")
+    os.ftruncate(descriptor, SIZE)
+    record = fcgi.record(fcgi.MEMORY, 0, struct.pack(">I4x", SIZE))
+    socket.send_fds(request.peer, [record], [descriptor])
+    os.close(descriptor)
+    said = fcgi.Connection(request.peer).record()
+    refused = said == (fcgi.MEMORY, 0, bytes(8))
+    request.answer(HEAD + b"\r\n" + (b"refused" if refused else repr(said).encode()))
+
+
+@path
 def memory_too_much(request: Request) -> None:
     lend(request, HEAD + b"\r\n", (0, 70000))
 
@@ -470,7 +483,8 @@ def _greet(peer: socket.socket) -> None:
     elif name == "huge":
         peer.sendall(fcgi.record(fcgi.GET_VALUES_RESULT, 0, bytes(65535)))
     elif name == "extended":
-        values = VALUES | {b"PENSTOCK_VERSION": b"1", b"PENSTOCK_FILES": b"1"}
+        ours = (b"PENSTOCK_VERSION", b"PENSTOCK_FILES", b"PENSTOCK_MEMORY")
+        values = VALUES | {name: b"1" for name in ours}
         peer.sendall(fcgi.record(fcgi.GET_VALUES_RESULT, 0, fcgi.pairs(values)))
     elif name == "numbers":
         values = {name: b"99999999999999999999" for name in VALUES} | {b"x" * 300: b"\0"}
