@@ -44,7 +44,11 @@ pst_pool_ahead_follow(struct pst_pool_slot *slot)
 	struct pst_pool *pool = slot->pool;
 	bool overfull = slot->state == PST_POOL_SLOT_BUSY && depth_of(slot) > 0;
 	bool was = slot->excess.place != 0;
+	unsigned behind = slot->state == PST_POOL_SLOT_DEAD ? 0 : depth_of(slot);
 
+	pool->queue.ahead += behind;
+	pool->queue.ahead -= slot->behind;
+	slot->behind = behind;
 	if (takes_ahead(slot))
 		pst_heap_put(&pool->deep, &slot->depth, depth_of(slot), pool->changes);
 	else

@@ -51,6 +51,7 @@ struct pst_pool_slot {
 	struct pst_heap_item depth; /* among those that may be sent one ahead */
 	unsigned load; /* jobs that its worker has */
 	unsigned capacity; /* ... at once; what it has beyond that is ahead */
+	unsigned behind; /* of those that are ahead, counted in the queue */
 	unsigned room; /* how many more it may be given now */
 	unsigned stuck; /* jobs that do not end though they were to */
 	bool stalled; /* its loop was seen not to come round */

@@ -21,7 +21,7 @@ log_full(const struct pst_queue *queue, const char *who)
 {
 	pst_log_error("pool %s: the queue is full: %s answered 503: %zu requests wait for a worker "
 		      "(--queue-limit), the oldest for %.1f s",
-	    queue->pool, who, queue->count, age(queue));
+	    queue->pool, who, pst_queue_waiting(queue), age(queue));
 }
 
 static void
@@ -30,7 +30,7 @@ log_expired(const struct pst_queue *queue, const char *who)
 	pst_log_error("pool %s: no worker was free for %" PRIu64
 		      " s (--queue-timeout): %s answered "
 		      "503; %zu more wait, the oldest for %.1f s",
-	    queue->pool, queue->settings->queue_timeout / 1000, who, queue->count, age(queue));
+	    queue->pool, queue->settings->queue_timeout / 1000, who, pst_queue_waiting(queue), age(queue));
 }
 
 static void
@@ -91,7 +91,9 @@ left(struct pst_queue *queue, struct pst_job *job)
 int
 pst_queue_put(struct pst_queue *queue, struct pst_job *job, size_t room)
 {
-	if (queue->count >= room && queue->count - room >= queue->settings->queue_limit) {
+	size_t waiting = pst_queue_waiting(queue);
+
+	if (waiting >= room && waiting - room >= queue->settings->queue_limit) {
 		char who[272];
 
 		if (pst_tally_one(&queue->full)) {

@@ -13,6 +13,7 @@
 struct pst_queue {
 	struct pst_job_list jobs;
 	size_t count;
+	size_t ahead; /* jobs that were taken from it for busy workers: they wait, too */
 	struct pst_deadline_list waits;
 	struct pst_tally full, expired;
 	const char *pool; /* its name, for the log */
@@ -25,8 +26,8 @@ int pst_queue_init(struct pst_queue *queue, struct pst_loop *loop, const char *p
 /* It is empty. A queue of zero bytes is allowed. */
 void pst_queue_free(struct pst_queue *queue);
 
-/* Queue JOB at the end: 0, or -1 when the queue is full, which is logged. ROOM: so many will be
- * taken in this turn, and do not wait. */
+/* Queue JOB at the end: 0, or -1 when the queue is full, which is logged: as many as may wait are
+ * in it or ahead. ROOM: so many will be taken in this turn, and do not wait. */
 int pst_queue_put(struct pst_queue *queue, struct pst_job *job, size_t room);
 /* Queue one that has waited before, or is QUEUED and in no queue: at the head, and however many are
  * waiting. */
@@ -41,6 +42,13 @@ struct pst_job *pst_queue_take(struct pst_queue *queue);
 struct pst_job *pst_queue_first(const struct pst_queue *queue);
 /* JOB, which is queued, is IDLE. */
 void pst_queue_remove(struct pst_queue *queue, struct pst_job *job);
+
+/* How many jobs wait for a worker: in the queue, or sent to one that is still busy. */
+static inline size_t
+pst_queue_waiting(const struct pst_queue *queue)
+{
+	return queue->count + queue->ahead;
+}
 
 /* How long the first has waited, in milliseconds; 0 when there is none. */
 uint64_t pst_queue_age(const struct pst_queue *queue);

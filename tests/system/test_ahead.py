@@ -42,12 +42,12 @@ THREADS = pytest.mark.parametrize("threads", [1, 4], ids=["sync", "threaded"])
 
 
 class Ahead:
-    def __init__(self, directory: Path, workers: int, threads: int = 1) -> None:
+    def __init__(self, directory: Path, workers: int, threads: int = 1, *options: str) -> None:
         self.directory = directory
         (directory / "ahead_app.py").write_text(APP)
         kind = ["-k", "sync"] if threads == 1 else ["-k", "threaded", "--threads", str(threads)]
         self.server = Penstock(directory, "ahead_app:application", *kind, "-w", str(workers),
-                               "--control-socket", str(directory / "ctl"), "--chdir", str(directory))
+                               "--control-socket", str(directory / "ctl"), "--chdir", str(directory), *options)
         self.pool = ThreadPoolExecutor(100)
 
     def __enter__(self) -> Ahead:
@@ -134,6 +134,24 @@ def test_what_is_answered_does_not_wait_for_the_next(tmp_path: Path, threads: in
             assert not asked[f"/hold-{turn}"].done()
             (tmp_path / f"go-hold-{turn}").touch()
             assert {future.result().status for future in asked.values()} == {200}
+
+
+@THREADS
+def test_they_count_for_the_queue_limit(tmp_path: Path, threads: int) -> None:
+    """Whoever waits does, wherever: of those that come at once no more than the limit may."""
+    with Ahead(tmp_path, 1, threads, "--queue-limit", "5") as ahead:
+        ahead.storm("warm", 20, clients=1)
+        clients = [ahead.server.connect() for _ in range(40)]
+        for client in clients:
+            client.connect()
+        for n, client in enumerate(clients):
+            client.request("GET", f"/hold-{n}")
+        eventually(lambda: ahead.figure("queued") == 5, "all that wait in the queue")
+        (tmp_path / "go").touch()
+        statuses = Counter(client.getresponse().status for client in clients)
+        assert statuses == {200: threads + 5, 503: 40 - threads - 5}
+        for client in clients:
+            client.close()
 
 
 @THREADS
