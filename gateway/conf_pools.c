@@ -9,7 +9,10 @@
 #include <string.h>
 
 #define POOLS_MOST 64
-#define HOST_MOST  253
+#define TOO_MANY                                                                                   \
+	"there are more than %d routes (each host of a list is one): routes to the same pool can " \
+	"often be one, with a shorter path or with a host like '*.example.org'"
+#define HOST_MOST 253
 
 /* ---- pools ---- */
 
@@ -212,7 +215,7 @@ add_route(struct pst_text *text, const struct pst_yaml_node *node, const struct 
 	if (is_twice(text, &said, node))
 		return;
 	if (pst_conf_route_count(text->conf) == PST_ROUTES_MAX)
-		pst_text_mistake(text, node, "there are more than %d routes", PST_ROUTES_MAX);
+		pst_text_mistake(text, node, TOO_MANY, PST_ROUTES_MAX);
 	else if (pst_conf_add_route(text->conf, &said, pst_text_place(node)) < 0)
 		pst_text_mistake(text, node, "out of memory");
 }
@@ -312,8 +315,13 @@ read_routes(struct pst_text *text, const struct pst_yaml_node *key)
 		return;
 	if (!key->value->first)
 		pst_text_mistake(text, key->value, "routes is empty");
-	for (const struct pst_yaml_node *node = key->value->first; node; node = node->next)
+	for (const struct pst_yaml_node *node = key->value->first; node; node = node->next) {
+		if (pst_conf_route_count(text->conf) == PST_ROUTES_MAX) {
+			pst_text_mistake(text, node, TOO_MANY, PST_ROUTES_MAX);
+			return; /* of all that follow the same could be said */
+		}
 		read_route(text, node);
+	}
 }
 
 /* ---- the whole file ---- */

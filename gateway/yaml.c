@@ -187,7 +187,9 @@ refuse(
 		return fail(tree, &event->start_mark, "tags (!name) are not taken");
 	if (tree->count == PST_YAML_NODES)
 		return fail(tree, &event->start_mark,
-		    "there are too many keys and values: " TEXT_OF(PST_YAML_NODES) " are the most");
+		    "there are too many keys and values: " TEXT_OF(
+			PST_YAML_NODES) " are the most, of which a route with host, path and pool "
+					"takes 7");
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 
 #define PST_YAML_SIZE  (1 << 20) /* bytes of a document */
 #define PST_YAML_DEPTH 16
-#define PST_YAML_NODES 16384
+#define PST_YAML_NODES 131072 /* as many routes as there may be, with host, path and pool */
 
 enum pst_yaml_kind {
 	PST_YAML_SCALAR,

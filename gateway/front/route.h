@@ -15,7 +15,7 @@
 #include "gateway/front/http.h"
 
 /* Routes of one table. */
-#define PST_ROUTES_MAX 4096
+#define PST_ROUTES_MAX 16384
 
 struct pst_route {
 	char *host; /* in lower case */

@@ -72,6 +72,18 @@ def test_the_example(penstock: Callable[..., Penstock]) -> None:
     assert workers == ["web", "reports", "hello", "hello"]
 
 
+def test_ten_thousand_routes(penstock: Callable[..., Penstock], site: Path) -> None:
+    lines = ["pools:", "  one: {app: one}", "  two: {app: 'two:application'}", "routes:"]
+    lines += ["  - {host: h%d.example, path: /p, pool: %s}" % (n, ("one", "two")[n % 2]) for n in range(10_000)]
+    (site / "penstock.yaml").write_text("\n".join(lines) + "\n")
+    server = penstock("", "-c", "penstock.yaml", cwd=site)
+    for n in (0, 1, 4096, 9999):
+        answer = server.get("/p", {"Host": f"h{n}.example"})
+        assert answer.status == 200
+        assert answer.body.startswith((b"one|", b"two|")[n % 2])
+    assert server.get("/p", {"Host": "h10000.example"}).status == 404
+
+
 def test_pools_have_their_own(penstock: Callable[..., Penstock], site: Path) -> None:
     (site / "penstock.yaml").write_text("""
 env: {A: all}

@@ -2,6 +2,7 @@
  * The configuration file: what it says, and every way to get it wrong with its place.
  */
 #include "gateway/conf.h"
+#include "gateway/front/route.h"
 #include "gateway/yaml.h"
 #include "tests/unit/failmalloc.h"
 
@@ -415,9 +416,11 @@ START_TEST(test_too_much)
 	text[PST_YAML_SIZE + 1] = '\0';
 	must_fail(text, "", "f: it is larger than 1 MiB\n");
 	for (int i = 0; i < PST_YAML_NODES; i++)
-		at += sprintf(at, "k%d: v\n", i);
+		at += sprintf(at, "- v\n");
 	ck_assert_int_eq(read_with(text, strlen(text), ""), PST_CONF_ERROR);
-	ck_assert_str_eq(all, "f:8192:8: there are too many keys and values: 16384 are the most\n");
+	ck_assert_str_eq(all,
+	    "f:131072:3: there are too many keys and values: 131072 are the most, of which a route "
+	    "with host, path and pool takes 7\n");
 	at = text;
 	for (int i = 0; i < 100; i++)
 		at += sprintf(at, "k%d: v\n", i);
@@ -425,6 +428,25 @@ START_TEST(test_too_much)
 	ck_assert_uint_eq(pst_conf_mistake_count(conf), 51);
 	ck_assert_str_eq(
 	    pst_conf_mistake_text(conf, 50), "and there is more that is not told here");
+	free(text);
+}
+END_TEST
+
+/* As many routes as there may be, and two more. */
+START_TEST(test_many_routes)
+{
+	char *text = malloc(PST_YAML_SIZE), *at = text;
+
+	at += sprintf(at, "pools: {a: {app: x}}\nroutes:\n");
+	for (int i = 0; i < PST_ROUTES_MAX; i++)
+		at += sprintf(at, "- {host: h%d.example, path: /p, pool: a}\n", i);
+	must_run(text, "");
+	ck_assert_uint_eq(pst_conf_route_count(conf), PST_ROUTES_MAX);
+	sprintf(at, "- {path: /q, pool: a}\n- {path: /r, pool: a}\n");
+	must_fail(text, "",
+	    "f:16387:3: there are more than 16384 routes (each host of a list is one): routes to "
+	    "the same pool can often be one, with a shorter path or with a host like "
+	    "'*.example.org'\n");
 	free(text);
 }
 END_TEST
@@ -488,6 +510,7 @@ main(void)
 	tcase_add_loop_test(bad, test_wrong, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_test(bad, test_the_command_line_and_pools);
 	tcase_add_test(bad, test_too_much);
+	tcase_add_test(bad, test_many_routes);
 	tcase_add_test(bad, test_nul_bytes);
 	tcase_add_test(bad, test_out_of_memory);
 	suite_add_tcase(suite, right);
