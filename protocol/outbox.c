@@ -11,9 +11,6 @@
 /* An empty buffer of more than this is given back at once, a smaller one serves again. */
 #define OUTBOX_KEEP 16384
 
-/* A header and the most padding that we write. */
-#define RECORD_OVERHEAD (PST_RECORD_HEADER_LEN + 8)
-
 /* libfcgi 2.4 answers a GET_VALUES record without padding only when further bytes come. */
 static uint8_t
 padding_for(uint8_t type, size_t content)
@@ -54,24 +51,6 @@ pst_outbox_free(struct pst_outbox *outbox)
 	*outbox = (struct pst_outbox){0};
 }
 
-/* The open record may take padding yet, and the first byte may need a record of its own. */
-int
-pst_outbox_reserve(struct pst_outbox *outbox, size_t records, size_t n)
-{
-	size_t overhead = (records + n / PST_OUTBOX_CONTENT + 2) * RECORD_OVERHEAD;
-
-	if (n > SIZE_MAX - overhead || pst_buf_reserve(&outbox->buf, n + overhead) == NULL)
-		return PST_ERR_NOMEM;
-	return 0;
-}
-
-bool
-pst_outbox_continues(const struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n)
-{
-	return outbox->is_open && outbox->type == type && outbox->id == id &&
-	       n <= PST_OUTBOX_CONTENT - outbox->content;
-}
-
 static void
 open_record(struct pst_outbox *outbox, uint8_t type, uint16_t id)
 {
@@ -83,39 +62,44 @@ open_record(struct pst_outbox *outbox, uint8_t type, uint16_t id)
 	outbox->content = 0;
 }
 
-static void
-pad(struct pst_outbox *outbox, size_t n)
-{
-	memset(outbox->buf.data + outbox->buf.end, 0, n);
-	pst_buf_commit(&outbox->buf, n);
-}
-
-/* Write the open record's header to AT; the padding that it promises. */
-static size_t
-write_header(const struct pst_outbox *outbox, unsigned char *at)
+/* Write a header to AT, the first byte of a record. */
+static inline void
+write_header(unsigned char *at, uint8_t type, uint16_t id, size_t content, size_t padding)
 {
 	struct pst_record record = {
 	    .version = FCGI_VERSION_1,
-	    .type = outbox->type,
-	    .id = outbox->id,
-	    .content = (uint16_t)outbox->content,
-	    .padding = padding_for(outbox->type, outbox->content),
+	    .type = type,
+	    .id = id,
+	    .content = (uint16_t)content,
+	    .padding = (uint8_t)padding,
 	};
 
 	pst_record_encode(&record, at);
-	return record.padding;
+}
+
+/* Write N bytes of padding to AT, which has room for 8. */
+static inline void
+pad(struct pst_outbox *outbox, unsigned char *at, size_t n)
+{
+	memset(at, 0, 8);
+	pst_buf_commit(&outbox->buf, n);
 }
 
 void
 pst_outbox_close(struct pst_outbox *outbox)
 {
+	size_t content = outbox->content, padding;
 	unsigned char *end;
 
 	if (!outbox->is_open)
 		return;
-	end = outbox->buf.data + outbox->buf.end;
-	pad(outbox, write_header(outbox, end - outbox->content - PST_RECORD_HEADER_LEN));
 	outbox->is_open = false;
+	end = outbox->buf.data + outbox->buf.end;
+	padding = padding_for(outbox->type, content);
+	write_header(
+	    end - content - PST_RECORD_HEADER_LEN, outbox->type, outbox->id, content, padding);
+	if (padding > 0)
+		pad(outbox, end, padding);
 }
 
 static void
@@ -147,32 +131,41 @@ pst_outbox_add(struct pst_outbox *outbox, uint8_t type, uint16_t id, const void 
 void
 pst_outbox_record(struct pst_outbox *outbox, uint8_t type, uint16_t id, const void *bytes, size_t n)
 {
+	size_t padding = padding_for(type, n);
+	unsigned char *at;
+
 	assert(n <= PST_OUTBOX_CONTENT);
-	open_record(outbox, type, id);
-	add_piece(outbox, bytes, n);
 	pst_outbox_close(outbox);
+	at = outbox->buf.data + outbox->buf.end;
+	write_header(at, type, id, n, padding);
+	if (n > 0)
+		memcpy(at + PST_RECORD_HEADER_LEN, bytes, n);
+	pst_buf_commit(&outbox->buf, PST_RECORD_HEADER_LEN + n);
+	if (padding > 0)
+		pad(outbox, at + PST_RECORD_HEADER_LEN + n, padding);
 }
 
 void
 pst_outbox_empty(struct pst_outbox *outbox, uint8_t type, uint16_t id)
 {
-	open_record(outbox, type, id);
-	pst_outbox_close(outbox);
+	pst_outbox_record(outbox, type, id, NULL, 0);
 }
 
 void
 pst_outbox_external(struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n)
 {
-	size_t padding;
+	size_t padding = padding_for(type, n);
+	unsigned char *at;
 
 	assert(n > 0 && n <= PST_OUTBOX_CONTENT && outbox->external == 0);
-	open_record(outbox, type, id);
-	outbox->content = n;
-	padding = write_header(outbox, outbox->buf.data + outbox->buf.end - PST_RECORD_HEADER_LEN);
+	pst_outbox_close(outbox);
+	at = outbox->buf.data + outbox->buf.end;
+	write_header(at, type, id, n, padding);
+	pst_buf_commit(&outbox->buf, PST_RECORD_HEADER_LEN);
 	outbox->external = n;
 	outbox->before = pst_buf_length(&outbox->buf);
-	pad(outbox, padding);
-	outbox->is_open = false;
+	if (padding > 0)
+		pad(outbox, at + PST_RECORD_HEADER_LEN, padding);
 }
 
 int

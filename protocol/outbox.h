@@ -26,6 +26,7 @@
 #define PST_PROTOCOL_OUTBOX_H
 
 #include "protocol/buf.h"
+#include "protocol/record.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,14 +56,31 @@ struct pst_outbox {
 /* Drop everything, close the descriptors and release the memory. */
 void pst_outbox_free(struct pst_outbox *outbox);
 
+/* A header and the most padding that we write. */
+#define PST_OUTBOX_OVERHEAD (PST_RECORD_HEADER_LEN + 8)
+
 /*
  * Make room for RECORDS records beside those that N bytes of content need: 0 or PST_ERR_NOMEM.
  * Good for the calls that follow, until what was reserved is used.
  */
-int pst_outbox_reserve(struct pst_outbox *outbox, size_t records, size_t n);
+static inline int
+pst_outbox_reserve(struct pst_outbox *outbox, size_t records, size_t n)
+{
+	/* The open record may take padding yet, and the first byte may need a record of its own. */
+	size_t overhead = (records + n / PST_OUTBOX_CONTENT + 2) * PST_OUTBOX_OVERHEAD;
+
+	if (n > SIZE_MAX - overhead || pst_buf_reserve(&outbox->buf, n + overhead) == NULL)
+		return PST_ERR_NOMEM;
+	return 0;
+}
 
 /* True when N bytes more would go into the open record, which has this type and id. */
-bool pst_outbox_continues(const struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n);
+static inline bool
+pst_outbox_continues(const struct pst_outbox *outbox, uint8_t type, uint16_t id, size_t n)
+{
+	return outbox->is_open && outbox->type == type && outbox->id == id &&
+	       n <= PST_OUTBOX_CONTENT - outbox->content;
+}
 
 /* Pad the open record and write its header; nothing when there is none. */
 void pst_outbox_close(struct pst_outbox *outbox);

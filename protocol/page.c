@@ -3,6 +3,7 @@
 #include "protocol/error.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -215,13 +216,29 @@ pst_page_write_vitals(struct pst_page *page, const struct pst_page_vitals *vital
 
 /* --- the ticket as text --- */
 
+/* Eight digits, the first of which is that of the highest four bits: a byte for each of them. */
+static void
+print_8(uint32_t bits, char text[8])
+{
+	const uint64_t ones = 0x0101010101010101;
+	uint64_t n = bits, letters;
+
+	n = (n << 16 | n) & 0x0000ffff0000ffff;
+	n = (n << 8 | n) & 0x00ff00ff00ff00ff;
+	n = (n << 4 | n) & 0x0f0f0f0f0f0f0f0f;
+	letters = (n + 6 * ones) >> 4 & ones;
+	n = htobe64(n + '0' * ones + letters * ('a' - '0' - 10));
+	memcpy(text, &n, 8);
+}
+
 void
 pst_page_print_ticket(pst_page_ticket ticket, char text[PST_PAGE_DIGITS])
 {
-	static const char digits[] = "0123456789abcdef";
+	char high[8];
 
-	for (int i = PST_PAGE_DIGITS; i-- > 0; ticket >>= 4)
-		text[i] = digits[ticket & 15];
+	print_8((uint32_t)(ticket >> 32), high);
+	memcpy(text, high + 2, 6);
+	print_8((uint32_t)ticket, text + 6);
 }
 
 pst_page_ticket

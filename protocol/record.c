@@ -16,31 +16,6 @@ put16(unsigned char *p, uint16_t value)
 	p[1] = (unsigned char)(value & 0xff);
 }
 
-/*
- *	0        1      2 3   4 5            6        7
- *	version  type   id    content length padding  reserved
- */
-void
-pst_record_decode(const unsigned char bytes[8], struct pst_record *record)
-{
-	record->version = bytes[0];
-	record->type = bytes[1];
-	record->id = get16(bytes + 2);
-	record->content = get16(bytes + 4);
-	record->padding = bytes[6];
-}
-
-void
-pst_record_encode(const struct pst_record *record, unsigned char bytes[8])
-{
-	bytes[0] = record->version;
-	bytes[1] = record->type;
-	put16(bytes + 2, record->id);
-	put16(bytes + 4, record->content);
-	bytes[6] = record->padding;
-	bytes[7] = 0;
-}
-
 static uint32_t
 get32(const unsigned char *p)
 {

@@ -152,14 +152,14 @@ static int
 choose_known(struct pst_session *session, const struct pst_record_handler *known)
 {
 	const struct pst_record *record = &session->input.record;
-	const char *name = pst_record_type_name(record->type);
 
 	if (session->side == PST_SESSION_CLIENT ? !known->by_client : !known->by_server)
-		return pst_session_fail(session, PST_ERR_PROTOCOL, "%s record from a %s", name,
+		return pst_session_fail(session, PST_ERR_PROTOCOL, "%s record from a %s",
+		    pst_record_type_name(record->type),
 		    session->side == PST_SESSION_CLIENT ? "server" : "client");
 	if (known->management != (record->id == FCGI_NULL_REQUEST_ID))
-		return pst_session_fail(
-		    session, PST_ERR_PROTOCOL, "%s record with request id %u", name, record->id);
+		return pst_session_fail(session, PST_ERR_PROTOCOL, "%s record with request id %u",
+		    pst_record_type_name(record->type), record->id);
 	if (known->whole && (record->content < known->least || record->content > known->most))
 		return wrong_length(session, known);
 	if (!known->management)
@@ -194,21 +194,6 @@ choose_handler(struct pst_session *session)
 }
 
 static int
-record_start(struct pst_session *session)
-{
-	struct pst_session_input *input = &session->input;
-	int err;
-
-	pst_record_decode(input->header, &input->record);
-	input->left = input->record.content;
-	input->padding = input->record.padding;
-	err = choose_handler(session);
-	if (err == 0 && input->handler->start != NULL)
-		err = input->handler->start(session);
-	return err;
-}
-
-static int
 record_done(struct pst_session *session)
 {
 	const struct pst_record_handler *handler = session->input.handler;
@@ -216,88 +201,103 @@ record_done(struct pst_session *session)
 	return handler->done != NULL ? handler->done(session) : 0;
 }
 
+/* The header is there. */
 static int
-take_header(struct pst_session *session, const unsigned char *bytes, size_t n, size_t *used)
+record_start(struct pst_session *session, const unsigned char header[PST_RECORD_HEADER_LEN])
 {
 	struct pst_session_input *input = &session->input;
 	int err;
 
-	if (input->header_got == 0 && n >= PST_RECORD_HEADER_LEN) { /* nearly always */
-		*used = PST_RECORD_HEADER_LEN;
-		memcpy(input->header, bytes, PST_RECORD_HEADER_LEN);
-		input->header_got = PST_RECORD_HEADER_LEN;
-	} else {
-		*used = PST_RECORD_HEADER_LEN - input->header_got;
-		if (*used > n)
-			*used = n;
-		memcpy(input->header + input->header_got, bytes, *used);
-		input->header_got += *used;
-		if (input->header_got < PST_RECORD_HEADER_LEN)
-			return 0;
-	}
-	err = record_start(session);
+	pst_record_decode(header, &input->record);
+	input->left = input->record.content;
+	input->padding = input->record.padding;
+	err = choose_handler(session);
+	if (err == 0 && input->handler->start != NULL)
+		err = input->handler->start(session);
 	if (err == 0 && input->left == 0)
 		err = record_done(session);
 	return err;
 }
 
-static int
-take_content(struct pst_session *session, const unsigned char *bytes, size_t n, size_t *used)
+/* How many of N bytes belonged to the header. */
+static size_t
+take_header(struct pst_session *session, const unsigned char *bytes, size_t n, int *err)
 {
 	struct pst_session_input *input = &session->input;
-	int err = 0;
+	size_t used = PST_RECORD_HEADER_LEN - input->header_got;
 
-	*used = n < input->left ? n : input->left;
+	if (input->header_got == 0 && n >= PST_RECORD_HEADER_LEN) { /* nearly always */
+		input->header_got = PST_RECORD_HEADER_LEN;
+		*err = record_start(session, bytes);
+		return PST_RECORD_HEADER_LEN;
+	}
+	if (used > n)
+		used = n;
+	memcpy(input->header + input->header_got, bytes, used);
+	input->header_got += used;
+	if (input->header_got == PST_RECORD_HEADER_LEN)
+		*err = record_start(session, input->header);
+	return used;
+}
+
+/* ... to the content. */
+static size_t
+take_content(struct pst_session *session, const unsigned char *bytes, size_t n, int *err)
+{
+	struct pst_session_input *input = &session->input;
+	size_t used = n < input->left ? n : input->left;
+
 	if (input->handler->whole)
-		memcpy(input->body + (input->record.content - input->left), bytes, *used);
+		memcpy(input->body + (input->record.content - input->left), bytes, used);
 	else if (input->handler->content != NULL)
-		err = input->handler->content(session, bytes, *used);
-	input->left -= *used;
-	if (err == 0 && input->left == 0 && !pst_session_is_over(session))
-		err = record_done(session);
-	return err;
+		*err = input->handler->content(session, bytes, used);
+	input->left -= used;
+	if (*err == 0 && input->left == 0 && !pst_session_is_over(session))
+		*err = record_done(session);
+	return used;
 }
 
-static void
-take_padding(struct pst_session *session, size_t n, size_t *used)
+/* ... to the padding. */
+static size_t
+take_padding(struct pst_session *session, size_t n)
 {
-	*used = n < session->input.padding ? n : session->input.padding;
-	session->input.padding -= *used;
+	size_t used = n < session->input.padding ? n : session->input.padding;
+
+	session->input.padding -= used;
+	return used;
 }
 
-static int
-take(struct pst_session *session, const unsigned char *bytes, size_t n, size_t *used)
+/* Take what belongs to one record: how many of N bytes that were. */
+static size_t
+take(struct pst_session *session, const unsigned char *bytes, size_t n, int *err)
 {
 	struct pst_session_input *input = &session->input;
-	int err = 0;
+	size_t used = 0;
 
 	if (input->header_got < PST_RECORD_HEADER_LEN)
-		err = take_header(session, bytes, n, used);
-	else if (input->left > 0)
-		err = take_content(session, bytes, n, used);
-	else
-		take_padding(session, n, used);
-	if (input->header_got == PST_RECORD_HEADER_LEN && input->left == 0 && input->padding == 0)
+		used = take_header(session, bytes, n, err);
+	if (used < n && *err == 0 && input->left > 0)
+		used += take_content(session, bytes + used, n - used, err);
+	if (input->header_got < PST_RECORD_HEADER_LEN || input->left > 0)
+		return used;
+	used += take_padding(session, n - used);
+	if (input->padding == 0)
 		input->header_got = 0;
-	return err;
+	return used;
 }
 
 int
 pst_session_recv(struct pst_session *session, const void *bytes, size_t n)
 {
-	const unsigned char *p = bytes;
-	size_t used;
+	const unsigned char *p = bytes, *end = p + n;
 	int err = 0;
 
 	assert(session->depth == 0);
 	if (pst_session_is_over(session))
 		return PST_ERR_CLOSED;
 	pst_session_enter(session);
-	while (err == 0 && n > 0 && pst_session_want_read(session)) {
-		err = take(session, p, n, &used);
-		p += used;
-		n -= used;
-	}
+	while (err == 0 && p < end && pst_session_want_read(session))
+		p += take(session, p, (size_t)(end - p), &err);
 	if (err == 0 && pst_session_is_over(session))
 		err = PST_ERR_CLOSED;
 	pst_session_leave(session);

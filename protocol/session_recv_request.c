@@ -219,21 +219,23 @@ stream_of(uint8_t type)
 	}
 }
 
+static int
+fail_stream(struct pst_session *session, const struct pst_session_request *request, const char *why)
+{
+	return pst_session_fail(session, PST_ERR_PROTOCOL, "%s record for request %u%s",
+	    pst_record_type_name(session->input.record.type), request->id, why);
+}
+
 int
 pst_session_check_stream(
     struct pst_session *session, const struct pst_session_request *request, enum pst_stream stream)
 {
-	const char *name = pst_record_type_name(session->input.record.type);
-
 	if (session->side == PST_SESSION_SERVER && request->state == PST_REQUEST_PARAMS)
-		return pst_session_fail(session, PST_ERR_PROTOCOL,
-		    "%s record for request %u before the end of its parameters", name, request->id);
+		return fail_stream(session, request, " before the end of its parameters");
 	if (request->streams[stream] == PST_STREAM_NONE)
-		return pst_session_fail(session, PST_ERR_PROTOCOL,
-		    "%s record for request %u, whose role has no such stream", name, request->id);
+		return fail_stream(session, request, ", whose role has no such stream");
 	if (request->streams[stream] == PST_STREAM_ENDED)
-		return pst_session_fail(session, PST_ERR_PROTOCOL,
-		    "%s record for request %u after the end of that stream", name, request->id);
+		return fail_stream(session, request, " after the end of that stream");
 	return 0;
 }
 

@@ -24,16 +24,18 @@ pst_upstream_share(struct pst_upstream *up, int fd)
 int
 pst_upstream_offer(struct pst_upstream *up, struct pst_job *job)
 {
-	char digits[PST_PAGE_DIGITS];
+	/* The parameter as it is encoded, whose lengths are known. */
+	char pair[2 + sizeof(PST_PAGE_PARAM) - 1 + PST_PAGE_DIGITS] = {
+	    sizeof(PST_PAGE_PARAM) - 1, PST_PAGE_DIGITS};
 
 	job->ticket = 0;
 	if (up->page.bytes != NULL && pst_session_extends(up->session))
 		job->ticket = pst_page_offer(&up->page, job->id);
 	if (job->ticket == 0)
 		return PST_OK;
-	pst_page_print_ticket(job->ticket, digits);
-	return pst_session_submit_param(
-	    up->session, job->id, PST_PAGE_PARAM, strlen(PST_PAGE_PARAM), digits, sizeof(digits));
+	memcpy(pair + 2, PST_PAGE_PARAM, strlen(PST_PAGE_PARAM));
+	pst_page_print_ticket(job->ticket, pair + 2 + strlen(PST_PAGE_PARAM));
+	return pst_session_submit_params(up->session, job->id, pair, sizeof(pair));
 }
 
 bool
