@@ -216,12 +216,10 @@ keep_field(struct pst_cgi_response *response, enum pst_http_name id, struct pst_
 }
 
 static int
-take_field(struct pst_cgi_response *response, const char *line, struct pst_http_text name,
-    struct pst_http_text value)
+take_field(struct pst_cgi_response *response, const char *line, enum pst_http_name id,
+    struct pst_http_text name, struct pst_http_text value)
 {
-	enum pst_http_name id = pst_http_name_find(name);
-
-	if (pst_http_text_is(name, "status"))
+	if (id == PST_HTTP_STATUS)
 		return take_status(response, line, value.data, value.len);
 	if (id == PST_HTTP_CONTENT_LENGTH) {
 		/* A repeated one says the same; one is enough. */
@@ -235,7 +233,7 @@ take_field(struct pst_cgi_response *response, const char *line, struct pst_http_
 		response->dropped = true;
 		return 0;
 	}
-	if (pst_http_text_is(name, "location"))
+	if (id == PST_HTTP_LOCATION)
 		response->location = true;
 	return keep_field(response, id, name, value);
 }
@@ -272,7 +270,7 @@ take_line(struct pst_cgi_response *response, const char *line, size_t n)
 {
 	const char *colon;
 	const char *reason;
-	struct pst_http_text value;
+	struct pst_http_text name, value;
 
 	if (!pst_http_is_value((struct pst_http_text){line, n}))
 		return bad(response, line_error(line, n));
@@ -285,11 +283,12 @@ take_line(struct pst_cgi_response *response, const char *line, size_t n)
 	colon = memchr(line, ':', n);
 	if (!colon)
 		return bad(response, "a header line without a colon");
-	reason = name_error(line, colon - line);
+	name = (struct pst_http_text){line, colon - line};
+	reason = name_error(name.data, name.len);
 	if (reason)
 		return bad(response, reason);
 	value = pst_http_trim((struct pst_http_text){colon + 1, n - (colon + 1 - line)});
-	return take_field(response, line, (struct pst_http_text){line, colon - line}, value);
+	return take_field(response, line, pst_http_name_find(name), name, value);
 }
 
 /* --- the end of a block --- */
@@ -398,6 +397,28 @@ continue_line(struct pst_cgi_response *response, const char *bytes, size_t n, si
 	    pst_buf_length(&response->block) - begun);
 }
 
+/* A field's line as nearly all are, of at most MOST bytes: its length; 0 when it is another, and
+ * nothing was done. */
+static size_t
+take_field_line(
+    struct pst_cgi_response *response, const char *line, const char *end, size_t most, int *event)
+{
+	struct pst_http_field field;
+	size_t length = pst_http_field_scan(&field, line, end);
+	int err;
+
+	if (length == 0 || length > most || response->lines >= response->limits.fields)
+		return 0;
+	err = take_field(response, line, field.id, field.name, field.value);
+	if (err < 0) {
+		*event = err;
+		return length;
+	}
+	response->lines++;
+	response->line += length;
+	return length;
+}
+
 /* Lines are looked at where they are, and then kept together. */
 static int
 take_lines(struct pst_cgi_response *response, const char *bytes, size_t n, size_t *taken)
@@ -407,8 +428,14 @@ take_lines(struct pst_cgi_response *response, const char *bytes, size_t n, size_
 	bool whole = true;
 
 	while (event == PST_CGI_RESPONSE_MORE && at < n) {
-		size_t length = line_length(response, bytes + at, n - at, before + at, &whole);
+		size_t length = take_field_line(
+		    response, bytes + at, bytes + n, response->limits.head - (before + at), &event);
 
+		if (length > 0) {
+			at += length;
+			continue;
+		}
+		length = line_length(response, bytes + at, n - at, before + at, &whole);
 		if (length == 0)
 			return fail(response, PST_ERR_LIMIT, "a header block that is too large");
 		if (whole)

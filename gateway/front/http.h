@@ -79,9 +79,63 @@ pst_http_copy(void *to, const char *from, size_t n)
 	return at + n;
 }
 
+static inline char
+pst_http_lower(char c)
+{
+	return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+/* The same for 8 bytes, each in its place. */
+static inline uint64_t
+pst_http_lower_8(uint64_t bytes)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	uint64_t low = bytes & ~tops;
+	uint64_t from_a = low + (0x80 - 'A') * ones, above_z = low + (0x7f - 'Z') * ones;
+
+	return bytes | (((from_a ^ above_z) & ~bytes & tops) >> 2);
+}
+
+static inline bool
+pst_http_same_8(const char *text, const char *word)
+{
+	uint64_t a, b;
+
+	memcpy(&a, text, 8);
+	memcpy(&b, word, 8);
+	return pst_http_lower_8(a) == b;
+}
+
+static inline bool
+pst_http_same_4(const char *text, const char *word)
+{
+	uint32_t a, b;
+
+	memcpy(&a, text, 4);
+	memcpy(&b, word, 4);
+	return pst_http_lower_8(a) == b;
+}
+
 /* True when the N bytes of TEXT are those of WORD (in lower case) but for the case of ASCII
- * letters. */
-bool pst_http_same_letters(const char *text, const char *word, size_t n);
+ * letters. Inline, as are those above: of a constant word the compiler knows what is to be done. */
+static inline bool
+pst_http_same_letters(const char *text, const char *word, size_t n)
+{
+	size_t i = 0;
+
+	for (; n - i >= 8; i += 8)
+		if (!pst_http_same_8(text + i, word + i))
+			return false;
+	if (i > 0 && i < n)
+		return pst_http_same_8(text + n - 8, word + n - 8);
+	if (n - i >= 4)
+		return pst_http_same_4(text + i, word + i) &&
+		       pst_http_same_4(text + n - 4, word + n - 4);
+	for (; i < n; i++)
+		if (pst_http_lower(text[i]) != word[i])
+			return false;
+	return true;
+}
 
 /* True when TEXT is WORD (in lower case) without regard to the case of ASCII letters. Inline: most
  * texts are told from a constant by their length. */

@@ -1,26 +1,10 @@
 #include "gateway/front/http_field.h"
 
 #include "gateway/front/http_chars.h"
+#include "gateway/front/http_scan.h"
 #include "protocol/error.h"
 
 #include <string.h>
-
-/* The names of each length: at most two, of which the first letter tells. */
-static const struct known {
-	const char *name;
-	enum pst_http_name id;
-} names[][2] = {
-    [2] = {{"te", PST_HTTP_TE}},
-    [4] = {{"host", PST_HTTP_HOST}, {"date", PST_HTTP_DATE}},
-    [5] = {{"proxy", PST_HTTP_PROXY}},
-    [6] = {{"server", PST_HTTP_SERVER}, {"expect", PST_HTTP_EXPECT}},
-    [7] = {{"upgrade", PST_HTTP_UPGRADE}, {"trailer", PST_HTTP_TRAILER}},
-    [10] = {{"connection", PST_HTTP_CONNECTION}, {"keep-alive", PST_HTTP_KEEP_ALIVE}},
-    [12] = {{"content-type", PST_HTTP_CONTENT_TYPE}},
-    [14] = {{"content-length", PST_HTTP_CONTENT_LENGTH}},
-    [16] = {{"proxy-connection", PST_HTTP_PROXY_CONNECTION}},
-    [17] = {{"transfer-encoding", PST_HTTP_TRANSFER_ENCODING}},
-};
 
 static const char *
 name_fault(struct pst_http_text name)
@@ -33,6 +17,15 @@ name_fault(struct pst_http_text name)
 	if (last == ' ' || last == '\t')
 		return "whitespace before the colon of a field";
 	return pst_http_line_fault(name, "invalid character in a field name");
+}
+
+/* What its name says. */
+static inline void
+describe(struct pst_http_field *field, bool plain)
+{
+	field->id = pst_http_name_find(field->name);
+	field->hop = pst_http_name_is_hop(field->id);
+	field->plain = plain;
 }
 
 int
@@ -58,25 +51,65 @@ pst_http_field_parse(struct pst_http_field *field, struct pst_http_text line, co
 		return PST_ERR_PROTOCOL;
 	}
 	field->value = pst_http_trim(value);
-	field->id = pst_http_name_find(field->name);
-	field->hop = pst_http_name_is_hop(field->id);
-	field->plain = (classes & PST_HTTP_PLAIN) != 0;
+	describe(field, (classes & PST_HTTP_PLAIN) != 0);
 	return 0;
 }
+
+size_t
+pst_http_field_scan(struct pst_http_field *field, const char *line, const char *end)
+{
+	size_t name_len = pst_http_plain_run(line, end);
+	const char *value = line + name_len, *value_end;
+
+	if (name_len == 0 || value == end || *value != ':')
+		return 0;
+	value++;
+	value_end = value + pst_http_value_run(value, end);
+	if (end - value_end < 2 || value_end[0] != '\r' || value_end[1] != '\n')
+		return 0;
+	field->name = (struct pst_http_text){line, name_len};
+	field->value = pst_http_trim((struct pst_http_text){value, (size_t)(value_end - value)});
+	describe(field, true);
+	return (size_t)(value_end - line) + 2;
+}
+
+/* ID if NAME is WORD, whose length it has. */
+static inline enum pst_http_name
+if_is(struct pst_http_text name, const char *word, enum pst_http_name id)
+{
+	return pst_http_same_letters(name.data, word, strlen(word)) ? id : PST_HTTP_OTHER;
+}
+
+/* Length and first letter leave one or two. */
+#define KEY(length, first) ((length) << 8 | (first))
 
 enum pst_http_name
 pst_http_name_find(struct pst_http_text name)
 {
-	const struct known *known;
+	enum pst_http_name id;
 
-	if (name.len >= sizeof(names) / sizeof(names[0]))
+	if (name.len == 0)
 		return PST_HTTP_OTHER;
-	known = names[name.len];
-	for (int i = 0; i < 2 && known[i].name != NULL; i++)
-		if ((name.data[0] | 0x20) == known[i].name[0] &&
-		    pst_http_same_letters(name.data, known[i].name, name.len))
-			return known[i].id;
-	return PST_HTTP_OTHER;
+	switch (KEY(name.len, (unsigned char)(name.data[0] | 0x20))) {
+	case KEY(2, 't'): return if_is(name, "te", PST_HTTP_TE);
+	case KEY(4, 'h'): return if_is(name, "host", PST_HTTP_HOST);
+	case KEY(4, 'd'): return if_is(name, "date", PST_HTTP_DATE);
+	case KEY(5, 'p'): return if_is(name, "proxy", PST_HTTP_PROXY);
+	case KEY(6, 's'):
+		id = if_is(name, "status", PST_HTTP_STATUS);
+		return id != PST_HTTP_OTHER ? id : if_is(name, "server", PST_HTTP_SERVER);
+	case KEY(6, 'e'): return if_is(name, "expect", PST_HTTP_EXPECT);
+	case KEY(7, 'u'): return if_is(name, "upgrade", PST_HTTP_UPGRADE);
+	case KEY(7, 't'): return if_is(name, "trailer", PST_HTTP_TRAILER);
+	case KEY(8, 'l'): return if_is(name, "location", PST_HTTP_LOCATION);
+	case KEY(10, 'c'): return if_is(name, "connection", PST_HTTP_CONNECTION);
+	case KEY(10, 'k'): return if_is(name, "keep-alive", PST_HTTP_KEEP_ALIVE);
+	case KEY(12, 'c'): return if_is(name, "content-type", PST_HTTP_CONTENT_TYPE);
+	case KEY(14, 'c'): return if_is(name, "content-length", PST_HTTP_CONTENT_LENGTH);
+	case KEY(16, 'p'): return if_is(name, "proxy-connection", PST_HTTP_PROXY_CONNECTION);
+	case KEY(17, 't'): return if_is(name, "transfer-encoding", PST_HTTP_TRANSFER_ENCODING);
+	default: return PST_HTTP_OTHER;
+	}
 }
 
 const char *

@@ -7,6 +7,8 @@
 /* Fields that the gateway itself looks at; everything else is OTHER. */
 enum pst_http_name {
 	PST_HTTP_OTHER,
+	PST_HTTP_LOCATION, /* of answers, as the next one: in requests it is another */
+	PST_HTTP_STATUS,
 	PST_HTTP_CONNECTION,
 	PST_HTTP_CONTENT_LENGTH,
 	PST_HTTP_CONTENT_TYPE,
@@ -40,6 +42,13 @@ struct pst_http_field {
 int pst_http_field_parse(
     struct pst_http_field *field, struct pst_http_text line, const char **reason);
 
+/*
+ * The same for a line that begins at LINE, as far as all that is there until END: its length with
+ * its CRLF; 0: it is not whole, or no ordinary one, such as a name with a rare character makes it.
+ * That is told by pst_http_field_parse().
+ */
+size_t pst_http_field_scan(struct pst_http_field *field, const char *line, const char *end);
+
 enum pst_http_name pst_http_name_find(struct pst_http_text name);
 
 /* True for the fields that a connection keeps to itself (RFC 9110, 7.6.1). */
@@ -56,6 +65,13 @@ pst_http_name_is_hop(enum pst_http_name id)
 	case PST_HTTP_UPGRADE: return true;
 	default: return false;
 	}
+}
+
+/* True for those that the gateway acts upon in a request. */
+static inline bool
+pst_http_name_governs(enum pst_http_name id)
+{
+	return id != PST_HTTP_OTHER && id != PST_HTTP_LOCATION && id != PST_HTTP_STATUS;
 }
 
 /* What is wrong with LINE: a bare CR, a NUL, else OTHERWISE. */

@@ -83,6 +83,22 @@ reserve(struct pst_http_request *request, size_t n)
 	return request->size - request->used >= n ? 0 : grow(request, n);
 }
 
+/* Make room for a decoded path of up to N bytes. */
+static int
+reserve_decoded(struct pst_http_request *request, size_t n)
+{
+	char *bytes;
+
+	if (request->decoded_size >= n)
+		return 0;
+	bytes = realloc(request->decoded, n);
+	if (bytes == NULL)
+		return PST_ERR_NOMEM;
+	request->decoded = bytes;
+	request->decoded_size = n;
+	return 0;
+}
+
 static int
 reserve_field(struct pst_http_request *request)
 {
@@ -114,6 +130,8 @@ pst_http_request_reset(struct pst_http_request *request)
 	    .size = request->size,
 	    .table = request->table,
 	    .table_size = request->table_size,
+	    .decoded = request->decoded,
+	    .decoded_size = request->decoded_size,
 	};
 }
 
@@ -122,6 +140,7 @@ pst_http_request_release(struct pst_http_request *request)
 {
 	free(request->bytes);
 	free(request->table);
+	free(request->decoded);
 	pst_http_request_init(request, request->limits);
 }
 
@@ -167,20 +186,16 @@ parse_method(struct pst_http_request *request, struct pst_http_text method)
 static int
 parse_target(struct pst_http_request *request, struct pst_http_text raw)
 {
-	size_t at = raw.data - request->bytes;
-	size_t decoded_len;
-	int err;
+	int err = 0;
 
-	/* The decoded path goes behind the request line. */
-	err = reserve(request, raw.len);
+	if (memchr(raw.data, '%', raw.len) != NULL)
+		err = reserve_decoded(request, raw.len);
 	if (err != 0)
 		return err;
-	raw.data = request->bytes + at;
-	err = pst_http_target_parse(&request->target, request->method, raw,
-	    request->bytes + request->used, &decoded_len, &request->refusal);
+	err = pst_http_target_parse(
+	    &request->target, request->method, raw, request->decoded, &request->refusal);
 	if (err != 0)
 		return refuse(request, request->refusal.status, request->refusal.reason);
-	request->used += decoded_len;
 	return 0;
 }
 
@@ -230,10 +245,26 @@ is_unwelcome(const struct pst_http_field *field, enum pst_http_map map)
 	return map != PST_HTTP_MAP_DANGEROUS && !field->plain;
 }
 
+/* One more field is in the table, if it is to be there. */
+static int
+add_field(struct pst_http_request *request)
+{
+	const struct pst_http_field *field = &request->table[request->field_count];
+
+	request->fields = request->table;
+	if (!is_unwelcome(field, request->limits->map)) {
+		request->field_count++;
+		return 0;
+	}
+	if (field->id != PST_HTTP_PROXY && request->limits->map == PST_HTTP_MAP_REFUSE)
+		return refuse(request, 400, "underscore in a field name");
+	request->dropped++;
+	return 0;
+}
+
 static int
 parse_field(struct pst_http_request *request, struct pst_http_text line)
 {
-	struct pst_http_field *field;
 	const char *reason;
 	int err;
 
@@ -246,18 +277,9 @@ parse_field(struct pst_http_request *request, struct pst_http_text line)
 	err = reserve_field(request);
 	if (err != 0)
 		return err;
-	request->fields = request->table;
-	field = &request->table[request->field_count];
-	if (pst_http_field_parse(field, line, &reason) != 0)
+	if (pst_http_field_parse(&request->table[request->field_count], line, &reason) != 0)
 		return refuse(request, 400, reason);
-	if (!is_unwelcome(field, request->limits->map)) {
-		request->field_count++;
-		return 0;
-	}
-	if (field->id != PST_HTTP_PROXY && request->limits->map == PST_HTTP_MAP_REFUSE)
-		return refuse(request, 400, "underscore in a field name");
-	request->dropped++;
-	return 0;
+	return add_field(request);
 }
 
 /* --- the head as a whole --- */
@@ -342,7 +364,7 @@ mark_hop(struct pst_http_request *request, struct pst_http_text option)
 	for (size_t i = 0; i < request->field_count; i++) {
 		struct pst_http_field *field = &request->table[i];
 
-		if (field->id == PST_HTTP_OTHER && field->name.len == option.len &&
+		if (!pst_http_name_governs(field->id) && field->name.len == option.len &&
 		    strncasecmp(field->name.data, option.data, option.len) == 0)
 			field->hop = true;
 	}
@@ -465,25 +487,24 @@ line_room(const struct pst_http_request *request, bool *by_head)
 	const struct pst_http_limits *limits = request->limits;
 	size_t cap = limits->head;
 	size_t line = request->stage == PST_HTTP_STAGE_FIELDS ? limits->field : limits->line;
-	size_t arrived = request->used - request->line_start;
 	size_t room;
 
 	if (cap == 0 || cap > PST_HTTP_HEAD_CAP)
 		cap = PST_HTTP_HEAD_CAP;
-	room = cap - (request->taken - arrived);
+	room = cap - (request->line_start - request->head_start);
 	*by_head = line == 0 || line >= room || line + 2 > room;
 	return *by_head ? room : line + 2;
 }
 
-/* N more bytes of the line are certainly not too many; nearly all lines are told so. */
-static bool
+/* N bytes of a line are certainly not too many; nearly all lines are told so. */
+static inline bool
 fits(const struct pst_http_request *request, size_t n)
 {
 	const struct pst_http_limits *limits = request->limits;
 	size_t line = request->stage == PST_HTTP_STAGE_FIELDS ? limits->field : limits->line;
+	size_t before = request->line_start - request->head_start;
 
-	return request->used - request->line_start + n <= line &&
-	       request->taken + n <= limits->head && limits->head <= PST_HTTP_HEAD_CAP;
+	return n <= line && before + n <= limits->head && limits->head <= PST_HTTP_HEAD_CAP;
 }
 
 static int
@@ -516,15 +537,14 @@ begin_line(struct pst_http_request *request, unsigned char byte)
 }
 
 /* RFC 9112, 2.2: an empty line before the request line is ignored. */
-static void
+static int
 skip_empty_line(struct pst_http_request *request)
 {
 	request->empty_line_seen = true;
-	request->used = 0;
-	request->line_start = 0;
-	request->taken = 0;
+	request->head_start = request->line_start = request->used;
 	request->line = (struct pst_http_text){NULL, 0};
 	request->stage = PST_HTTP_STAGE_IDLE;
+	return 0;
 }
 
 /* A line is complete, its LF is the last byte in. */
@@ -541,10 +561,8 @@ end_line(struct pst_http_request *request)
 		return refuse(request, 400, "bare LF in a line");
 	line.len--;
 	if (request->stage == PST_HTTP_STAGE_LINE) {
-		if (line.len == 0) {
-			skip_empty_line(request);
-			return 0;
-		}
+		if (line.len == 0)
+			return skip_empty_line(request);
 		request->line = line;
 		err = parse_request_line(request, line);
 		request->stage = err == 0 ? PST_HTTP_STAGE_FIELDS : request->stage;
@@ -557,43 +575,74 @@ end_line(struct pst_http_request *request)
 	return err;
 }
 
-/* Take what belongs to the current line: as far as its LF, or all. */
+/* Take what there is of a line, whose bytes are in up to END: as far as its LF, or all. */
 static int
-take(struct pst_http_request *request, const char *bytes, size_t n, size_t *consumed)
+take_line(struct pst_http_request *request, size_t end)
 {
-	const char *lf = memchr(bytes, '\n', n);
-	size_t room = n;
-	bool by_head = false;
-	int err;
+	const char *line = request->bytes + request->line_start;
+	const char *from = request->bytes + request->used;
+	const char *lf = memchr(from, '\n', end - request->used);
+	size_t length = lf != NULL ? (size_t)(lf - line) + 1 : end - request->line_start;
+	bool by_head, too_long = false;
 
-	if (request->stage == PST_HTTP_STAGE_IDLE) {
-		err = begin_line(request, bytes[0]);
-		if (err != 0)
-			return err;
+	if (lf == NULL || !fits(request, length)) {
+		size_t room = line_room(request, &by_head);
+
+		too_long = length > room || (length == room && lf == NULL);
+		length = too_long ? room : length;
 	}
-	if (lf != NULL)
-		n = (size_t)(lf - bytes) + 1;
-	if (lf == NULL || !fits(request, n)) {
-		room = line_room(request, &by_head) - (request->used - request->line_start);
-		if (n > room) {
-			n = room;
-			lf = NULL;
-		}
-	}
-	err = reserve(request, n);
-	if (err != 0)
-		return err;
-	memcpy(request->bytes + request->used, bytes, n);
-	request->used += n;
-	request->taken += n;
-	*consumed += n;
+	request->used = request->line_start + length;
 	if (request->stage == PST_HTTP_STAGE_LINE)
-		request->line = (struct pst_http_text){request->bytes, request->used};
-	if (lf != NULL)
-		return end_line(request);
-	return n == room ? refuse_long(request, by_head) : 0;
+		request->line = (struct pst_http_text){line, length};
+	if (too_long)
+		return refuse_long(request, by_head);
+	return lf != NULL ? end_line(request) : 0;
 }
 
+/* A field's line as nearly all are, which begins where what is used ends: false when it is another,
+ * and nothing was done. */
+static bool
+take_field(struct pst_http_request *request, size_t end, int *err)
+{
+	size_t length;
+
+	if (request->field_lines >= fields_limit(request->limits))
+		return false;
+	*err = reserve_field(request);
+	if (*err != 0)
+		return true;
+	length = pst_http_field_scan(&request->table[request->field_count],
+	    request->bytes + request->used, request->bytes + end);
+	if (length == 0 || !fits(request, length))
+		return false;
+	request->field_lines++;
+	request->used += length;
+	request->line_start = request->used;
+	*err = add_field(request);
+	return true;
+}
+
+/* Take the lines, or the part of one, whose bytes are in up to END. */
+static int
+take_lines(struct pst_http_request *request, size_t end)
+{
+	int err = 0;
+
+	while (err == 0 && request->used < end) {
+		bool begins = request->used == request->line_start;
+
+		if (request->stage == PST_HTTP_STAGE_IDLE)
+			err = begin_line(request, (unsigned char)request->bytes[request->used]);
+		else if (request->stage == PST_HTTP_STAGE_FIELDS && begins &&
+			 take_field(request, end, &err))
+			continue;
+		if (err == 0)
+			err = take_line(request, end);
+	}
+	return err;
+}
+
+/* Bytes go to a buffer of the request's as long as they may belong to the head. */
 int
 pst_http_request_parse(
     struct pst_http_request *request, const void *bytes, size_t n, size_t *consumed)
@@ -602,8 +651,18 @@ pst_http_request_parse(
 
 	assert(request->stage < PST_HTTP_STAGE_DONE);
 	*consumed = 0;
-	while (*consumed < n && err == 0)
-		err = take(request, (const char *)bytes + *consumed, n - *consumed, consumed);
+	while (*consumed < n && err == 0) {
+		size_t before = request->used, some = n - *consumed;
+
+		err = reserve(request, 1);
+		if (err != 0)
+			break;
+		if (some > request->size - before)
+			some = request->size - before;
+		memcpy(request->bytes + before, (const char *)bytes + *consumed, some);
+		err = take_lines(request, before + some);
+		*consumed += request->used - before;
+	}
 	return err;
 }
 

@@ -61,8 +61,10 @@ struct pst_http_request {
 	const struct pst_http_limits *limits;
 	char *bytes;
 	size_t used, size;
-	size_t line_start; /* offset of the line that is arriving */
-	size_t taken; /* bytes of the head so far, empty line not counted */
+	size_t head_start; /* where the head begins: behind an empty line */
+	size_t line_start; /* ... and the line that is arriving */
+	char *decoded; /* memory for target.path */
+	size_t decoded_size;
 	size_t field_lines;
 	struct pst_http_field *table;
 	size_t table_size;

@@ -128,13 +128,11 @@ decode_percent(struct pst_http_text text, size_t at)
 }
 
 static int
-decode_path(struct pst_http_target *target, char *decoded, size_t *decoded_len,
-    struct pst_http_refusal *refusal)
+decode_path(struct pst_http_target *target, char *decoded, struct pst_http_refusal *refusal)
 {
 	struct pst_http_text raw = target->raw_path;
 	size_t len = 0;
 
-	*decoded_len = 0;
 	target->path = raw;
 	if (memchr(raw.data, '%', raw.len) == NULL)
 		return 0;
@@ -151,20 +149,18 @@ decode_path(struct pst_http_target *target, char *decoded, size_t *decoded_len,
 			return refuse(refusal, 400, "%00 in the path");
 		decoded[len++] = (char)byte;
 	}
-	*decoded_len = len;
 	target->path = (struct pst_http_text){decoded, len};
 	return 0;
 }
 
 int
 pst_http_target_parse(struct pst_http_target *target, struct pst_http_text method,
-    struct pst_http_text raw, char *decoded, size_t *decoded_len, struct pst_http_refusal *refusal)
+    struct pst_http_text raw, char *decoded, struct pst_http_refusal *refusal)
 {
 	bool options = method.len == 7 && memcmp(method.data, "OPTIONS", 7) == 0;
 	int err;
 
 	*target = (struct pst_http_target){.raw = raw};
-	*decoded_len = 0;
 	if (method.len == 7 && memcmp(method.data, "CONNECT", 7) == 0)
 		return refuse(refusal, 501, "CONNECT is not supported");
 	err = check_chars(raw, refusal);
@@ -185,7 +181,7 @@ pst_http_target_parse(struct pst_http_target *target, struct pst_http_text metho
 		if (err != 0)
 			return err;
 	}
-	return decode_path(target, decoded, decoded_len, refusal);
+	return decode_path(target, decoded, refusal);
 }
 
 static bool
@@ -225,6 +221,8 @@ literal_valid(struct pst_http_text text)
 static bool
 regname_valid(struct pst_http_text name)
 {
+	if (pst_http_all(name, PST_HTTP_REGNAME))
+		return name.len > 0;
 	for (size_t i = 0; i < name.len; i++) {
 		if (name.data[i] == '%' && decode_percent(name, i) > 0)
 			i += 2;

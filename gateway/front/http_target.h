@@ -34,11 +34,11 @@ struct pst_http_target {
 
 /*
  * Take RAW apart for METHOD. DECODED has room for raw.len bytes and holds the decoded path when
- * it differs from raw_path (*DECODED_LEN bytes of it, 0 when not); both must outlive TARGET.
+ * it differs from raw_path, and may be NULL when RAW has no '%'; both must outlive TARGET.
  * 0, or PST_ERR_PROTOCOL with *REFUSAL set (CONNECT is 501).
  */
 int pst_http_target_parse(struct pst_http_target *target, struct pst_http_text method,
-    struct pst_http_text raw, char *decoded, size_t *decoded_len, struct pst_http_refusal *refusal);
+    struct pst_http_text raw, char *decoded, struct pst_http_refusal *refusal);
 
 /* True for uri-host [ ":" port ] with a port of at most 65535, and for nothing at all. */
 bool pst_http_host_valid(struct pst_http_text host);

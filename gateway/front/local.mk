@@ -30,6 +30,7 @@ noinst_LTLIBRARIES += %D%/libpst-front.la
 	%D%/http_request.h \
 	%D%/http_response.c \
 	%D%/http_response.h \
+	%D%/http_scan.h \
 	%D%/http_status.c \
 	%D%/http_status.h \
 	%D%/http_target.c \

@@ -1,11 +1,14 @@
 /* Dates (RFC 9110, 5.6.7), status phrases and the character classes. */
 #include "gateway/front/http_chars.h"
 #include "gateway/front/http_date.h"
+#include "gateway/front/http_field.h"
+#include "gateway/front/http_scan.h"
 #include "gateway/front/http_status.h"
 #include "protocol/error.h"
 
 #include <check.h>
 #include <ctype.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -125,6 +128,74 @@ START_TEST(test_is_value)
 }
 END_TEST
 
+/* How far C at place AT of N bytes lets a run of either kind go. */
+static bool
+is_run(const char *bytes, size_t n, size_t at, int c)
+{
+	bool plain = (c < 128 && isalnum(c)) || c == '-';
+	bool rare = !plain && pst_http_is((unsigned char)c, PST_HTTP_PLAIN);
+	bool value = pst_http_is((unsigned char)c, PST_HTTP_VALUE);
+	size_t run = pst_http_plain_run(bytes, bytes + n);
+
+	/* Rare ones may be left to others. */
+	return (run == (plain ? n : at) || (rare && run == n)) &&
+	       pst_http_value_run(bytes, bytes + n) == (value ? n : at);
+}
+
+/* Every byte at every place: what is found 16 bytes at a time and by one is the same. */
+START_TEST(test_runs)
+{
+	char bytes[40];
+	bool good = true;
+
+	memset(bytes, 'v', sizeof bytes);
+	for (size_t n = 0; n <= sizeof bytes; n++) {
+		for (size_t at = 0; at < n; at++) {
+			for (int c = 0; c < 256; c++) {
+				bytes[at] = (char)c;
+				good &= is_run(bytes, n, at, c);
+			}
+			bytes[at] = 'v';
+		}
+	}
+	ck_assert(good);
+}
+END_TEST
+
+/* A line that is scanned gives the same field as when it is parsed; others are not scanned. */
+START_TEST(test_field_scan)
+{
+	static const char *const lines[] = {
+	    "Host: h\r\n",
+	    "Accept:*/*\r\n",
+	    "X-Empty:\r\n",
+	    "User-Agent: \t Mozilla/5.0 (X11; Linux x86_64) \t\r\n",
+	    "Upgrade-Insecure-Requests: 1\r\n",
+	    "TE: trailers\r\n",
+	};
+	static const char *const others[] = {"", "\r\n", ": v\r\n", "a_b: v\r\n", "a : v\r\n",
+	    " a: v\r\n", "a: v\n", "a: v\rb\r\n", "a: v\r", "a: v", "a", "a\r\nb: c\r\n"};
+	struct pst_http_field scanned, parsed;
+	const char *reason;
+
+	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+		const char *line = lines[i];
+		size_t n = strlen(line);
+
+		ck_assert_uint_eq(pst_http_field_scan(&scanned, line, line + n), n);
+		ck_assert_int_eq(
+		    pst_http_field_parse(&parsed, (struct pst_http_text){line, n - 2}, &reason), 0);
+		ck_assert_mem_eq(&scanned, &parsed, offsetof(struct pst_http_field, hop));
+		ck_assert(scanned.hop == parsed.hop && scanned.plain == parsed.plain);
+		for (size_t less = 0; less < n; less++)
+			ck_assert_uint_eq(pst_http_field_scan(&scanned, line, line + less), 0);
+	}
+	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+		ck_assert_uint_eq(
+		    pst_http_field_scan(&scanned, others[i], others[i] + strlen(others[i])), 0);
+}
+END_TEST
+
 START_TEST(test_text_is)
 {
 	ck_assert(pst_http_text_is((struct pst_http_text){"CLOSE", 5}, "close"));
@@ -190,6 +261,8 @@ main(void)
 	tcase_add_test(tcase, test_phrase);
 	tcase_add_test(tcase, test_classes);
 	tcase_add_test(tcase, test_is_value);
+	tcase_add_test(tcase, test_runs);
+	tcase_add_test(tcase, test_field_scan);
 	tcase_add_test(tcase, test_text_is);
 	tcase_add_test(tcase, test_letters);
 	tcase_add_test(tcase, test_number);
