@@ -244,18 +244,31 @@ is_never_passed(struct pst_http_text name)
 static bool
 passed_as_http(const struct pst_http_field *field, const struct pst_cgi_facts *facts)
 {
-	return !stays_here(field, facts) && !is_never_passed(field->name);
+	if (stays_here(field, facts))
+		return false;
+	/* Of a name with no '_' its id says all. */
+	if (field->plain)
+		return field->id != PST_HTTP_CONTENT_TYPE && field->id != PST_HTTP_CONTENT_LENGTH &&
+		       field->id != PST_HTTP_TRANSFER_ENCODING && field->id != PST_HTTP_PROXY;
+	return !is_never_passed(field->name);
+}
+
+/* Letters of names that are the same to CGI give the same. */
+static inline uint32_t
+key_char(char c)
+{
+	return (uint32_t)(c == '_' ? '-' : c) & 0xdf;
 }
 
 /*
- * Tells most names apart: length, first, middle and last letter as CGI has them, never 0. Whoever
- * makes collisions only makes names be compared, of which --limit-request-fields bounds the number.
+ * Tells most names apart: length, first, middle and last letter, never 0. Whoever makes collisions
+ * only makes names be compared, of which --limit-request-fields bounds the number.
  */
 static uint32_t
 key_of(struct pst_http_text name)
 {
-	return (uint32_t)(name.len & 0xff) << 24 | (uint32_t)cgi_char(name.data[0]) << 16 |
-	       (uint32_t)cgi_char(name.data[name.len / 2]) << 8 | cgi_char(name.data[name.len - 1]);
+	return (uint32_t)(name.len & 0xff) << 24 | key_char(name.data[0]) << 16 |
+	       key_char(name.data[name.len / 2]) << 8 | key_char(name.data[name.len - 1]) | 0x20;
 }
 
 /* Fields that have been written, or never are, have the key 0. False: no name comes twice. */
@@ -340,6 +353,18 @@ put_name(struct writer *to, struct pst_http_text name)
 		memcpy(&chars, name.data + n - 8, 8);
 		chars = cgi_8(chars);
 		memcpy(to->at + n - 8, &chars, 8);
+		at = n;
+	}
+	if (at == 0 && n >= 4) {
+		uint32_t first, last;
+
+		memcpy(&first, name.data, 4);
+		memcpy(&last, name.data + n - 4, 4);
+		chars = cgi_8(first | (uint64_t)last << 32);
+		first = (uint32_t)chars;
+		last = (uint32_t)(chars >> 32);
+		memcpy(to->at, &first, 4);
+		memcpy(to->at + n - 4, &last, 4);
 		at = n;
 	}
 	for (; at < n; at++)

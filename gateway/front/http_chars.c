@@ -133,7 +133,8 @@ pst_http_number(struct pst_http_text text, uint64_t *number)
 		if (digit > 9)
 			return PST_ERR_PROTOCOL;
 		/* 18 digits fit in any case. */
-		beyond |= i >= 18 && n > ((uint64_t)INT64_MAX - digit) / 10;
+		if (i >= 18)
+			beyond |= n > ((uint64_t)INT64_MAX - digit) / 10;
 		n = n * 10 + digit;
 	}
 	if (beyond)
