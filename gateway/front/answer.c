@@ -4,6 +4,7 @@
 #include "gateway/front/trailers.h"
 
 #include <assert.h>
+#include <stddef.h>
 #include <string.h>
 
 /* What the spool holds in memory, and then in its file. */
@@ -30,7 +31,7 @@ void
 pst_answer_init(struct pst_answer *answer, const struct pst_http_request *request, bool keep_alive,
     struct pst_spool_budget *budget)
 {
-	*answer = (struct pst_answer){.kept = answer->kept, .budget = budget};
+	answer->budget = budget;
 	answer->request = request;
 	answer->to_head = request->method.len == 4 && memcmp(request->method.data, "HEAD", 4) == 0;
 	answer->wants_trailers = pst_trailers_are_wanted(request);
@@ -41,17 +42,19 @@ pst_answer_init(struct pst_answer *answer, const struct pst_http_request *reques
 void
 pst_answer_clear(struct pst_answer *answer)
 {
+	struct pst_cgi_response *kept = answer->kept;
+
 	if (answer->head != NULL) {
-		assert(answer->kept == NULL);
+		assert(kept == NULL);
 		pst_cgi_response_reset(answer->head);
-		answer->kept = answer->head;
-		answer->head = NULL;
+		kept = answer->head;
 	}
 	pst_spool_free(answer->spool);
-	pst_answer_files_free(&answer->files);
+	if (pst_answer_files_front(&answer->files) != NULL)
+		pst_answer_files_free(&answer->files);
 	pst_buf_free(&answer->trailers);
-	answer->spool = NULL;
-	answer->lent = (struct pst_answer_lent){0};
+	memset(answer, 0, offsetof(struct pst_answer, lent.pieces));
+	answer->kept = kept;
 }
 
 void

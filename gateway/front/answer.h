@@ -50,8 +50,7 @@ struct pst_answer {
 	struct pst_answer_files files; /* of the worker's, among the bytes of the spool */
 	bool in_part; /* the frame of the first of them is open */
 	bool is_short; /* ... and the rest of it does not fit into Content-Length */
-	struct pst_answer_lent lent; /* behind everything else */
-	size_t framed; /* bytes of it, whose frame is open */
+	size_t framed; /* bytes of what is lent, whose frame is open */
 	bool lends; /* the owner's: bytes that are taken now may be lent */
 	struct pst_buf trailers; /* lines, if the client wants them */
 	bool wants_trailers;
@@ -66,10 +65,12 @@ struct pst_answer {
 	enum pst_answer_switch switches;
 	const char *reason; /* after an error: a phrase for the log */
 	struct pst_cgi_response *kept; /* memory for `head`; may be NULL */
+	/* Bytes behind everything else: the last member, so that its memory need not be zeroed. */
+	struct pst_answer_lent lent;
 };
 
-/* ANSWER has no memory but what pst_answer_clear() kept. For the answer to REQUEST. BUDGET must
- * outlive it. KEEP_ALIVE: we are willing. */
+/* ANSWER is zero, or as pst_answer_clear() left it. For the answer to REQUEST. BUDGET must outlive
+ * it. KEEP_ALIVE: we are willing. */
 void pst_answer_init(struct pst_answer *answer, const struct pst_http_request *request,
     bool keep_alive, struct pst_spool_budget *budget);
 /* It is over: what it holds is given back, but for what the next one needs as well. */

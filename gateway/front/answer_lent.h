@@ -15,9 +15,9 @@
 #define PST_ANSWER_LENT 32
 
 struct pst_answer_lent {
-	struct iovec pieces[PST_ANSWER_LENT];
 	unsigned count;
 	size_t bytes;
+	struct iovec pieces[PST_ANSWER_LENT]; /* the last member, of which only COUNT are set */
 };
 
 /* Add N bytes; there must be fewer than PST_ANSWER_LENT pieces. */

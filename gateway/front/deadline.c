@@ -58,11 +58,17 @@ pst_deadline_list_free(struct pst_deadline_list *list)
 void
 pst_deadline_arm(struct pst_deadline *deadline, struct pst_deadline_list *list)
 {
+	uint64_t at = pst_loop_now() + list->after;
+
+	/* What is armed again and again, as by each piece of an answer, is mostly so in one turn.
+	 */
+	if (deadline->list == list && deadline->at == at)
+		return;
 	pst_deadline_cancel(deadline);
 	if (list->after == 0)
 		return;
 	deadline->list = list;
-	deadline->at = pst_loop_now() + list->after;
+	deadline->at = at;
 	TAILQ_INSERT_TAIL(&list->armed, deadline, link);
 	if (!list->timing)
 		set_timer(list, list->after);

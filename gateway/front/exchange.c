@@ -60,20 +60,19 @@ static void
 spare_one(struct pst_exchange *x)
 {
 	struct pst_exchange_context *context = x->context;
-	struct pst_cgi_response *kept;
 
 	if (context->spares == SPARES) {
 		free_one(x);
 		return;
 	}
 	pst_answer_clear(&x->answer);
-	if (x->request.size > KEPT_BYTES || x->request.table_size > KEPT_FIELDS)
+	if (x->request.size > KEPT_BYTES || x->request.table_size > KEPT_FIELDS ||
+	    x->request.decoded_size > KEPT_BYTES)
 		pst_http_request_release(&x->request);
 	else
 		pst_http_request_reset(&x->request);
-	kept = x->answer.kept;
-	memset(&x->state, 0, sizeof(*x) - offsetof(struct pst_exchange, state));
-	x->answer.kept = kept;
+	memset(&x->state, 0,
+	    offsetof(struct pst_exchange, answer) - offsetof(struct pst_exchange, state));
 	x->spare = context->spare;
 	context->spare = x;
 	context->spares++;

@@ -22,7 +22,7 @@ struct pst_exchange {
 	struct pst_exchange *spare; /* the next one that is kept */
 	struct pst_http_request request;
 
-	/* What follows is zeroed for the next request. */
+	/* What follows is zeroed for the next request, as far as the answer. */
 	enum pst_exchange_state state;
 	struct pst_client *client; /* NULL when ENDED */
 	struct pst_task burial;
@@ -44,7 +44,6 @@ struct pst_exchange {
 	struct pst_script script; /* of a pool that has a root; else all zero */
 
 	struct pst_job job;
-	struct pst_answer answer; /* the worker's */
 	struct pst_worker_lines lines;
 	struct pst_websocket_handshake *handshake; /* it asks for a WebSocket, in this way */
 	struct pst_leaver leaver; /* it would go on for ever, and is to end soon */
@@ -65,6 +64,7 @@ struct pst_exchange {
 	uint64_t queued_us; /* 0: not yet */
 	uint64_t given_us;
 	bool waited; /* that was counted */
+	struct pst_answer answer; /* the worker's, which has been cleared for the next request */
 };
 
 extern const struct pst_job_callbacks pst_exchange_job_callbacks;

@@ -304,6 +304,9 @@ pst_routes_find(
 	struct key key = {host, path};
 	size_t found = 0;
 
+	/* One for all, as most tables have. */
+	if (routes->count == 1 && routes->list->host[0] == '\0')
+		return path_matches(routes->list, path) ? routes->list : NULL;
 	if (host.len > 0 && host.data[host.len - 1] == '.')
 		key.host.len--;
 	if (key.host.len > 0)
