@@ -462,7 +462,8 @@ on_turn(void)
 	struct pst_async_server *server = current;
 
 	pst_vitals_tell(&server->vitals, server->core.page);
-	/* What is left for the turn's end meanwhile needs no other turn, but for what attends again. */
+	/* What is left for the turn's end meanwhile needs no other turn, but for what attends
+	 * again. */
 	server->core.deferred = true;
 	attend_all(server);
 	if (server->phase == PHASE_DRAINING)

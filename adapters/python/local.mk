@@ -39,6 +39,7 @@ endif
 	%D%/loop_class.c %D%/loop_class.h \
 	%D%/option.c %D%/option.h \
 	%D%/plugin.c \
+	%D%/poll.c %D%/poll.h \
 	%D%/response.c %D%/response.h \
 	%D%/say.c %D%/say.h \
 	%D%/soon.c %D%/soon.h \

@@ -3,6 +3,7 @@
 #include "adapters/python/later.h"
 #include "adapters/python/loop_class.h"
 #include "adapters/python/option.h"
+#include "adapters/python/poll.h"
 #include "adapters/python/say.h"
 #include "adapters/python/soon.h"
 
@@ -21,6 +22,7 @@ struct pst_loop {
 	const struct pst_host *host;
 	enum pst_loop_after (*after)(void *arg);
 	void *arg;
+	int timers; /* the descriptor of the application's timers */
 	bool inside; /* a callback of ours runs: what is deferred waits for its end */
 	bool wanted; /* ... and something was */
 	bool queued; /* turn() is among what the loop has to do */
@@ -67,6 +69,14 @@ end_frame(struct pst_loop *loop, enum pst_loop_after did)
 	loop->wanted = false;
 }
 
+static void
+run_ready(struct pst_loop *loop, int fd, unsigned events)
+{
+	loop->inside = true;
+	loop->host->fd_ready(fd, events);
+	end_frame(loop, end_part(loop, false));
+}
+
 static PyObject *
 module_fd_ready(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
@@ -81,11 +91,8 @@ module_fd_ready(PyObject *module, PyObject *const *args, Py_ssize_t count)
 	events = PyLong_AsLong(args[1]);
 	if (PyErr_Occurred())
 		return NULL;
-	if (loop != NULL) {
-		loop->inside = true;
-		loop->host->fd_ready((int)fd, (unsigned)events);
-		end_frame(loop, end_part(loop, false));
-	}
+	if (loop != NULL)
+		run_ready(loop, (int)fd, (unsigned)events);
 	Py_RETURN_NONE;
 }
 
@@ -128,16 +135,22 @@ run_timers(struct pst_loop *loop)
 	return later;
 }
 
-static PyObject *
-module_timers_due(PyObject *module, PyObject *unused)
+/* LOOP is NULL when the host has gone: 0, or -1 with an exception that is to end the loop. */
+static int
+run_due(struct pst_loop *loop)
 {
-	struct pst_loop *loop = loop_of(module);
 	enum pst_later later =
 	    loop != NULL ? run_timers(loop) : pst_later_run(TIMER_PARTS * TIMER_PART);
 
-	(void)unused;
 	pst_later_set();
-	if (later == PST_LATER_FAILED)
+	return later == PST_LATER_FAILED ? -1 : 0;
+}
+
+static PyObject *
+module_timers_due(PyObject *module, PyObject *unused)
+{
+	(void)unused;
+	if (run_due(loop_of(module)) < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
@@ -147,8 +160,18 @@ module_timers(PyObject *module, PyObject *loop)
 {
 	int fd = pst_later_open(loop);
 
-	(void)module;
+	if (loop_of(module) != NULL)
+		loop_of(module)->timers = fd;
 	return fd >= 0 ? PyLong_FromLong(fd) : NULL;
+}
+
+static void
+run_turn(struct pst_loop *loop)
+{
+	loop->queued = false;
+	loop->inside = true;
+	loop->host->turn();
+	end_frame(loop, end_part(loop, false));
 }
 
 static PyObject *
@@ -157,13 +180,76 @@ module_turn(PyObject *module, PyObject *unused)
 	struct pst_loop *loop = loop_of(module);
 
 	(void)unused;
-	if (loop != NULL) {
-		loop->queued = false;
-		loop->inside = true;
-		loop->host->turn();
-		end_frame(loop, end_part(loop, false));
-	}
+	if (loop != NULL)
+		run_turn(loop);
 	Py_RETURN_NONE;
+}
+
+/* --- ... as a loop of asyncio's that waits in C ----------------------------------------- */
+
+static int
+poll_ready(void *arg, int fd, unsigned events)
+{
+	struct pst_loop *loop = loop_of(arg);
+
+	if (loop == NULL || fd == loop->timers)
+		return run_due(loop);
+	run_ready(loop, fd, events);
+	return 0;
+}
+
+static int
+poll_before(void *arg)
+{
+	struct pst_loop *loop = loop_of(arg);
+
+	if (loop == NULL || !loop->queued)
+		return 0;
+	run_turn(loop);
+	return 1;
+}
+
+static const struct pst_poll_calls poll_calls = {.ready = poll_ready, .before = poll_before};
+
+static PyObject *
+module_poll(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	PyObject *select;
+	int rc;
+
+	if (count != 2) {
+		PyErr_SetString(PyExc_TypeError, "poll() takes loop and selector");
+		return NULL;
+	}
+	rc = pst_poll_open(args[0], args[1], &poll_calls, module);
+	if (rc == 1) {
+		select = PyObject_GetAttrString(module, "select");
+		if (select == NULL || PyObject_SetAttrString(args[1], "select", select) < 0)
+			rc = -1;
+		Py_XDECREF(select);
+	}
+	return rc < 0 ? NULL : PyBool_FromLong(rc);
+}
+
+static PyObject *
+module_watch(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	int fd = count == 2 ? (int)PyLong_AsLong(args[0]) : -1;
+	unsigned events = count == 2 ? (unsigned)PyLong_AsUnsignedLong(args[1]) : 0;
+
+	(void)module;
+	if (count != 2)
+		PyErr_SetString(PyExc_TypeError, "watch() takes fd and events");
+	if (PyErr_Occurred() || pst_poll_watch(fd, events) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *
+module_select(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+	(void)module;
+	return pst_poll_select(count > 0 ? args[0] : Py_None);
 }
 
 static PyObject *
@@ -185,6 +271,12 @@ static PyMethodDef module_methods[] = {
     {"timers", module_timers, METH_O,
 	"timers(loop): a descriptor that is ready to be read when timers_due() is to be called"},
     {"timers_due", module_timers_due, METH_NOARGS, "timers_due(): what timers() tells"},
+    {"poll", (PyCFunction)(void (*)(void))module_poll, METH_FASTCALL,
+	"poll(loop, selector): whether LOOP, asyncio's, waits in select() from now on"},
+    {"watch", (PyCFunction)(void (*)(void))module_watch, METH_FASTCALL,
+	"watch(fd, events): where it does, serve FD there when it is ready for EVENTS; 0: no more"},
+    {"select", (PyCFunction)(void (*)(void))module_select, METH_FASTCALL,
+	"select(timeout): as of a selector"},
     {NULL, NULL, 0, NULL},
 };
 
@@ -298,6 +390,7 @@ release(struct pst_loop *loop)
 	Py_XDECREF(loop->module);
 	pst_soon_close();
 	pst_later_close();
+	pst_poll_close();
 	free(loop);
 }
 
@@ -397,7 +490,9 @@ pst_loop_timer(struct pst_loop *loop, uint64_t microseconds)
 static void
 queue_turn(struct pst_loop *loop)
 {
-	if (!loop->queued)
+	if (pst_poll_is_open())
+		loop->queued = true; /* before the loop waits again */
+	else if (!loop->queued)
 		loop->queued = check(PyObject_CallNoArgs(loop->defer)) == 0;
 }
 

@@ -428,6 +428,13 @@ def test_other_threads(adapter: Adapter) -> None:
     assert b"the event loop of their request, which another thread runs" in response.body
 
 
+def test_what_the_application_watches(adapter: Adapter) -> None:
+    """The loop waits for the host's descriptors and for these by turns."""
+    with fcgi.Connection(adapter.path) as connection:
+        told = [json.loads(connection.ask("/watches").body) for _ in range(5)]
+    assert told == [["read", "written", "ECHO\n", "called", "soon"]] * 5
+
+
 def test_an_event_that_changes_while_it_is_read(adapter: Adapter) -> None:
     response = ask(adapter, "/changes")
     assert (response.status, response.app_status) == ("200 OK", 0), response

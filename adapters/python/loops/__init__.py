@@ -20,7 +20,10 @@ Loops of greenlets, on which WSGI is served, have more:
 
 HOST is the C module `_penstock`. It also has loop_class(base), which makes a class like BASE, one of
 asyncio's loops: on a loop of that class tasks need not wait for its next turn when the host has told
-of something, and timers(loop) is a descriptor that tells when timers_due() is to be called. What serves a request on the loop is not the loop's business.
+of something, and timers(loop) is a descriptor that tells when timers_due() is to be called. If
+poll(loop, selector) is true, asyncio's loop waits in the host: watch(fd, events) does what the loop's
+watch() has to, for the timers' descriptor, too, and defer() is not called. What serves a request on
+the loop is not the loop's business.
 """
 from __future__ import annotations
 

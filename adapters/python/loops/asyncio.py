@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import selectors
 import sys
 from collections.abc import Coroutine
 from typing import Any
@@ -26,6 +27,15 @@ def _class(name: str) -> type[asyncio.AbstractEventLoop]:
     return asyncio.SelectorEventLoop
 
 
+def _let_host_wait(loop: asyncio.AbstractEventLoop, host: Any) -> bool:
+    """Whether the host serves its descriptors in the selector's select(), without handles."""
+    selector = getattr(loop, "_selector", None)
+    if type(selector) is not selectors.EpollSelector or loop.get_debug():
+        return False
+    waits: bool = host.poll(loop, selector)
+    return waits
+
+
 class Loop:
     def __init__(self, loop: asyncio.AbstractEventLoop, host: Any, name: str) -> None:
         self.loop = loop
@@ -34,7 +44,11 @@ class Loop:
         self._watched: dict[int, int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timers = host.timers(loop)
-        loop.add_reader(self._timers, host.timers_due)
+        self._waits_in_host = _let_host_wait(loop, host)
+        if self._waits_in_host:
+            host.watch(self._timers, READ)
+        else:
+            loop.add_reader(self._timers, host.timers_due)
         asyncio.set_event_loop(loop)
 
     def run(self) -> None:
@@ -44,7 +58,16 @@ class Loop:
         self.loop.stop()
 
     def watch(self, fd: int, events: int) -> None:
-        before = self._watched.get(fd, 0)
+        if self._waits_in_host:
+            self._host.watch(fd, events)
+        else:
+            self._watch(fd, self._watched.get(fd, 0), events)
+        if events:
+            self._watched[fd] = events
+        else:
+            self._watched.pop(fd, None)
+
+    def _watch(self, fd: int, before: int, events: int) -> None:
         if events & READ and not before & READ:
             self.loop.add_reader(fd, self._host.fd_ready, fd, READ)
         elif before & READ and not events & READ:
@@ -53,10 +76,6 @@ class Loop:
             self.loop.add_writer(fd, self._host.fd_ready, fd, WRITE)
         elif before & WRITE and not events & WRITE:
             self.loop.remove_writer(fd)
-        if events:
-            self._watched[fd] = events
-        else:
-            self._watched.pop(fd, None)
 
     def timer(self, seconds: float | None) -> None:
         if self._timer:
@@ -85,7 +104,10 @@ class Loop:
             self.complete(self.loop.shutdown_asyncgens())
             self.complete(self.loop.shutdown_default_executor())
         finally:
-            self.loop.remove_reader(self._timers)
+            if self._waits_in_host:
+                self._host.watch(self._timers, 0)
+            else:
+                self.loop.remove_reader(self._timers)
             asyncio.set_event_loop(None)
             self.loop.close()
 

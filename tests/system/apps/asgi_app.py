@@ -6,7 +6,9 @@ import contextvars
 import gc
 import json
 import os
+import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -302,6 +304,45 @@ async def threads(scope, receive, send):
     await asyncio.to_thread(send_rightly, {"type": "http.response.start", "status": 200})
     body = errors[0].encode()
     await asyncio.to_thread(send_rightly, {"type": "http.response.body", "body": body})
+
+
+@handler
+async def watches(scope, receive, send):
+    """The application's own descriptors, and what other threads ask for."""
+    loop = asyncio.get_running_loop()
+    told = []
+
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    for add, remove, word in ((loop.add_reader, loop.remove_reader, "read"),
+                              (loop.add_writer, loop.remove_writer, "written")):
+        ready = asyncio.Event()
+        add(ours, ready.set)
+        theirs.send(b"x")
+        await ready.wait()
+        remove(ours)
+        told.append(word)
+    ours.close()
+    theirs.close()
+
+    async def serve(reader, writer):
+        writer.write((await reader.readline()).upper())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"echo\n")
+        told.append((await reader.readline()).decode())
+        writer.close()
+        await writer.wait_closed()
+
+    called = loop.create_future()
+    threading.Thread(target=loop.call_soon_threadsafe, args=(called.set_result, "called")).start()
+    told.append(await called)
+    later = loop.create_future()
+    loop.call_soon(loop.call_soon, later.set_result, "soon")
+    told.append(await later)
+    await answer(send, told)
 
 
 @handler
