@@ -234,7 +234,8 @@ raised(struct pst_asgi_cycle *cycle)
 static void
 returned(struct pst_asgi_cycle *cycle)
 {
-	bool whole = complete(cycle, 1000); /* a WebSocket left open: it has nothing more to say */
+	/* A WebSocket left open: it has nothing more to say, unless it stopped within a message. */
+	bool whole = complete(cycle, cycle->broken ? 1011 : 1000);
 
 	if (!whole && !cycle->gone && !cycle->broken) {
 		log_line(cycle, PST_LOG_ERROR,
@@ -497,6 +498,7 @@ cycle_dealloc(PyObject *self)
 
 	Py_XDECREF(cycle->task);
 	Py_XDECREF(cycle->coroutine);
+	Py_XDECREF(cycle->close_reason);
 	Py_XDECREF(cycle->message);
 	PyObject_Free(self);
 	Py_DECREF(type);

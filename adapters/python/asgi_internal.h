@@ -70,10 +70,12 @@ struct pst_asgi_cycle {
 	bool websocket;
 	bool bodyless; /* no byte of a body is sent */
 	bool trailers; /* the application announced trailers */
-	bool broken; /* the response cannot become whole any more */
+	bool broken; /* the response, or a message, cannot become whole any more */
 	bool body_over; /* receive() has given the last of the body */
 	bool connected; /* websocket.connect was received */
 	enum pst_asgi_stage stage;
+	unsigned close_code; /* with which the application has closed; 0: it has not */
+	PyObject *close_reason; /* str; NULL before */
 	long long body_left; /* of the request's body; -1: not known */
 	long long length; /* Content-Length of the response, or -1 */
 	long long sent;

@@ -90,8 +90,11 @@ end(struct pst_asgi_step *step)
 	if (cycle->sender != step)
 		return;
 	cycle->sender = NULL;
-	if (step->at < step->size && !cycle->gone)
-		cycle->broken = true; /* it was cancelled within a body */
+	/* It was cancelled within a body or a message. Of a message that has not begun nothing is
+	 * missing. */
+	if (step->at < step->size && !cycle->gone &&
+	    (step->at > 0 || cycle->stage != PST_ASGI_OPEN))
+		cycle->broken = true;
 	if (cycle->waiting != NULL)
 		pst_asgi_cycle_wake(cycle);
 }

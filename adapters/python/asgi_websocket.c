@@ -12,21 +12,34 @@ given(PyObject *event, PyObject **result)
 	return event != NULL ? PYGEN_RETURN : PYGEN_ERROR;
 }
 
-/* The connection is over: with the peer's code and reason. */
+/* Why the connection is over: the code, and in *REASON a new reference, NULL with an exception. */
+static unsigned
+close_code(struct pst_asgi_cycle *cycle, PyObject **reason)
+{
+	const char *text = "";
+	unsigned code = 1006;
+	size_t n = 0;
+
+	if (cycle->close_code != 0) { /* by the application itself */
+		*reason = cycle->close_reason;
+		Py_INCREF(*reason);
+		return cycle->close_code;
+	}
+	if (cycle->request != NULL && cycle->stage == PST_ASGI_OPEN)
+		code = cycle->asgi->host->close_code(cycle->request, &text, &n);
+	*reason = PyUnicode_DecodeUTF8(n > 0 ? text : "", (Py_ssize_t)n, "replace");
+	return code;
+}
+
 static PySendResult
 disconnect(struct pst_asgi_cycle *cycle, PyObject **result)
 {
 	const struct pst_asgi_names *names = &cycle->asgi->names;
-	const char *reason = NULL;
-	size_t n = 0;
-	unsigned code = 1006;
+	PyObject *reason;
+	unsigned code = close_code(cycle, &reason);
 
-	if (cycle->request != NULL && cycle->stage == PST_ASGI_OPEN)
-		code = cycle->asgi->host->close_code(cycle->request, &reason, &n);
-	return given(
-	    Py_BuildValue("{OOOION}", names->type, names->ws_disconnect, names->code, code,
-		names->reason,
-		PyUnicode_DecodeUTF8(reason != NULL ? reason : "", (Py_ssize_t)n, "replace")),
+	return given(Py_BuildValue("{OOOION}", names->type, names->ws_disconnect, names->code, code,
+			 names->reason, reason),
 	    result);
 }
 
@@ -186,6 +199,7 @@ close_with(struct pst_asgi_cycle *cycle, PyObject *code, PyObject *reason)
 {
 	const char *text = "";
 	Py_ssize_t n = 0;
+	PyObject *kept;
 	long number = 1000;
 	int rc;
 
@@ -202,10 +216,17 @@ close_with(struct pst_asgi_cycle *cycle, PyObject *code, PyObject *reason)
 		    "a close code is at most 4999, its reason at most 123 bytes of UTF-8");
 		return PYGEN_ERROR;
 	}
+	kept = PyUnicode_FromStringAndSize(text, n);
+	if (kept == NULL)
+		return PYGEN_ERROR;
 	rc = cycle->asgi->host->close(cycle->request, (unsigned)number, text, (size_t)n);
-	if (rc < 0)
+	if (rc < 0) {
+		Py_DECREF(kept);
 		return pst_asgi_failed(cycle, rc);
+	}
 	cycle->stage = PST_ASGI_OVER;
+	cycle->close_code = (unsigned)number;
+	cycle->close_reason = kept;
 	pst_asgi_cycle_wake(cycle);
 	return PYGEN_RETURN;
 }
@@ -286,6 +307,12 @@ send_message(struct pst_asgi_step *step)
 {
 	struct pst_asgi_cycle *cycle = step->cycle;
 
+	if (cycle->broken) {
+		PyErr_SetString(PyExc_RuntimeError,
+		    "a send() was cancelled in the middle of its message: all that can follow is "
+		    "websocket.close");
+		return PYGEN_ERROR;
+	}
 	if (!step->parsed && parse_message(step) < 0)
 		return PYGEN_ERROR;
 	step->parsed = true;

@@ -138,7 +138,8 @@ def test_views_and_a_return(server: Penstock) -> None:
 def test_closes(server: Penstock, query: str, expected: tuple[int, str]) -> None:
     with socket_at(server, f"/closes?{query}") as socket:
         assert socket.closed() == expected
-    assert told(server, 3) == ["websocket.disconnect", "RuntimeError"]
+    disconnect = {"type": "websocket.disconnect", "code": expected[0], "reason": expected[1]}
+    assert told(server, 3) == [disconnect, "RuntimeError"]
 
 
 def test_raises(server: Penstock) -> None:
@@ -187,6 +188,24 @@ def test_wrong_events(server: Penstock, name: str, error: str) -> None:
         socket.send(closing(1000))
         assert socket.closed()[0] == 1000
     told(server, 1)
+
+
+def test_cancelled_messages(server: Penstock) -> None:
+    """What was not sent whole is never continued by another message."""
+    with socket_at(server, "/cuts?within") as socket:
+        while (found := socket.frame()) and found.opcode != CLOSE:
+            assert not found.first & FIN
+            assert set(found.payload) <= {ord("a")}
+        assert found and found.code == 1011
+        socket.send(closing(1011))
+    cancelled, error = told(server, 3)
+    assert cancelled == "CancelledError"
+    assert error.startswith("a send() was cancelled in the middle of its message")
+    with socket_at(server, "/cuts?before") as socket:
+        assert socket.message() == b"a" * 2_000_000
+        assert socket.message() == "after it"
+        assert socket.closed()[0] == 1000
+    assert told(server, 3) == ["NoneType", "CancelledError"]
 
 
 def test_tasks(server: Penstock) -> None:

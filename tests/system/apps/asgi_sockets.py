@@ -73,7 +73,7 @@ async def closes(scope, receive, send):
     code, _, reason = scope["query_string"].decode().partition("/")
     more = {"code": int(code), "reason": reason} if code else {}
     await send({"type": "websocket.close"} | more)
-    TOLD.append((await receive())["type"])
+    TOLD.append(plain(await receive()))
     try:
         await text(send, "late")
     except Exception as error:
@@ -121,6 +121,23 @@ async def lost(scope, receive, send):
         await text(send, "late")
     except OSError as error:
         TOLD.append(type(error).__name__)
+
+
+async def cuts(scope, receive, send):
+    """Cancel a send(): within its message, or, with another before it, when nothing was sent of it."""
+    await accepted(send)
+    tasks = [
+        asyncio.create_task(send({"type": "websocket.send", "bytes": byte * 2_000_000}))
+        for byte in ((b"a",) if scope["query_string"] == b"within" else (b"a", b"b"))
+    ]
+    await asyncio.sleep(0)  # the first has filled what there is room for
+    tasks[-1].cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        TOLD.append(type(result).__name__)
+    try:
+        await text(send, "after it")
+    except RuntimeError as error:
+        TOLD.append(str(error))
 
 
 async def wrong(scope, receive, send):
