@@ -213,9 +213,11 @@ refuse_body(struct pst_exchange *x, int spool_error)
 {
 	unsigned status = pst_exchange_status_of(spool_error);
 
-	pst_log_error("%.*s: its body cannot be stored (spool directory %s): %s: answered %u",
-	    (int)x->request.line.len, x->request.line.data, x->context->budget.directory,
-	    pst_spool_error_string(spool_error), status);
+	if (pst_pool_refuses(x->pool, PST_REFUSAL_BODY))
+		pst_log_error("%.*s: its body cannot be stored (spool directory %s): %s: answered "
+			      "%u",
+		    (int)x->request.line.len, x->request.line.data, x->context->budget.directory,
+		    pst_spool_error_string(spool_error), status);
 	stop(x, status, NULL);
 }
 

@@ -15,21 +15,27 @@ exchange_of(struct pst_job *job)
 
 /* --- failure --- */
 
-void
-pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
+static void
+log_failure(const struct pst_exchange *x, unsigned status, const char *reason)
 {
-	bool begun = pst_answer_begun(&x->answer);
 	char name[256];
 
 	pst_exchange_name(x, name, sizeof(name));
-	if (begun) {
+	if (pst_answer_begun(&x->answer))
 		pst_log_error("worker %s: %s: %s: its client's connection is closed in the middle "
 			      "of the answer",
 		    x->worker, name, reason);
+	else
+		pst_log_error("worker %s: %s: %s: answered %u", x->worker, name, reason, status);
+}
+
+static void
+break_off(struct pst_exchange *x, unsigned status)
+{
+	if (pst_answer_begun(&x->answer)) {
 		x->broken = true;
 		pst_client_break(x->client);
 	} else {
-		pst_log_error("worker %s: %s: %s: answered %u", x->worker, name, reason, status);
 		pst_exchange_refuse(x, status, NULL, 0);
 	}
 	/* Nothing more of it is wanted. */
@@ -37,17 +43,37 @@ pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 }
 
 void
-pst_exchange_reject(struct pst_exchange *x, int err)
+pst_exchange_fail(struct pst_exchange *x, unsigned status, const char *reason)
 {
-	bool ours = err != PST_ERR_PROTOCOL && err != PST_ERR_LIMIT;
+	log_failure(x, status, reason);
+	break_off(x, status);
+}
+
+/* Room for it is short. */
+static void
+fail_to_store(struct pst_exchange *x, int err)
+{
+	unsigned status = pst_exchange_status_of(err);
 	char text[512];
 
-	if (ours)
-		snprintf(text, sizeof(text), "its answer cannot be stored (spool directory %s): %s",
-		    x->context->budget.directory, x->answer.reason);
-	else
-		snprintf(text, sizeof(text), "it sent no valid response: %s", x->answer.reason);
-	pst_exchange_fail(x, ours ? pst_exchange_status_of(err) : 502, text);
+	snprintf(text, sizeof(text), "its answer cannot be stored (spool directory %s): %s",
+	    x->context->budget.directory, x->answer.reason);
+	if (pst_pool_refuses(x->pool, PST_REFUSAL_ANSWER))
+		log_failure(x, status, text);
+	break_off(x, status);
+}
+
+void
+pst_exchange_reject(struct pst_exchange *x, int err)
+{
+	char text[512];
+
+	if (err != PST_ERR_PROTOCOL && err != PST_ERR_LIMIT) {
+		fail_to_store(x, err);
+		return;
+	}
+	snprintf(text, sizeof(text), "it sent no valid response: %s", x->answer.reason);
+	pst_exchange_fail(x, 502, text);
 }
 
 /* --- the job's callbacks --- */
@@ -466,8 +492,9 @@ turn_away(struct pst_exchange *x, const char *reason)
 	char name[256];
 
 	pst_exchange_name(x, name, sizeof(name));
-	pst_log_error("pool %s: %s: it could not be given to a worker: %s: answered 503",
-	    pst_pool_name(x->pool), name, reason);
+	if (pst_pool_refuses(x->pool, PST_REFUSAL_MEMORY))
+		pst_log_error("pool %s: %s: it could not be given to a worker: %s: answered 503",
+		    pst_pool_name(x->pool), name, reason);
 	pst_exchange_refuse(x, 503, reason, PST_RETRY_AFTER);
 }
 

@@ -126,6 +126,8 @@ pkglibexec_PROGRAMS += %D%/gateway
 	%D%/pool_status.c \
 	%D%/queue.c \
 	%D%/queue.h \
+	%D%/refusals.c \
+	%D%/refusals.h \
 	%D%/runtime_dir.c \
 	%D%/runtime_dir.h \
 	%D%/settings.c \

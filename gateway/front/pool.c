@@ -167,6 +167,12 @@ pst_pool_queued(const struct pst_pool *pool)
 	return pool->queue.count;
 }
 
+bool
+pst_pool_refuses(struct pst_pool *pool, enum pst_refusal refusal)
+{
+	return pst_refusals_one(&pool->refusals, refusal);
+}
+
 enum pst_pool_kind
 pst_pool_kind(const struct pst_pool *pool)
 {
@@ -220,7 +226,8 @@ pst_pool_new(struct pst_loop *loop, const char *name, enum pst_pool_kind kind,
 	pool->arg = arg;
 	TAILQ_INIT(&pool->slots);
 	pst_task_init(&pool->dispatch, on_dispatch, pool);
-	if (pst_pool_ahead_init(pool) == -1) {
+	if (pst_pool_ahead_init(pool) == -1 ||
+	    pst_refusals_init(&pool->refusals, loop, name) == -1) {
 		pst_pool_free(pool);
 		return NULL;
 	}
@@ -250,6 +257,7 @@ pst_pool_free(struct pst_pool *pool)
 	pst_pool_slots_free(pool);
 	event_free(pool->look);
 	pst_pool_ahead_free(pool);
+	pst_refusals_free(&pool->refusals);
 	if (pool->again != NULL)
 		event_free(pool->again);
 	pst_task_cancel(&pool->dispatch);

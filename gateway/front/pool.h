@@ -8,6 +8,7 @@
 #include "gateway/front/figures.h"
 #include "gateway/front/job.h"
 #include "gateway/front/loop.h"
+#include "gateway/front/refusals.h"
 #include "gateway/front/remote.h"
 #include "gateway/front/settings.h"
 
@@ -80,6 +81,8 @@ bool pst_pool_streams(const struct pst_pool *pool);
 size_t pst_pool_queued(const struct pst_pool *pool);
 /* For exchanges to add to. */
 struct pst_figures *pst_pool_figures(struct pst_pool *pool);
+/* A request for it is refused: true when the caller is to log that. */
+bool pst_pool_refuses(struct pst_pool *pool, enum pst_refusal refusal);
 /* Append the STATUS lines of the pool and its workers to OUT: 0, or -1 when memory is short. */
 int pst_pool_status(const struct pst_pool *pool, struct pst_buf *out);
 enum pst_pool_kind pst_pool_kind(const struct pst_pool *pool);

@@ -9,6 +9,7 @@
 #include "gateway/front/heap.h"
 #include "gateway/front/pool.h"
 #include "gateway/front/queue.h"
+#include "gateway/front/refusals.h"
 #include "gateway/front/upstream.h"
 
 /*
@@ -86,6 +87,7 @@ struct pst_pool {
 	struct pst_sheets *sheets; /* NULL unless the workers are ours */
 	const struct pst_pool_settings *settings;
 	struct pst_figures figures;
+	struct pst_refusals refusals;
 	struct pst_remote *remote; /* NULL: it is no remote pool */
 	struct event *again; /* when a full remote is tried again */
 	const struct pst_pool_events *events;

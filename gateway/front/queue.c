@@ -30,7 +30,8 @@ log_expired(const struct pst_queue *queue, const char *who)
 	pst_log_error("pool %s: no worker was free for %" PRIu64
 		      " s (--queue-timeout): %s answered "
 		      "503; %zu more wait, the oldest for %.1f s",
-	    queue->pool, queue->settings->queue_timeout / 1000, who, pst_queue_waiting(queue), age(queue));
+	    queue->pool, queue->settings->queue_timeout / 1000, who, pst_queue_waiting(queue),
+	    age(queue));
 }
 
 static void

@@ -231,6 +231,26 @@ def test_an_upload_that_finds_no_room_is_507(no_room: Penstock) -> None:
     assert no_room.gateway_pid == gateway
 
 
+def test_many_that_find_no_room_are_told_of_together(
+    penstock: Callable[..., Penstock], spool: Path
+) -> None:
+    server = penstock("bodies:app", "--spool-dir", str(spool), "--spool-size", "64k", cwd=APPS)
+    for _ in range(20):
+        with connect(server) as client:
+            client.send(f"POST /digest HTTP/1.1\r\nHost: test\r\nContent-Length: {9 * MIB}\r\n\r\n")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                for piece in pieces(9 * MIB):
+                    client.send(piece)
+            assert client.response().status == 503
+    assert server.stop() == 0
+    one = len(re.findall(r"\[ERROR\] POST /digest HTTP/1\.1: its body cannot be stored", server.log))
+    more = re.findall(
+        r"\[ERROR\] pool \S+: (\d+) more requests within a second: their bodies cannot be stored", server.log
+    )
+    assert one >= 1 and one + sum(map(int, more)) == 20
+    assert more or one == 20  # a machine that does less than one in a second
+
+
 def test_an_answer_that_finds_no_room_is_broken_off(no_room: Penstock) -> None:
     gateway = no_room.gateway_pid
     with connect(no_room, receive_buffer=4096) as client:
