@@ -8,6 +8,7 @@
 #include "adapters/log.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ static struct {
 	const struct pst_adapter_model *model;
 	struct pst_adapter adapter;
 	atomic_bool serving; /* the application is loaded */
+	atomic_bool forked; /* it is none: the application has forked it */
 } process;
 
 /* --- the end --- */
@@ -45,13 +47,46 @@ on_control_end(void *arg, enum pst_control_end end)
 }
 
 /* The first SIGTERM or SIGINT drains; a second one ends the process at once (SA_RESETHAND). By
- * hand, SIGINT does so at once when a request is running. */
+ * hand, SIGINT does so at once when a request is running. What the application has forked has no
+ * more to finish than any process. */
 static void
 on_signal(int signo)
 {
+	if (atomic_load(&process.forked)) {
+		raise(signo);
+		return;
+	}
 	if (signo == SIGINT && process.adapter.inherited.control < 0 && process.model->busy())
 		raise(signo);
 	process.model->drain();
+}
+
+/* Of a thread that forks. */
+static _Thread_local sigset_t before_fork;
+
+/* Signals wait until both processes know which one they are. */
+static void
+before(void)
+{
+	sigset_t ours;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGTERM);
+	sigaddset(&ours, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &ours, &before_fork);
+}
+
+static void
+after_in_parent(void)
+{
+	pthread_sigmask(SIG_SETMASK, &before_fork, NULL);
+}
+
+static void
+after_in_child(void)
+{
+	atomic_store(&process.forked, true);
+	pthread_sigmask(SIG_SETMASK, &before_fork, NULL);
 }
 
 static int
@@ -63,7 +98,9 @@ take_signals(void)
 	};
 
 	sigemptyset(&action.sa_mask);
-	if (sigaction(SIGTERM, &action, NULL) == 0 && sigaction(SIGINT, &action, NULL) == 0)
+	errno = pthread_atfork(before, after_in_parent, after_in_child);
+	if (errno == 0 && sigaction(SIGTERM, &action, NULL) == 0 &&
+	    sigaction(SIGINT, &action, NULL) == 0)
 		return 0;
 	pst_log(PST_LOG_CRITICAL, "signals cannot be handled: %s", strerror(errno));
 	return -1;

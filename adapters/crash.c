@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define STACK_SIZE 65536
 
@@ -32,6 +33,7 @@ struct slot {
 static struct slot crash_slots[PST_CRASH_THREADS];
 static _Thread_local struct slot *crash_own = &crash_slots[0];
 static atomic_bool crash_many; /* there are several threads */
+static pid_t crash_pid; /* of the worker, not of what its application forks */
 
 static void
 say(const char *text)
@@ -136,7 +138,8 @@ on_crash(int signo)
 
 	pst_held_crash();
 	pst_log_raw_begin(2, PST_LOG_CRITICAL);
-	say("this worker dies by ");
+	say(getpid() == crash_pid ? "this worker dies by "
+				  : "a process that the application has forked dies by ");
 	say(signal_name(signo));
 	if (say_requests() == 0)
 		say(app ? " between requests" : " while it loaded the application");
@@ -170,6 +173,7 @@ pst_crash_begin(void)
 	static char stack_memory[STACK_SIZE];
 	stack_t stack = {.ss_sp = stack_memory, .ss_size = sizeof(stack_memory)};
 
+	crash_pid = getpid();
 	if (sigaltstack(&stack, NULL) < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)

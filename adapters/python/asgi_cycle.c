@@ -1,6 +1,7 @@
 /* One request: the coroutine of its task, and receive() and send(). */
 #include "adapters/python/asgi_internal.h"
 
+#include "adapters/python/child.h"
 #include "adapters/python/soon.h"
 #include "adapters/python/title.h"
 #include "adapters/python/traceback.h"
@@ -315,6 +316,8 @@ ended(struct pst_asgi_cycle *cycle)
 {
 	PyObject *type, *value, *traceback;
 
+	if (pst_child_is())
+		pst_child_end();
 	Py_CLEAR(cycle->coroutine);
 	if (!PyErr_Occurred()) {
 		returned(cycle);

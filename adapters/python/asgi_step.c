@@ -1,6 +1,8 @@
 /* What receive() and send() return. */
 #include "adapters/python/asgi_internal.h"
 
+#include "adapters/python/child.h"
+
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -183,6 +185,11 @@ step_send(PyObject *self, PyObject *arg, PyObject **result)
 		PyErr_SetString(PyExc_RuntimeError,
 		    "receive() and send() are to be awaited on the event loop of their request, "
 		    "which another thread runs: see asyncio.run_coroutine_threadsafe()");
+		return PYGEN_ERROR;
+	}
+	if (pst_child_is()) {
+		PyErr_SetString(
+		    PyExc_RuntimeError, "the request belongs to the process that forked this one");
 		return PYGEN_ERROR;
 	}
 	if (step->fn == NULL) {

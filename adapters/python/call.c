@@ -1,5 +1,6 @@
 #include "adapters/python/call.h"
 
+#include "adapters/python/child.h"
 #include "adapters/python/title.h"
 
 #include <stdio.h>
@@ -282,13 +283,15 @@ bool
 pst_call_is_open(const struct pst_call *call)
 {
 	/* A host that blocks is called for what was taken by one thread, which is another. */
-	return call->request != NULL && !(call->taken && call->waiter == NULL) &&
+	return call->request != NULL && !(call->taken && call->waiter == NULL) && !pst_child_is() &&
 	       (call->waiter == NULL || call->waiter->thread == PyThread_get_thread_ident());
 }
 
 const char *
 pst_call_closed_reason(const struct pst_call *call)
 {
+	if (call->request != NULL && pst_child_is())
+		return "its request belongs to the process that forked this one";
 	if (call->request != NULL && call->taken)
 		return "its socket was taken";
 	return call->request == NULL ? "its request is over"

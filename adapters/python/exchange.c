@@ -1,6 +1,7 @@
 #define PY_SSIZE_T_CLEAN /* "s#" takes a Py_ssize_t */
 #include "adapters/python/exchange.h"
 
+#include "adapters/python/child.h"
 #include "adapters/python/hop.h"
 
 #include <errno.h>
@@ -26,7 +27,8 @@ is_elsewhere(const struct pst_exchange *exchange)
 static bool
 is_over(const struct pst_exchange *exchange)
 {
-	return is_elsewhere(exchange) || exchange->request == NULL || *exchange->closed;
+	return is_elsewhere(exchange) || exchange->request == NULL || *exchange->closed ||
+	       pst_child_is();
 }
 
 /* --- Results --------------------------------------------------------------------------- */
@@ -462,6 +464,8 @@ exchange_finish(PyObject *self, PyObject *whole)
 	struct pst_exchange *exchange = (struct pst_exchange *)self;
 	struct pst_request *request = exchange->request;
 
+	if (pst_child_is())
+		pst_child_end();
 	if (is_elsewhere(exchange))
 		return gone(exchange);
 	if (request == NULL)

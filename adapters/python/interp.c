@@ -1,5 +1,6 @@
 #include "adapters/python/interp.h"
 
+#include "adapters/python/child.h"
 #include "adapters/python/dump.h"
 #include "adapters/python/executable.h"
 #include "adapters/python/option.h"
@@ -191,7 +192,7 @@ pst_interp_start(const struct pst_host *host, const struct pst_app_config *confi
 		Py_FinalizeEx();
 		return -1;
 	}
-	if (extend_path(config) == 0 && pst_dump_start() == 0)
+	if (extend_path(config) == 0 && pst_dump_start() == 0 && pst_child_watch() == 0)
 		return 0;
 	PyErr_Print();
 	Py_FinalizeEx();

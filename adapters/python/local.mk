@@ -20,6 +20,7 @@ endif
 	%D%/asgi_websocket.c \
 	%D%/async.c %D%/async.h \
 	%D%/call.c %D%/call.h \
+	%D%/child.c %D%/child.h \
 	%D%/dump.c %D%/dump.h \
 	%D%/environ.c %D%/environ.h \
 	%D%/errors.c %D%/errors.h \

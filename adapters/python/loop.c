@@ -1,5 +1,6 @@
 #include "adapters/python/loop.h"
 
+#include "adapters/python/child.h"
 #include "adapters/python/later.h"
 #include "adapters/python/loop_class.h"
 #include "adapters/python/option.h"
@@ -72,6 +73,8 @@ end_frame(struct pst_loop *loop, enum pst_loop_after did)
 static void
 run_ready(struct pst_loop *loop, int fd, unsigned events)
 {
+	if (pst_child_is())
+		pst_child_end();
 	loop->inside = true;
 	loop->host->fd_ready(fd, events);
 	end_frame(loop, end_part(loop, false));
@@ -168,6 +171,8 @@ module_timers(PyObject *module, PyObject *loop)
 static void
 run_turn(struct pst_loop *loop)
 {
+	if (pst_child_is())
+		pst_child_end();
 	loop->queued = false;
 	loop->inside = true;
 	loop->host->turn();
@@ -203,6 +208,8 @@ poll_before(void *arg)
 {
 	struct pst_loop *loop = loop_of(arg);
 
+	if (pst_child_is())
+		pst_child_end();
 	if (loop == NULL || !loop->queued)
 		return 0;
 	run_turn(loop);
@@ -445,6 +452,8 @@ pst_loop_run(struct pst_loop *loop)
 {
 	PyObject *result = PyObject_CallMethod(loop->glue, "run", NULL);
 
+	if (pst_child_is())
+		pst_child_end();
 	if (result == NULL) {
 		pst_say(loop->host, PST_LOG_ERROR, "the event loop failed; its traceback follows");
 		PyErr_Print();

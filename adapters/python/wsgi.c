@@ -1,6 +1,7 @@
 #include "adapters/python/wsgi.h"
 
 #include "adapters/python/call.h"
+#include "adapters/python/child.h"
 #include "adapters/python/environ.h"
 #include "adapters/python/errors.h"
 #include "adapters/python/file_wrapper.h"
@@ -396,6 +397,8 @@ finish(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
 {
 	int rc = send_body(wsgi, call, result);
 
+	if (pst_child_is())
+		pst_child_end();
 	if (rc == 0)
 		rc = pst_response_end(call);
 	if (PyErr_Occurred())
@@ -424,6 +427,8 @@ pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_environ *environs, struct pst_r
 	method = pst_call_param(call, "REQUEST_METHOD");
 	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
 	result = call_application(wsgi, environs, call);
+	if (pst_child_is())
+		pst_child_end();
 	if (call->taken && finish_socket(call))
 		rc = finish_taken(wsgi, call, result);
 	else
