@@ -178,19 +178,25 @@ choose_unknown(struct pst_session *session)
 	return 0;
 }
 
+/* What is done with records of TYPE; NULL: it is not known. */
+static const struct pst_record_handler *
+handler_of(const struct pst_session *session, uint8_t type)
+{
+	if (session->extends && type >= EXTENSION_FIRST && type <= EXTENSION_LAST)
+		return &extensions[type - EXTENSION_FIRST];
+	return type == 0 || type > FCGI_MAXTYPE ? NULL : &handlers[type];
+}
+
 static int
 choose_handler(struct pst_session *session)
 {
 	const struct pst_record *record = &session->input.record;
+	const struct pst_record_handler *known = handler_of(session, record->type);
 
 	if (record->version != FCGI_VERSION_1)
 		return pst_session_fail(session, PST_ERR_PROTOCOL,
 		    "record of FastCGI version %u, not 1", record->version);
-	if (session->extends && record->type >= EXTENSION_FIRST && record->type <= EXTENSION_LAST)
-		return choose_known(session, &extensions[record->type - EXTENSION_FIRST]);
-	if (record->type == 0 || record->type > FCGI_MAXTYPE)
-		return choose_unknown(session);
-	return choose_known(session, &handlers[record->type]);
+	return known != NULL ? choose_known(session, known) : choose_unknown(session);
 }
 
 static int

@@ -58,7 +58,7 @@ put_text(struct writer *to, const char *name, struct pst_http_text value)
 	put(to, name, value.data, value.len);
 }
 
-static void
+static inline void
 put_number(struct writer *to, const char *name, uint64_t value)
 {
 	char digits[PST_DECIMAL_MAX];

@@ -2,6 +2,7 @@
 
 #include "gateway/front/http_chars.h"
 #include "gateway/front/http_field.h"
+#include "gateway/front/http_scan.h"
 #include "protocol/buf.h"
 
 #include <assert.h>

@@ -16,14 +16,18 @@ pst_decimal_small(char digits[PST_DECIMAL_MAX], uint32_t n)
 {
 	uint64_t point = (uint64_t)n * (((uint64_t)1 << 32) / 10000 + 1);
 	size_t skipped = (n < 10) + (n < 100) + (n < 1000) + (n < 10000);
-	char all[8];
+	char all[16] = {0};
 
-	for (int i = 0; i < 5; i++) {
-		all[i] = (char)('0' + (point >> 32));
-		point = (point & UINT32_MAX) * 10;
-	}
-	for (size_t i = skipped; i < 5; i++)
-		digits[i - skipped] = all[i];
+	all[0] = (char)('0' + (point >> 32));
+	point = (point & UINT32_MAX) * 10;
+	all[1] = (char)('0' + (point >> 32));
+	point = (point & UINT32_MAX) * 10;
+	all[2] = (char)('0' + (point >> 32));
+	point = (point & UINT32_MAX) * 10;
+	all[3] = (char)('0' + (point >> 32));
+	point = (point & UINT32_MAX) * 10;
+	all[4] = (char)('0' + (point >> 32));
+	memcpy(digits, all + skipped, 8);
 	return 5 - skipped;
 }
 

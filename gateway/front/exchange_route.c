@@ -13,14 +13,16 @@ pst_exchange_split_host(struct pst_exchange *x)
 {
 	struct pst_http_text host = x->request.host;
 	size_t len = host.len;
+	unsigned port = 0, place = 1;
 
-	while (len > 0 && host.data[len - 1] >= '0' && host.data[len - 1] <= '9')
-		len--;
+	for (; len > 0 && host.data[len - 1] >= '0' && host.data[len - 1] <= '9'; len--) {
+		port += (unsigned)(host.data[len - 1] - '0') * place;
+		place *= 10;
+	}
 	x->host = host;
 	if (len == 0 || host.data[len - 1] != ':')
 		return;
-	for (size_t i = len; i < host.len; i++)
-		x->port = (uint16_t)(x->port * 10 + (host.data[i] - '0'));
+	x->port = (uint16_t)port;
 	x->host.len = len - 1;
 }
 

@@ -79,6 +79,12 @@ pst_http_copy(void *to, const char *from, size_t n)
 	return at + n;
 }
 
+#ifdef __GNUC__
+#define PST_HTTP_ALWAYS_INLINE __attribute__((always_inline))
+#else
+#define PST_HTTP_ALWAYS_INLINE
+#endif
+
 static inline char
 pst_http_lower(char c)
 {
@@ -117,21 +123,19 @@ pst_http_same_4(const char *text, const char *word)
 }
 
 /* True when the N bytes of TEXT are those of WORD (in lower case) but for the case of ASCII
- * letters. Inline, as are those above: of a constant word the compiler knows what is to be done. */
-static inline bool
+ * letters. Inline in any case, as of a constant word the compiler knows what is to be done. */
+static inline PST_HTTP_ALWAYS_INLINE bool
 pst_http_same_letters(const char *text, const char *word, size_t n)
 {
-	size_t i = 0;
-
-	for (; n - i >= 8; i += 8)
-		if (!pst_http_same_8(text + i, word + i))
-			return false;
-	if (i > 0 && i < n)
+	if (n >= 8) {
+		for (size_t i = 0; i + 8 < n; i += 8)
+			if (!pst_http_same_8(text + i, word + i))
+				return false;
 		return pst_http_same_8(text + n - 8, word + n - 8);
-	if (n - i >= 4)
-		return pst_http_same_4(text + i, word + i) &&
-		       pst_http_same_4(text + n - 4, word + n - 4);
-	for (; i < n; i++)
+	}
+	if (n >= 4)
+		return pst_http_same_4(text, word) && pst_http_same_4(text + n - 4, word + n - 4);
+	for (size_t i = 0; i < n; i++)
 		if (pst_http_lower(text[i]) != word[i])
 			return false;
 	return true;
@@ -139,7 +143,7 @@ pst_http_same_letters(const char *text, const char *word, size_t n)
 
 /* True when TEXT is WORD (in lower case) without regard to the case of ASCII letters. Inline: most
  * texts are told from a constant by their length. */
-static inline bool
+static inline PST_HTTP_ALWAYS_INLINE bool
 pst_http_text_is(struct pst_http_text text, const char *word)
 {
 	return text.len == strlen(word) && pst_http_same_letters(text.data, word, text.len);

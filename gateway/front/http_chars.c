@@ -119,26 +119,43 @@ pst_http_list_next(struct pst_http_text *rest, struct pst_http_text *element)
 	return true;
 }
 
-int
-pst_http_number(struct pst_http_text text, uint64_t *number)
+/* Digits that may be too many. */
+static int
+long_number(struct pst_http_text text, uint64_t *number)
 {
 	uint64_t n = 0;
 	bool beyond = false;
 
-	if (text.len == 0)
-		return PST_ERR_PROTOCOL;
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned digit = (unsigned char)text.data[i] - '0';
 
 		if (digit > 9)
 			return PST_ERR_PROTOCOL;
-		/* 18 digits fit in any case. */
-		if (i >= 18)
-			beyond |= n > ((uint64_t)INT64_MAX - digit) / 10;
+		beyond |= n > ((uint64_t)INT64_MAX - digit) / 10;
 		n = n * 10 + digit;
 	}
 	if (beyond)
 		return PST_ERR_LIMIT;
+	*number = n;
+	return 0;
+}
+
+int
+pst_http_number(struct pst_http_text text, uint64_t *number)
+{
+	uint64_t n = 0;
+
+	if (text.len == 0)
+		return PST_ERR_PROTOCOL;
+	if (text.len > 18)
+		return long_number(text, number);
+	for (const char *at = text.data, *end = at + text.len; at < end; at++) {
+		unsigned digit = (unsigned char)*at - '0';
+
+		if (digit > 9)
+			return PST_ERR_PROTOCOL;
+		n = n * 10 + digit;
+	}
 	*number = n;
 	return 0;
 }

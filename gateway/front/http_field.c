@@ -1,7 +1,6 @@
 #include "gateway/front/http_field.h"
 
 #include "gateway/front/http_chars.h"
-#include "gateway/front/http_scan.h"
 #include "protocol/error.h"
 
 #include <string.h>
@@ -17,15 +16,6 @@ name_fault(struct pst_http_text name)
 	if (last == ' ' || last == '\t')
 		return "whitespace before the colon of a field";
 	return pst_http_line_fault(name, "invalid character in a field name");
-}
-
-/* What its name says. */
-static inline void
-describe(struct pst_http_field *field, bool plain)
-{
-	field->id = pst_http_name_find(field->name);
-	field->hop = pst_http_name_is_hop(field->id);
-	field->plain = plain;
 }
 
 int
@@ -51,30 +41,12 @@ pst_http_field_parse(struct pst_http_field *field, struct pst_http_text line, co
 		return PST_ERR_PROTOCOL;
 	}
 	field->value = pst_http_trim(value);
-	describe(field, (classes & PST_HTTP_PLAIN) != 0);
+	pst_http_field_describe(field, (classes & PST_HTTP_PLAIN) != 0);
 	return 0;
 }
 
-size_t
-pst_http_field_scan(struct pst_http_field *field, const char *line, const char *end)
-{
-	size_t name_len = pst_http_plain_run(line, end);
-	const char *value = line + name_len, *value_end;
-
-	if (name_len == 0 || value == end || *value != ':')
-		return 0;
-	value++;
-	value_end = value + pst_http_value_run(value, end);
-	if (end - value_end < 2 || value_end[0] != '\r' || value_end[1] != '\n')
-		return 0;
-	field->name = (struct pst_http_text){line, name_len};
-	field->value = pst_http_trim((struct pst_http_text){value, (size_t)(value_end - value)});
-	describe(field, true);
-	return (size_t)(value_end - line) + 2;
-}
-
 /* ID if NAME is WORD, whose length it has. */
-static inline enum pst_http_name
+static inline PST_HTTP_ALWAYS_INLINE enum pst_http_name
 if_is(struct pst_http_text name, const char *word, enum pst_http_name id)
 {
 	return pst_http_same_letters(name.data, word, strlen(word)) ? id : PST_HTTP_OTHER;

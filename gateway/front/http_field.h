@@ -42,13 +42,6 @@ struct pst_http_field {
 int pst_http_field_parse(
     struct pst_http_field *field, struct pst_http_text line, const char **reason);
 
-/*
- * The same for a line that begins at LINE, as far as all that is there until END: its length with
- * its CRLF; 0: it is not whole, or no ordinary one, such as a name with a rare character makes it.
- * That is told by pst_http_field_parse().
- */
-size_t pst_http_field_scan(struct pst_http_field *field, const char *line, const char *end);
-
 enum pst_http_name pst_http_name_find(struct pst_http_text name);
 
 /* True for the fields that a connection keeps to itself (RFC 9110, 7.6.1). */
@@ -65,6 +58,15 @@ pst_http_name_is_hop(enum pst_http_name id)
 	case PST_HTTP_UPGRADE: return true;
 	default: return false;
 	}
+}
+
+/* Set what the name of FIELD says. PLAIN: it has no '_'. */
+static inline void
+pst_http_field_describe(struct pst_http_field *field, bool plain)
+{
+	field->id = pst_http_name_find(field->name);
+	field->hop = pst_http_name_is_hop(field->id);
+	field->plain = plain;
 }
 
 /* True for those that the gateway acts upon in a request. */

@@ -1,6 +1,7 @@
 #include "gateway/front/http_request.h"
 
 #include "gateway/front/http_chars.h"
+#include "gateway/front/http_scan.h"
 #include "protocol/error.h"
 
 #include <assert.h>

@@ -7,6 +7,7 @@
 #define PST_GATEWAY_FRONT_HTTP_SCAN_H
 
 #include "gateway/front/http_chars.h"
+#include "gateway/front/http_field.h"
 
 #include <endian.h>
 
@@ -91,6 +92,29 @@ pst_http_value_run(const char *at, const char *end)
 	while (p < end && pst_http_is((unsigned char)*p, PST_HTTP_VALUE))
 		p++;
 	return (size_t)(p - at);
+}
+
+/*
+ * Take a field's line apart that begins at LINE, of what is there until END, as
+ * pst_http_field_parse() does: its length with its CRLF; 0: it is not whole, or no ordinary one,
+ * such as a name with a rare character makes it. That is told by the other.
+ */
+static inline size_t
+pst_http_field_scan(struct pst_http_field *field, const char *line, const char *end)
+{
+	size_t name_len = pst_http_plain_run(line, end);
+	const char *value = line + name_len, *value_end;
+
+	if (name_len == 0 || value == end || *value != ':')
+		return 0;
+	value++;
+	value_end = value + pst_http_value_run(value, end);
+	if (end - value_end < 2 || value_end[0] != '\r' || value_end[1] != '\n')
+		return 0;
+	field->name = (struct pst_http_text){line, name_len};
+	field->value = pst_http_trim((struct pst_http_text){value, (size_t)(value_end - value)});
+	pst_http_field_describe(field, true);
+	return (size_t)(value_end - line) + 2;
 }
 
 #endif
