@@ -2,6 +2,7 @@
 
 #include "adapters/python/asgi_internal.h"
 #include "adapters/python/soon.h"
+#include "adapters/python/task_set.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@ find_task(struct pst_asgi *asgi)
 {
 	PyObject *asyncio = PyImport_ImportModule("asyncio");
 
+	pst_task_set_shorten();
 	if (asyncio != NULL)
 		asgi->create_task = PyObject_GetAttrString(asyncio, "Task");
 	Py_XDECREF(asyncio);

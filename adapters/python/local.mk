@@ -45,6 +45,7 @@ endif
 	%D%/say.c %D%/say.h \
 	%D%/soon.c %D%/soon.h \
 	%D%/stream.c %D%/stream.h \
+	%D%/task_set.c %D%/task_set.h \
 	%D%/title.c %D%/title.h \
 	%D%/tornado.c %D%/tornado.h \
 	%D%/traceback.c %D%/traceback.h \

@@ -428,6 +428,12 @@ def test_other_threads(adapter: Adapter) -> None:
     assert b"the event loop of their request, which another thread runs" in response.body
 
 
+def test_all_tasks(adapter: Adapter) -> None:
+    with fcgi.Connection(adapter.path) as connection:
+        told = [json.loads(connection.ask("/all_tasks").body) for _ in range(3)]
+    assert told == [[5, 0, True, False]] * 3
+
+
 def test_what_the_application_watches(adapter: Adapter) -> None:
     """The loop waits for the host's descriptors and for these by turns."""
     with fcgi.Connection(adapter.path) as connection:

@@ -307,6 +307,31 @@ async def threads(scope, receive, send):
 
 
 @handler
+async def all_tasks(scope, receive, send):
+    """Which tasks asyncio knows of: while they run, when they are over, and when they end while
+    somebody goes through them."""
+    known = getattr(asyncio.tasks, "_all_tasks", None) or asyncio.tasks._scheduled_tasks
+    before = len(asyncio.all_tasks())
+    tasks = [asyncio.create_task(asyncio.sleep(0.001)) for _ in range(5)]
+    await asyncio.sleep(0)
+    told = [len(asyncio.all_tasks()) - before]
+    walk = iter(known)
+    next(walk)
+    await asyncio.gather(*tasks)
+    del tasks
+    gc.collect()
+    await asyncio.sleep(0)
+    told.append(len(asyncio.all_tasks()) - before)
+    walk.close()
+    task = asyncio.create_task(asyncio.sleep(0.001))
+    await asyncio.sleep(0)
+    told.append(task in asyncio.all_tasks() and asyncio.current_task() is not task)
+    await task
+    told.append(task in asyncio.all_tasks())
+    await answer(send, told)
+
+
+@handler
 async def watches(scope, receive, send):
     """The application's own descriptors, and what other threads ask for."""
     loop = asyncio.get_running_loop()
