@@ -22,11 +22,11 @@ answer(struct pst_ctl_client *client, bool done, const char *format, ...)
 	pst_ctl_answer(client, done, text);
 }
 
-/* True when all ends, which CLIENT was told. */
+/* True when all ends, or is to after --drain-delay, which CLIENT was told. */
 static bool
 is_too_late(struct pst_arbiter *arbiter, struct pst_ctl_client *client)
 {
-	if (arbiter->phase < PST_PHASE_DRAINING)
+	if (arbiter->phase <= PST_PHASE_SERVING)
 		return false;
 	pst_ctl_answer(client, false, "this penstock is ending");
 	return true;

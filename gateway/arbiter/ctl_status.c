@@ -16,6 +16,7 @@ phase_name(const struct pst_arbiter *arbiter)
 	static const char *const names[] = {
 	    [PST_PHASE_STARTING] = "starting",
 	    [PST_PHASE_SERVING] = "serving",
+	    [PST_PHASE_LINGERING] = "lingering",
 	    [PST_PHASE_DRAINING] = "draining",
 	    [PST_PHASE_RETIRING] = "draining",
 	    [PST_PHASE_ENDING] = "ending",

@@ -149,6 +149,19 @@ def test_drain_is_a_graceful_end(site) -> None:
     assert ask(shop.server, "status").returncode == 1
 
 
+def test_what_is_about_to_end_takes_no_more_orders(site) -> None:
+    shop: Site = site("--drain-delay", "60", workers=1)
+    shop.server.signal(signal.SIGTERM)
+    shop.server.wait_for("SIGTERM from pid .*: clients are accepted for 60 s more")
+    for words in ("drain",), ("reload",), ("scale", "default", "2"):
+        result = ask(shop.server, *words)
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr == f"penstock ctl: {words[0]}: this penstock is ending\n"
+    assert status(shop.server)["instance"]["phase"] == "lingering"
+    assert shop.version() == "1"
+    assert shop.server.stop(signal.SIGINT) == 0
+
+
 def test_scale(site) -> None:
     shop: Site = site(workers=1)
     with Load(shop.server, quick=2, slow=0, uploads=0) as load:
