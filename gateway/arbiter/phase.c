@@ -465,13 +465,20 @@ pst_arbiter_log_addresses(const struct pst_arbiter *arbiter, const char *before,
 	pst_log_info("%s%s%s", before, text, after);
 }
 
+/* What a reload brings, or has brought in vain, is no part of the start. */
+static bool
+is_of_start(const struct pst_crew *crew)
+{
+	return crew->since <= crew->arbiter->generation->number;
+}
+
 static bool
 every_crew_was_usable(const struct pst_arbiter *arbiter)
 {
 	const struct pst_crew *crew;
 
 	TAILQ_FOREACH (crew, &arbiter->crews, link)
-		if (!crew->was_usable)
+		if (is_of_start(crew) && !crew->was_usable)
 			return false;
 	return true;
 }
@@ -498,7 +505,7 @@ every_gate_was_usable(const struct pst_arbiter *arbiter)
 		if (!gate->was_usable)
 			return false;
 		TAILQ_FOREACH (crew, &arbiter->crews, link)
-			if (gate->share.of > 1 && !has_usable(gate, crew))
+			if (gate->share.of > 1 && is_of_start(crew) && !has_usable(gate, crew))
 				return false;
 	}
 	return true;
@@ -508,12 +515,17 @@ every_gate_was_usable(const struct pst_arbiter *arbiter)
 static void
 serve_if_complete(struct pst_arbiter *arbiter)
 {
+	struct pst_crew *crew;
+
 	if (arbiter->phase != PST_PHASE_STARTING || !every_gate_was_usable(arbiter) ||
 	    !every_crew_was_usable(arbiter))
 		return;
 	enter_phase(arbiter, PST_PHASE_SERVING);
 	pst_arbiter_log_addresses(arbiter, "Penstock " PACKAGE_VERSION " serves at ", "");
 	pst_arbiter_detach(arbiter);
+	/* Nobody is replaced before, whoever has asked for it. */
+	TAILQ_FOREACH (crew, &arbiter->crews, link)
+		pst_turnover_next(crew);
 }
 
 void

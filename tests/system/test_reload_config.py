@@ -175,6 +175,32 @@ def test_hups_one_upon_another(site: Callable[..., Site], show: Show) -> None:
     eventually(lambda: len(shop.server.worker_pids) == 2, "the end of the pools that are gone")
 
 
+def test_a_hup_during_the_start_is_done_after_it(
+    penstock: Callable[..., Penstock], tmp_path: Path
+) -> None:
+    """Pools that load at once, one that takes its time, and one that is new."""
+    site, go = Site(tmp_path), tmp_path / "go"
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    (tmp_path / "slow.py").write_text(wait + SOURCE)
+    start = TWO.replace("routes:", '  slow: {app: "slow:app", workers: 1}\nroutes:')
+    site.configure(start)
+    site.server = penstock("", "-c", "penstock.yaml", cwd=tmp_path, ready=False)
+    for worker in "web.1", "web.2", "api.1":
+        site.server.wait_for(rf"worker {re.escape(worker)}\.\d+ ready")
+    site.hup(start.replace("VERSION=", "VERSION=new-").replace(
+        "routes: [", '  new: {app: "site_app:app", workers: 1, env: [VERSION=new]}\n'
+        "routes: [{path: /new, pool: new}, "))  # fmt: skip
+    site.server.wait_for("SIGHUP from pid")
+    site.server.wait_for(r"Pool new: 1 sync worker")
+    go.touch()
+    site.server.wait_ready()
+    site.server.wait_for(r"reload done: 4 workers replaced, 1 started in new pools,")
+    site.settle()
+    for path, version in ("/", "new-web"), ("/api", "new-api"), ("/new", "new"):
+        assert site.server.get(path).headers["X-Version"] == version
+    assert site.server.stop() == 0
+
+
 def test_only_the_workers_change(site: Callable[..., Site], tmp_path: Path) -> None:
     """The gateway stays where nothing changes for it."""
     pool = "pools: {web: {app: 'site_app:app', workers: %d, env: [VERSION=%s]%s}}\n"
