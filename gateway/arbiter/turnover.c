@@ -104,6 +104,7 @@ pst_turnover_reload(struct pst_crew *crew)
 			pst_worker_leave(worker);
 		else if (worker->role == PST_WORKER_HEIR || worker->role == PST_WORKER_HOLDER)
 			worker->due = PST_DUE_RELOAD;
+		worker->is_next = false;
 	}
 	pst_turnover_next(crew);
 }
@@ -199,6 +200,8 @@ pst_turnover_usable(struct pst_worker *heir)
 
 	if (holder)
 		pst_reload_count(heir->crew->arbiter);
+	/* One that is due itself had been started before the reload. */
+	heir->is_next = heir->crew->next && heir->due != PST_DUE_RELOAD;
 	pst_worker_set_role(heir, PST_WORKER_HOLDER);
 	if (holder)
 		pst_worker_leave(holder);

@@ -43,13 +43,14 @@ start_limit(const struct pst_conf *conf)
 	return (unsigned)(timeout > 86400 ? 86400 : timeout);
 }
 
-/* An heir is of what a reload brings, if there is one. */
+/* An heir is of what a reload brings, if there is one, and who was one still is. */
 static const struct pst_scope *
 scope_of(const struct pst_worker *worker)
 {
 	const struct pst_crew *crew = worker->crew;
+	bool is_next = worker->role == PST_WORKER_HEIR || worker->is_next;
 
-	return worker->role == PST_WORKER_HEIR && crew->next ? crew->next : crew->scope;
+	return is_next && crew->next ? crew->next : crew->scope;
 }
 
 /* ---- what it says ---- */
@@ -325,6 +326,9 @@ pst_worker_start(struct pst_worker *worker)
 	worker->changed = worker->changes ? worker->changed + 1 : 0;
 	worker->changes = false;
 	worker->late = false;
+	/* One more of what a reload is to replace, as its slot was added meanwhile. */
+	if (worker->role == PST_WORKER_HOLDER && worker->crew->next && !worker->is_next)
+		worker->due = PST_DUE_RELOAD;
 	worker->said[0] = '\0';
 	if (worker->age)
 		event_del(worker->age);

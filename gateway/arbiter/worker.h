@@ -43,6 +43,7 @@ struct pst_worker {
 	struct pst_crew *crew;
 	enum pst_worker_role role;
 	enum pst_worker_due due;
+	bool is_next; /* of what a reload brings, which has not come to its end */
 	unsigned number; /* of the slot, from 1 */
 	enum pst_model model; /* of its process, if it is one of our adapters */
 	char id[PST_OUTPUT_ID];

@@ -201,6 +201,46 @@ def test_a_hup_during_the_start_is_done_after_it(
     assert site.server.stop() == 0
 
 
+def test_who_starts_during_a_reload_is_of_the_new_version_at_its_end(
+    site: Callable[..., Site], tmp_path: Path
+) -> None:
+    """A worker that was replaced and is lost, and one that is added: the first of the new version
+    loads at once, all others wait."""
+    first, go = tmp_path / "first", tmp_path / "go"
+    wait = f"""
+import os, time
+if os.environ["VERSION"] == "two":
+    try:
+        os.close(os.open({str(first)!r}, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        while not os.path.exists({str(go)!r}): time.sleep(0.01)
+"""
+    shop = site(ONE)
+    (tmp_path / "site_app.py").write_text(wait + SOURCE)
+    shop.hup(ONE.replace("=one", "=two"))
+    pid = int(shop.server.wait_for(r"worker \d\.3 ready \(pid (\d+)\)").group(1))
+    os.kill(pid, signal.SIGKILL)
+    shop.server.wait_for(rf"worker \d\.3 \(pid {pid}\) was killed by signal 9")
+    shop.server.signal(signal.SIGTTIN)
+    shop.server.wait_for("a worker is added: 3 workers")
+    shop.server.wait_for(r"worker 3\.\d ready")
+    go.touch()
+    shop.server.wait_for("reload done: ")
+    eventually(lambda: versions(shop.server.worker_pids) == ["two"] * 3, "all to be new")
+    assert shop.server.get("/").headers["X-Version"] == "two"
+
+
+def versions(pids: list[int]) -> list[str]:
+    """What each was started with."""
+    found = []
+    for pid in pids:
+        try:
+            found += re.findall(r"\bVERSION=(\w+)", Path(f"/proc/{pid}/environ").read_text())
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
 def test_only_the_workers_change(site: Callable[..., Site], tmp_path: Path) -> None:
     """The gateway stays where nothing changes for it."""
     pool = "pools: {web: {app: 'site_app:app', workers: %d, env: [VERSION=%s]%s}}\n"
