@@ -132,7 +132,8 @@ pst_crew_start(struct pst_crew *crew)
 	struct pst_worker *worker;
 
 	TAILQ_FOREACH (worker, &crew->workers, link) {
-		if (crew->arbiter->phase >= PST_PHASE_DRAINING)
+		/* One that cannot be started may end all, or the reload that wants them. */
+		if (crew->arbiter->phase >= PST_PHASE_DRAINING || worker->role != PST_WORKER_HOLDER)
 			break;
 		pst_worker_start(worker);
 	}

@@ -49,7 +49,8 @@ void pst_crew_adopt(
 void pst_crews_release(struct pst_arbiter *arbiter);
 /* Free what is gone. */
 void pst_crews_sweep(struct pst_arbiter *arbiter);
-/* Start all of its workers that have no process, until one failure ends the arbiter. */
+/* Start all of its workers that have no process, until one failure ends the arbiter, or the reload
+ * that brings them. */
 void pst_crew_start(struct pst_crew *crew);
 
 /* What a worker of CREW is started as that has SCOPE, which is an application's. */

@@ -438,6 +438,14 @@ def test_a_new_pool_that_does_not_load(site: Callable[..., Site], tmp_path: Path
     assert shop.server.get("/api").headers["X-Mount"] == "/api"
 
 
+def test_a_new_program_that_is_not_there(site: Callable[..., Site]) -> None:
+    shop = site(TWO)
+    missing = TWO.replace("routes:", "  new: {command: [/nonexistent/fcgi], workers: 3}\nroutes:")
+    shop.fail(missing, r"worker new\.1\.\d+: cannot execute /nonexistent/fcgi: No such file")
+    # The others are not tried: nobody wants them any more.
+    assert "new.2" not in shop.server.log and "another try" not in shop.server.log
+
+
 def test_what_only_a_new_gateway_can_judge(site: Callable[..., Site]) -> None:
     shop = site(ONE)
     gateway = shop.server.gateway_pid
