@@ -45,6 +45,7 @@ void
 pst_arbiter_reopen_logs(struct pst_arbiter *arbiter)
 {
 	struct pst_generation *generation = arbiter->generation;
+	const struct pst_generation *next = arbiter->reload.next;
 	const struct pst_gate *gate;
 	int error_log = reopen(arbiter, PST_OPT_ERROR_LOGFILE);
 	int access_log = reopen(arbiter, PST_OPT_ACCESS_LOGFILE);
@@ -57,8 +58,11 @@ pst_arbiter_reopen_logs(struct pst_arbiter *arbiter)
 		if (gate->child.channel &&
 		    pst_conf_same(gate->generation->conf, generation->conf, PST_OPT_ACCESS_LOGFILE))
 			pst_channel_send_fd(gate->child.channel, access_log, "ACCESS_LOG", NULL);
-	/* It is what the next gateway is given. */
+	/* It is what the next gateway is given, also by a reload that has opened it already. */
 	dup3(access_log, generation->access_log, O_CLOEXEC);
+	if (next && pst_conf_same(next->conf, generation->conf, PST_OPT_ACCESS_LOGFILE) &&
+	    pst_conf_same(next->conf, generation->conf, PST_OPT_CHDIR))
+		dup3(access_log, next->access_log, O_CLOEXEC);
 	close(access_log);
 }
 

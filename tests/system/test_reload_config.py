@@ -299,6 +299,26 @@ def test_logs_move(site: Callable[..., Site], tmp_path: Path) -> None:
     eventually(lambda: "GET /there" in access.read_text(), "a line of the access log")
 
 
+def test_logs_are_rotated_during_a_reload(site: Callable[..., Site], tmp_path: Path) -> None:
+    """What the new gateway is given was opened before."""
+    log, rotated, go = tmp_path / "access.log", tmp_path / "access.log.1", tmp_path / "go"
+    logged = ONE + "access_logfile: access.log\n"
+    shop = site(logged)
+    wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+    (tmp_path / "site_app.py").write_text(wait + SOURCE)
+    shop.hup(logged + "keep_alive: 74\n")
+    shop.server.wait_for("SIGHUP from pid")
+    log.rename(rotated)
+    shop.server.signal(signal.SIGUSR1)
+    shop.server.wait_for("SIGUSR1 from pid")
+    go.touch()
+    shop.server.wait_for("reload done: ")
+    shop.settle()
+    shop.server.get("/after")
+    eventually(lambda: "/after" in log.read_text() + rotated.read_text(), "the line")
+    assert "/after" in log.read_text()
+
+
 def test_a_listener_moves(site: Callable[..., Site]) -> None:
     old, new = free_port(), free_port()
     shop = site(f"bind: '127.0.0.1:{old}'\n{ONE}", bind=None)
