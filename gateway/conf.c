@@ -155,6 +155,8 @@ pst_conf_set(struct pst_conf *conf, enum pst_option_id id, const char *text,
 
 	if (option->check && option->check(text, why) < 0)
 		return -1;
+	if (option->to == PST_TO_GATEWAY && pst_check_told(text, why) < 0)
+		return -1;
 	if (values->source > source)
 		return 0;
 	if (values->source != source ||

@@ -5,6 +5,7 @@
 #include "gateway/front/trust.h"
 #include "gateway/nearest.h"
 #include "gateway/worker_class.h"
+#include "protocol/control.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -354,4 +355,21 @@ pst_check_log_level(const char *value, char why[PST_CONF_WHY])
 	static const char *const known[] = {"debug", "info", "warning", "error", "critical"};
 
 	return CHECK_WORD(value, known, strcasecmp, why);
+}
+
+/* Room for what stands around a value: SET, the longest key, the longest name of a pool. */
+#define TOLD_MOST (PST_CONTROL_LINE - 128)
+
+int
+pst_check_told(const char *value, char why[PST_CONF_WHY])
+{
+	size_t size = pst_control_size(value);
+
+	if (size <= TOLD_MOST)
+		return 0;
+	snprintf(why, PST_CONF_WHY,
+	    "is too long: it takes %zu bytes, and %d are the most (blanks, '%%' and what is not "
+	    "ASCII take three each)",
+	    size, TOLD_MOST);
+	return -1;
 }

@@ -37,6 +37,9 @@ int pst_check_trust(const char *value, char why[PST_CONF_WHY]);
 int pst_check_access_format(const char *value, char why[PST_CONF_WHY]);
 int pst_check_log_level(const char *value, char why[PST_CONF_WHY]);
 
+/* Of what the gateway is told: it has to fit into a control line. */
+int pst_check_told(const char *value, char why[PST_CONF_WHY]);
+
 /* The bytes that VALUE means, which passed pst_check_size(). */
 unsigned long long pst_check_size_bytes(const char *value);
 

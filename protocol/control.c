@@ -29,8 +29,8 @@ is_plain(unsigned char c)
 	return c > 0x20 && c < 0x7f && c != '%';
 }
 
-static size_t
-encoded_size(const char *word)
+size_t
+pst_control_size(const char *word)
 {
 	size_t size = *word == '\0';
 
@@ -70,7 +70,7 @@ pst_control_append(struct pst_buf *out, const char *const *words, unsigned count
 	if (count > PST_CONTROL_WORDS)
 		return PST_ERR_LIMIT;
 	for (unsigned i = 0; i < count; i++)
-		size += encoded_size(words[i]) + 1;
+		size += pst_control_size(words[i]) + 1;
 	if (size > PST_CONTROL_LINE)
 		return PST_ERR_LIMIT;
 	to = pst_buf_reserve(out, size);

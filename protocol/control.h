@@ -25,6 +25,9 @@ struct pst_control {
 /* True when LINE begins with the words of PREFIX, e.g. pst_control_is(&line, "SLOT up"). */
 int pst_control_is(const struct pst_control *line, const char *prefix);
 
+/* What WORD takes in a line. */
+size_t pst_control_size(const char *word);
+
 /* Append one line of COUNT words to OUT: 0, PST_ERR_NOMEM, or PST_ERR_LIMIT (too long). */
 int pst_control_append(struct pst_buf *out, const char *const *words, unsigned count);
 /* The same with the words as NULL-terminated arguments. */

@@ -37,7 +37,7 @@ tear_down(void)
 static enum pst_conf_wish
 read_line(const char *line)
 {
-	static char text[1024];
+	static char text[9000];
 	static char program[] = "penstock";
 	char *argv[MAX_WORDS + 2] = {program}, *save = NULL;
 	int argc = 1;
@@ -310,7 +310,7 @@ END_TEST
 static const char *
 command_line(const char *line, enum pst_model model)
 {
-	static char text[1024];
+	static char text[9000];
 	struct pst_command command;
 	size_t used = 0;
 
@@ -459,6 +459,27 @@ static const struct {
 START_TEST(test_wrong)
 {
 	must_fail(wrong[_i].line, wrong[_i].sentence);
+}
+END_TEST
+
+/* What would not fit into the line by which the gateway is told of it. */
+START_TEST(test_too_long)
+{
+	static const char more[] =
+	    " is too long: it takes 8065 bytes, and 8064 are the most (blanks, '%' and what is "
+	    "not ASCII take three each)";
+	char line[9000] = "--access-logformat ", sentence[256] = "--access-logformat";
+	size_t before = strlen(line);
+
+	memset(line + before, 'x', 8064);
+	strcpy(line + before + 8064, " app");
+	must_run(line);
+	strcpy(line + before + 8064, "x app");
+	strcat(sentence, more);
+	must_fail(line, sentence);
+	memcpy(line + before, "%%", 2); /* six bytes */
+	strcpy(line + before + 8061, " app");
+	must_fail(line, sentence);
 }
 END_TEST
 
@@ -641,6 +662,7 @@ main(void)
 	tcase_add_loop_test(right, test_without_meaning, 0, (int)(sizeof(odd) / sizeof(odd[0])));
 	tcase_add_loop_test(bad, test_wrong, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_test(bad, test_wrong_variables);
+	tcase_add_test(bad, test_too_long);
 	suite_add_tcase(suite, right);
 	suite_add_tcase(suite, bad);
 	runner = srunner_create(suite);
