@@ -392,8 +392,9 @@ is_claimed(const struct pst_http_field *fields, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		struct pst_http_text name = fields[i].name;
+		char first = (char)(name.len > 0 ? name.data[0] | 0x20 : 0);
 
-		if (fields[i].id != PST_HTTP_OTHER)
+		if (fields[i].id != PST_HTTP_OTHER || (first != 'f' && first != 'x'))
 			continue;
 		if (pst_http_text_is(name, "forwarded") ||
 		    (name.len > strlen(x) && pst_http_same_letters(name.data, x, strlen(x))))
@@ -402,17 +403,14 @@ is_claimed(const struct pst_http_field *fields, size_t count)
 	return false;
 }
 
-int
-pst_forwarded_resolve(const struct pst_trust *trust, const struct pst_peer_address *peer,
-    const struct pst_http_field *fields, size_t count, struct pst_forwarded *result)
+/* Believe what the fields claim, if they agree. */
+static int
+resolve_claims(const struct pst_trust *trust, const struct pst_http_field *fields, size_t count,
+    struct pst_forwarded *result)
 {
 	struct claim x = {.present = false}, forwarded = {.present = false};
 	int err;
 
-	*result = (struct pst_forwarded){.client_port = peer->port};
-	memcpy(result->client, peer->host, sizeof(result->client));
-	if (!is_claimed(fields, count) || !pst_trust_peer(trust, peer))
-		return 0;
 	if ((err = claim_x(trust, fields, count, &x, &result->reason)) ||
 	    (err = claim_forwarded(trust, fields, count, &forwarded, &result->reason)) ||
 	    (err = compare(&x, &forwarded, &result->reason)))
@@ -420,4 +418,15 @@ pst_forwarded_resolve(const struct pst_trust *trust, const struct pst_peer_addre
 	result->believed = true;
 	believe(x.present ? &x : &forwarded, result);
 	return 0;
+}
+
+int
+pst_forwarded_resolve(const struct pst_trust *trust, const struct pst_peer_address *peer,
+    const struct pst_http_field *fields, size_t count, struct pst_forwarded *result)
+{
+	*result = (struct pst_forwarded){.client_port = peer->port};
+	memcpy(result->client, peer->host, sizeof(result->client));
+	if (!is_claimed(fields, count) || !pst_trust_peer(trust, peer))
+		return 0;
+	return resolve_claims(trust, fields, count, result);
 }
