@@ -28,6 +28,7 @@ struct pst_channel {
 	struct event *writable;
 	struct pst_buf in;
 	struct pst_buf out;
+	size_t backlog; /* what may wait in OUT */
 	uint64_t sent; /* bytes that ever left */
 	struct parcel *first;
 	struct parcel **last;
@@ -149,7 +150,7 @@ queue(struct pst_channel *channel, const char *const *words, unsigned count)
 {
 	if (channel->broken)
 		return;
-	if (pst_buf_length(&channel->out) > PST_CHANNEL_BACKLOG)
+	if (pst_buf_length(&channel->out) > channel->backlog)
 		end_later(channel, "it does not read its control lines");
 	else if (pst_control_append(&channel->out, words, count) < 0)
 		end_later(channel, "a control line cannot be made (out of memory, or too long)");
@@ -207,6 +208,7 @@ pst_channel_new(
 	if (!channel)
 		return NULL;
 	channel->fd = fd;
+	channel->backlog = PST_CHANNEL_BACKLOG;
 	channel->last = &channel->first;
 	channel->events = events;
 	channel->owner = owner;
@@ -236,6 +238,12 @@ pst_channel_free(struct pst_channel *channel)
 	if (channel->fd >= 0)
 		close(channel->fd);
 	free(channel);
+}
+
+void
+pst_channel_allow(struct pst_channel *channel, size_t bytes)
+{
+	channel->backlog = bytes;
 }
 
 /* Take the words from ARGS up to the NULL: how many there are. */
@@ -269,7 +277,7 @@ pst_channel_send_lines(struct pst_channel *channel, const void *lines, size_t le
 {
 	if (channel->broken)
 		return;
-	if (pst_buf_length(&channel->out) > PST_CHANNEL_BACKLOG)
+	if (pst_buf_length(&channel->out) > channel->backlog)
 		end_later(channel, "it does not read its control lines");
 	else if (pst_buf_append(&channel->out, lines, length) < 0)
 		end_later(channel, "out of memory");

@@ -1,6 +1,7 @@
 /*
  * The arbiter's end of a child's control channel: control lines both ways, descriptors to the
- * child. Never waits; what the child does not read is held up to PST_CHANNEL_BACKLOG bytes.
+ * child. Never waits; what the child does not read is held up to PST_CHANNEL_BACKLOG bytes, or what
+ * it was allowed.
  */
 #ifndef PST_ARBITER_CHANNEL_H
 #define PST_ARBITER_CHANNEL_H
@@ -28,6 +29,9 @@ struct pst_channel_events {
 struct pst_channel *pst_channel_new(
     struct event_base *base, int fd, const struct pst_channel_events *events, void *owner);
 void pst_channel_free(struct pst_channel *channel);
+
+/* From now on BYTES are held. */
+void pst_channel_allow(struct pst_channel *channel, size_t bytes);
 
 /* Send one line; the arguments are its words and a NULL. */
 void pst_channel_send(struct pst_channel *channel, ...) __attribute__((sentinel));

@@ -16,6 +16,9 @@
 #define SUCCESSOR_START_MS 30000
 /* What a gateway gets on top of --graceful-timeout, which it keeps itself. */
 #define MARGIN_MS 2000
+/* All that it is told at its start, before it reads any of it: a file of 1 MiB, of which a byte may
+ * become three, with some words around each route. */
+#define TOLD_MOST ((size_t)8 << 20)
 
 /* ---- what it is told of workers ---- */
 
@@ -377,6 +380,7 @@ pst_gate_start(struct pst_gate *gate)
 	}
 	if (gate->role == PST_GATE_SUCCESSOR)
 		pst_child_limit_start(&gate->child, SUCCESSOR_START_MS);
+	pst_channel_allow(gate->child.channel, TOLD_MOST);
 	pst_gate_send_settings(gate);
 	pst_gate_send_board(gate);
 	pst_gate_send_listeners(gate);

@@ -264,6 +264,25 @@ START_TEST(test_a_peer_that_never_reads_ends_it)
 }
 END_TEST
 
+/* A gateway is told of a large configuration before it reads any of it. */
+START_TEST(test_more_may_wait_when_that_is_allowed)
+{
+	char word[1000];
+	int fds[1], count = 0;
+	size_t sent = 0;
+
+	memset(word, 'w', sizeof(word) - 1);
+	word[sizeof(word) - 1] = '\0';
+	pst_channel_allow(channel, 4 * PST_CHANNEL_BACKLOG);
+	for (size_t i = 0; i < 2 * PST_CHANNEL_BACKLOG / sizeof(word); i++) {
+		pst_channel_send(channel, "SET", "x", word, NULL);
+		sent += strlen("SET x \n") + strlen(word);
+	}
+	ck_assert_uint_eq(drain_peer(fds, 1, &count), sent);
+	ck_assert_str_eq(seen, "");
+}
+END_TEST
+
 START_TEST(test_a_line_that_is_too_long_ends_it_later)
 {
 	char word[PST_CONTROL_LINE];
@@ -336,6 +355,7 @@ main(void)
 	tcase_add_test(lines, test_descriptors_come_with_their_lines);
 	tcase_add_test(lines, test_a_slow_peer_gets_all_in_order);
 	tcase_add_test(lines, test_a_peer_that_never_reads_ends_it);
+	tcase_add_test(lines, test_more_may_wait_when_that_is_allowed);
 	tcase_add_test(lines, test_a_line_that_is_too_long_ends_it_later);
 	tcase_add_test(lines, test_free_with_descriptors_waiting);
 	tcase_add_test(lines, test_a_descriptor_is_not_left_when_memory_is_short);
