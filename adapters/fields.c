@@ -6,10 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* More of the wire than this is not kept, */
+#define WIRE_MAX 4096
+/* nor are pairs of which more vary: a bit for each. */
+#define VARYING_MAX 8
+
 void
 pst_fields_free(struct pst_fields *fields)
 {
 	pst_buf_free(&fields->bytes);
+	pst_buf_free(&fields->wire.bytes);
 	free(fields->items);
 	memset(fields, 0, sizeof(*fields));
 }
@@ -198,13 +204,104 @@ put_pair(struct pst_fields *fields, const struct pst_pair *pair, unsigned char *
 	return put_string(to, pst_pair_value(pair), pair->value_len);
 }
 
+/* COUNT pairs, at least one, on the wire: from the first's name to the last's end. */
+static inline size_t
+wire_size(const struct pst_pair *pairs, size_t count)
+{
+	const struct pst_pair *last = &pairs[count - 1];
+
+	return (size_t)(pst_pair_value(last) + last->value_len - pairs[0].name);
+}
+
+/* Put the value of PAIR, whose length is that of the old one, in its place, and at KEPT. */
+static bool
+replace_value(struct pst_fields *fields, const struct pst_field *item, const struct pst_pair *pair,
+    unsigned char *kept)
+{
+	const char *value = pst_pair_value(pair);
+
+	if (is_same(item->value, value, pair->value_len))
+		return true;
+	if (has_nul(value, pair->value_len))
+		return false;
+	copy(fields->bytes.data + (item->value - (const char *)fields->bytes.data), value,
+	    pair->value_len);
+	copy(kept, value, pair->value_len);
+	return true;
+}
+
+/*
+ * Add PAIRS as the first ones, if they are those of the last request again but for values that vary
+ * and have kept their length. Lengths are on the wire, too: where that is the same they are. False:
+ * nothing was added, and every old item stands in its place as before.
+ */
+static bool
+add_again(struct pst_fields *fields, const struct pst_pair *pairs, size_t count)
+{
+	const struct pst_fields_wire *wire = &fields->wire;
+	const char *bytes = pairs[0].name;
+	unsigned char *kept = wire->bytes.data;
+	size_t size = wire_size(pairs, count), at = 0, to;
+	const struct pst_field *last;
+
+	if (fields->count > 0 || !kept || wire->count != count || fields->old != count ||
+	    pst_buf_length(&wire->bytes) != size ||
+	    pairs[0].name_len != fields->items[0].name_len ||
+	    pairs[0].value_len != fields->items[0].value_len)
+		return false;
+	for (uint64_t rest = wire->varying; rest != 0; rest &= rest - 1) {
+		size_t i = (size_t)__builtin_ctzll(rest);
+		to = (size_t)(pst_pair_value(&pairs[i]) - bytes);
+		if (memcmp(bytes + at, kept + at, to - at) != 0 ||
+		    !replace_value(fields, &fields->items[i], &pairs[i], kept + to))
+			return false;
+		at = to + pairs[i].value_len;
+	}
+	if (memcmp(bytes + at, kept + at, size - at) != 0)
+		return false;
+	fields->count = count;
+	fields->pointing = true;
+	last = &fields->items[count - 1];
+	pst_buf_commit(&fields->bytes,
+	    (size_t)(last->value + last->value_len + 1 - (const char *)fields->bytes.data));
+	return true;
+}
+
+static void
+forget_wire(struct pst_fields_wire *wire)
+{
+	pst_buf_consume(&wire->bytes, pst_buf_length(&wire->bytes));
+	wire->count = 0;
+}
+
+/* PAIRS were added as the first ones, those in CHANGED with another value than before. */
+static void
+keep_wire(struct pst_fields *fields, const struct pst_pair *pairs, size_t count, uint64_t changed)
+{
+	struct pst_fields_wire *wire = &fields->wire;
+	size_t size = wire_size(pairs, count);
+	bool alike = wire->count == count && pst_buf_length(&wire->bytes) == size;
+
+	forget_wire(wire);
+	wire->varying = alike ? wire->varying | changed : 0;
+	if (__builtin_popcountll(wire->varying) > VARYING_MAX)
+		wire->varying = 0;
+	if (size <= WIRE_MAX && count <= 64 &&
+	    pst_buf_append(&wire->bytes, pairs[0].name, size) == 0)
+		wire->count = count;
+}
+
 int
 pst_fields_add_pairs(struct pst_fields *fields, const struct pst_pair *pairs, size_t count)
 {
+	bool first = fields->count == 0;
 	unsigned char *to, *from;
+	uint64_t changed = 0;
 	size_t n = 0;
 	int err;
 
+	if (count == 0 || add_again(fields, pairs, count))
+		return 0;
 	for (size_t i = 0; i < count; i++)
 		n += pairs[i].name_len + pairs[i].value_len + 2;
 	from = to = make_room(fields, count, n, &err);
@@ -219,9 +316,14 @@ pst_fields_add_pairs(struct pst_fields *fields, const struct pst_pair *pairs, si
 			err = PST_ERR_PROTOCOL;
 		} else {
 			to = put_pair(fields, pair, to);
+			changed |= UINT64_C(1) << i % 64;
 		}
 	}
 	pst_buf_commit(&fields->bytes, (size_t)(to - from));
+	if (first && err == 0)
+		keep_wire(fields, pairs, count, changed);
+	else
+		forget_wire(&fields->wire);
 	return err;
 }
 

@@ -21,16 +21,12 @@ int
 pst_offer_params(struct pst_offer *offer, struct pst_request *request, const struct pst_pair *pairs,
     size_t count)
 {
-	size_t from = 0; /* the first that was not handed on yet */
-	int err = 0;
+	size_t ours = 0;
 
-	for (size_t i = 0; err == 0 && i < count; i++) {
-		if (!take(offer, request, &pairs[i]))
-			continue;
-		err = pst_request_on_params(request, pairs + from, i - from);
-		from = i + 1;
-	}
-	return err < 0 ? err : pst_request_on_params(request, pairs + from, count - from);
+	while (!offer->begun && ours < count && take(offer, request, &pairs[ours]))
+		ours++;
+	offer->begun = offer->begun || ours < count;
+	return pst_request_on_params(request, pairs + ours, count - ours);
 }
 
 bool

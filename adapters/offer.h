@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct pst_offer {
+	bool begun; /* parameters of the request have come: what is meant for us comes before */
 	bool ticketed; /* it may begin only if it can be claimed */
 	pst_page_ticket ticket; /* 0: no valid one */
 };

@@ -241,20 +241,36 @@ pst_page_print_ticket(pst_page_ticket ticket, char text[PST_PAGE_DIGITS])
 	print_8((uint32_t)ticket, text + 6);
 }
 
+/* Of a digit its value, and 1 more, so that 0 is left for all other bytes. */
+static const unsigned char digit_values[256] = {['0'] = 1,
+    ['1'] = 2,
+    ['2'] = 3,
+    ['3'] = 4,
+    ['4'] = 5,
+    ['5'] = 6,
+    ['6'] = 7,
+    ['7'] = 8,
+    ['8'] = 9,
+    ['9'] = 10,
+    ['a'] = 11,
+    ['b'] = 12,
+    ['c'] = 13,
+    ['d'] = 14,
+    ['e'] = 15,
+    ['f'] = 16};
+
 pst_page_ticket
 pst_page_parse_ticket(const char *text, size_t length)
 {
 	pst_page_ticket ticket = 0;
+	bool wrong = false;
 
 	if (length != PST_PAGE_DIGITS)
 		return 0;
-	for (size_t i = 0; i < length; i++) {
-		if (text[i] >= '0' && text[i] <= '9')
-			ticket = ticket << 4 | (unsigned)(text[i] - '0');
-		else if (text[i] >= 'a' && text[i] <= 'f')
-			ticket = ticket << 4 | (unsigned)(text[i] - 'a' + 10);
-		else
-			return 0;
+	for (size_t i = 0; i < PST_PAGE_DIGITS; i++) {
+		unsigned value = digit_values[(unsigned char)text[i]];
+		wrong |= value == 0;
+		ticket = ticket << 4 | ((value - 1) & 15);
 	}
-	return ticket;
+	return wrong ? 0 : ticket;
 }

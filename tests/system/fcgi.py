@@ -52,8 +52,10 @@ def head(
     request_id: int = 1,
     **params: str,
 ) -> bytes:
-    """BEGIN_REQUEST and PARAMS of a request for PATH."""
-    values = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query} | params
+    """BEGIN_REQUEST and PARAMS of a request for PATH; those of PARAMS come first, as a ticket has
+    to."""
+    usual = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query}
+    values = params | (usual | params)
     encoded = pairs({name.encode(): value.encode() for name, value in values.items()})
     return begin(request_id, keep=keep, extended=extended) + stream(PARAMS, request_id, encoded)
 

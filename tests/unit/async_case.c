@@ -444,12 +444,12 @@ client_ask_with(struct client *client, const char *path, const char *name, const
 
 	ck_assert_int_eq(
 	    pst_session_submit_begin(client->session, PST_ROLE_RESPONDER, true, &id), 0);
-	ck_assert_int_eq(
-	    pst_session_submit_param(client->session, id, "PATH_INFO", 9, path, strlen(path)), 0);
 	if (name)
 		ck_assert_int_eq(pst_session_submit_param(
 				     client->session, id, name, strlen(name), value, strlen(value)),
 		    0);
+	ck_assert_int_eq(
+	    pst_session_submit_param(client->session, id, "PATH_INFO", 9, path, strlen(path)), 0);
 	ck_assert_int_eq(pst_session_submit_params_end(client->session, id), 0);
 	return id;
 }
