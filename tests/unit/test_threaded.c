@@ -395,9 +395,9 @@ ask(struct client *client, int i, char kind, size_t n)
 	ck_assert_uint_eq(ask->id, 0);
 	*ask = (struct ask){.kind = kind, .to_send = n};
 	ck_assert_int_eq(pst_session_submit_begin(session, PST_ROLE_RESPONDER, true, &ask->id), 0);
-	pst_session_submit_param(session, ask->id, "KIND", 4, &kind, 1);
 	if (kind == 'p')
 		pst_session_submit_param(session, ask->id, "PENSTOCK_UPGRADE", 16, "websocket", 9);
+	pst_session_submit_param(session, ask->id, "KIND", 4, &kind, 1);
 	pst_session_submit_params_end(session, ask->id);
 	if (n == 0)
 		pst_session_submit_data(session, ask->id, PST_STREAM_STDIN, NULL, 0);
