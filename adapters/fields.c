@@ -349,7 +349,7 @@ pst_fields_find(const struct pst_fields *fields, const char *name)
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < fields->count; i++)
-		if (fields->items[i].name_len == n && memcmp(fields->items[i].name, name, n) == 0)
+		if (fields->items[i].name_len == n && is_same(fields->items[i].name, name, n))
 			return &fields->items[i];
 	return NULL;
 }

@@ -325,6 +325,20 @@ write_head(char *to, int status, const char *reason, const struct pst_field *fie
 	put(to, "\r\n\r\n", 4);
 }
 
+static int
+too_large(char *why, size_t why_size)
+{
+	snprintf(why, why_size, "the head is larger than %d bytes", PST_HEAD_MAX);
+	return PST_RESULT_INVALID;
+}
+
+static int
+no_memory(char *why, size_t why_size)
+{
+	snprintf(why, why_size, "memory is short");
+	return PST_RESULT_ERROR;
+}
+
 /* Append a head that was checked. */
 static int
 append(struct pst_buf *out, int status, const char *reason, const struct pst_field *fields,
@@ -333,34 +347,93 @@ append(struct pst_buf *out, int status, const char *reason, const struct pst_fie
 	size_t size = head_size(reason, fields, count);
 	char *to;
 
-	if (size == 0) {
-		snprintf(why, why_size, "the head is larger than %d bytes", PST_HEAD_MAX);
-		return PST_RESULT_INVALID;
-	}
+	if (size == 0)
+		return too_large(why, why_size);
 	to = (char *)pst_buf_reserve(out, size);
-	if (!to) {
-		snprintf(why, why_size, "memory is short");
-		return PST_RESULT_ERROR;
-	}
+	if (!to)
+		return no_memory(why, why_size);
 	write_head(to, status, reason, fields, count);
 	pst_buf_commit(out, size);
 	return PST_RESULT_OK;
 }
 
-int
-pst_head_append(struct pst_buf *out, int status, const char *reason, const struct pst_field *fields,
-    size_t count, char *why, size_t why_size)
+/*
+ * Whether the head at BYTES is the kept one. Where as many fields make the same bytes as those that
+ * were checked, each line is a field's, since a line break within one would make a line more; and
+ * where the names are as long, too, they and the values are the same.
+ */
+static bool
+is_kept(const struct pst_head_kept *kept, int status, const struct pst_field *fields, size_t count,
+    const char *bytes, size_t size)
 {
+	if (!kept || pst_buf_length(&kept->bytes) != size || kept->count != count ||
+	    kept->status != status)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (kept->names[i] != fields[i].name_len)
+			return false;
+	return memcmp(pst_buf_bytes(&kept->bytes), bytes, size) == 0;
+}
+
+/* It was checked. */
+static void
+keep(struct pst_head_kept *kept, int status, const struct pst_field *fields, size_t count,
+    const char *bytes, size_t size)
+{
+	if (!kept || count > PST_HEAD_KEPT_FIELDS || size > PST_HEAD_KEPT_BYTES)
+		return;
+	pst_buf_consume(&kept->bytes, pst_buf_length(&kept->bytes));
+	if (pst_buf_append(&kept->bytes, bytes, size) < 0)
+		return;
+	kept->status = status;
+	kept->count = count;
+	for (size_t i = 0; i < count; i++)
+		kept->names[i] = (unsigned short)fields[i].name_len;
+}
+
+void
+pst_head_kept_free(struct pst_head_kept *kept)
+{
+	pst_buf_free(&kept->bytes);
+}
+
+static int
+check(int status, const char *reason, const struct pst_field *fields, size_t count, char *why,
+    size_t why_size)
+{
+	int result = check_status(status, reason, why, why_size);
+
+	return result == PST_RESULT_OK ? check_fields(fields, count, why, why_size) : result;
+}
+
+/* What was written is no part of OUT before it is found good. */
+int
+pst_head_append(struct pst_buf *out, struct pst_head_kept *kept, int status, const char *reason,
+    const struct pst_field *fields, size_t count, char *why, size_t why_size)
+{
+	size_t size;
+	char *to;
 	int result;
 
 	if (!reason)
 		reason = pst_head_phrase(status);
-	result = check_status(status, reason, why, why_size);
-	if (result == PST_RESULT_OK)
-		result = check_fields(fields, count, why, why_size);
-	if (result != PST_RESULT_OK)
-		return result;
-	return append(out, status, reason, fields, count, why, why_size);
+	size = head_size(reason, fields, count);
+	if (size == 0) {
+		result = check(status, reason, fields, count, why, why_size);
+		return result < 0 ? result : too_large(why, why_size);
+	}
+	to = (char *)pst_buf_reserve(out, size);
+	if (!to)
+		return no_memory(why, why_size);
+	write_head(to, status, reason, fields, count);
+	if (!is_kept(kept, status, fields, count, to, size)) {
+		result = check(status, reason, fields, count, why, why_size);
+		if (result < 0)
+			return result;
+		keep(kept, status, fields, count, to, size);
+	}
+	pst_buf_commit(out, size);
+	return PST_RESULT_OK;
 }
 
 int

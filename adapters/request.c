@@ -38,6 +38,7 @@ pst_request_clear(struct pst_request *request)
 	pst_fields_free(&request->trailers);
 	pst_body_free(&request->body);
 	pst_buf_free(&request->gather);
+	pst_head_kept_free(&request->head);
 }
 
 static void
@@ -52,18 +53,13 @@ buf_clear(struct pst_buf *buf)
 void
 pst_request_reset(struct pst_request *request)
 {
-	struct pst_request kept = *request;
-
 	pst_request_drop_file(request);
-	pst_fields_clear(&kept.params);
-	pst_fields_clear(&kept.trailers);
-	pst_body_clear(&kept.body, KEEP);
-	buf_clear(&kept.gather);
-	memset(request, 0, sizeof(*request));
-	request->params = kept.params;
-	request->trailers = kept.trailers;
-	request->body = kept.body;
-	request->gather = kept.gather;
+	memset(request, 0, offsetof(struct pst_request, params));
+	pst_fields_clear(&request->params);
+	pst_fields_clear(&request->trailers);
+	pst_body_clear(&request->body, KEEP);
+	buf_clear(&request->gather);
+	request->reason[0] = '\0';
 }
 
 /* --- what comes in --- */

@@ -16,6 +16,7 @@
 
 #include "adapters/body.h"
 #include "adapters/fields.h"
+#include "adapters/head.h"
 #include "adapters/sendfile.h"
 #include "protocol/buf.h"
 #include "protocol/session.h"
@@ -95,22 +96,22 @@ struct pst_request {
 	bool finishing; /* nothing more is added: the application has returned, or said so */
 	bool invalid; /* a parameter holds a NUL: answered 400 without the application */
 
-	struct pst_fields params;
-
-	struct pst_body body; /* received, not yet read by the application */
 	bool body_ended;
 	size_t body_read; /* and not granted again */
 
 	enum pst_response_state state;
-	struct pst_buf gather;
-
 	bool replaced; /* what the application adds is dropped: the body is another one */
 	bool has_file; /* ... this, which is sent at the end */
+	bool complete; /* nothing more is added to it */
 	struct pst_sendfile file;
 
-	struct pst_fields trailers; /* of the response; sealed */
-	bool complete; /* nothing more is added to it */
+	/* Those from here on keep their memory for the next request. */
 
+	struct pst_fields params;
+	struct pst_body body; /* received, not yet read by the application */
+	struct pst_buf gather;
+	struct pst_fields trailers; /* of the response; sealed */
+	struct pst_head_kept head; /* of a response before */
 	char reason[160]; /* why the last call failed */
 };
 

@@ -23,8 +23,8 @@ pst_request_respond(struct pst_request *request, int status, const char *reason,
 	file = interim ? NULL : pst_sendfile_find(fields, count);
 	if (file)
 		return pst_request_respond_with_file(request, status, reason, fields, count, file);
-	result = pst_head_append(&request->gather, status, reason, fields, count, request->reason,
-	    sizeof(request->reason));
+	result = pst_head_append(&request->gather, &request->head, status, reason, fields, count,
+	    request->reason, sizeof(request->reason));
 	if (result < 0)
 		return result;
 	if (!interim)

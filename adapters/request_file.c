@@ -85,8 +85,8 @@ append_head(struct pst_request *request, int status, const char *reason,
 	if (file)
 		kept[n++] = (struct pst_field){"Content-Length", 14, length,
 		    (size_t)snprintf(length, sizeof(length), "%zu", file->length)};
-	result = pst_head_append(
-	    &request->gather, status, reason, kept, n, request->reason, sizeof(request->reason));
+	result = pst_head_append(&request->gather, NULL, status, reason, kept, n, request->reason,
+	    sizeof(request->reason));
 	free(kept);
 	return result;
 }

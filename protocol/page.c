@@ -241,36 +241,38 @@ pst_page_print_ticket(pst_page_ticket ticket, char text[PST_PAGE_DIGITS])
 	print_8((uint32_t)ticket, text + 6);
 }
 
-/* Of a digit its value, and 1 more, so that 0 is left for all other bytes. */
-static const unsigned char digit_values[256] = {['0'] = 1,
-    ['1'] = 2,
-    ['2'] = 3,
-    ['3'] = 4,
-    ['4'] = 5,
-    ['5'] = 6,
-    ['6'] = 7,
-    ['7'] = 8,
-    ['8'] = 9,
-    ['9'] = 10,
-    ['a'] = 11,
-    ['b'] = 12,
-    ['c'] = 13,
-    ['d'] = 14,
-    ['e'] = 15,
-    ['f'] = 16};
+/* The value of a digit, and 1 << 4 beside it, which no other byte has. */
+#define DIGIT(value) (1 << 4 | (value))
+
+static const unsigned char digit_values[256] = {['0'] = DIGIT(0),
+    ['1'] = DIGIT(1),
+    ['2'] = DIGIT(2),
+    ['3'] = DIGIT(3),
+    ['4'] = DIGIT(4),
+    ['5'] = DIGIT(5),
+    ['6'] = DIGIT(6),
+    ['7'] = DIGIT(7),
+    ['8'] = DIGIT(8),
+    ['9'] = DIGIT(9),
+    ['a'] = DIGIT(10),
+    ['b'] = DIGIT(11),
+    ['c'] = DIGIT(12),
+    ['d'] = DIGIT(13),
+    ['e'] = DIGIT(14),
+    ['f'] = DIGIT(15)};
 
 pst_page_ticket
 pst_page_parse_ticket(const char *text, size_t length)
 {
 	pst_page_ticket ticket = 0;
-	bool wrong = false;
+	unsigned all = DIGIT(0);
 
 	if (length != PST_PAGE_DIGITS)
 		return 0;
 	for (size_t i = 0; i < PST_PAGE_DIGITS; i++) {
 		unsigned value = digit_values[(unsigned char)text[i]];
-		wrong |= value == 0;
-		ticket = ticket << 4 | ((value - 1) & 15);
+		all &= value;
+		ticket = ticket << 4 | (value & 15);
 	}
-	return wrong ? 0 : ticket;
+	return all & DIGIT(0) ? ticket : 0;
 }

@@ -181,10 +181,12 @@ take_short(struct pst_params_decoder *decoder, const unsigned char **p, const un
 
 	if ((size_t)(end - at) > left)
 		end = at + left;
-	while (count < BATCH && end - at >= 2 && at[0] < 128 && at[1] < 128 &&
-	       end - at - 2 >= at[0] + at[1]) {
-		pairs[count++] = (struct pst_pair){(const char *)at + 2, at[0], at[1]};
-		at += 2 + at[0] + at[1];
+	while (count < BATCH && end - at >= 2) {
+		size_t name = at[0], value = at[1];
+		if ((name | value) >= 128 || name + value > (size_t)(end - at) - 2)
+			break;
+		pairs[count++] = (struct pst_pair){(const char *)at + 2, name, value};
+		at += 2 + name + value;
 	}
 	decoder->taken += (size_t)(at - *p);
 	*p = at;

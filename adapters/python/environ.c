@@ -18,6 +18,10 @@
 /* After so many changes a value is taken for one that always changes. */
 #define CHANGES_LIMIT 8
 
+/* With more of those, or longer strings altogether, parameters are compared one by one. */
+#define VARYING   ((size_t)12)
+#define KEPT_TEXT ((size_t)8 * 1024)
+
 /* What else follows from a parameter. */
 enum role {
 	ROLE_PLAIN,
@@ -36,6 +40,8 @@ struct entry {
 	const char *bytes; /* of value, of which there are LENGTH */
 	size_t length;
 	unsigned changes;
+	size_t at; /* of the value in the shape's text */
+	size_t end; /* ... and behind it */
 };
 
 struct shape {
@@ -43,6 +49,11 @@ struct shape {
 	struct entry *entries;
 	PyObject *dict;
 	unsigned long used; /* when, in requests */
+	size_t method; /* which of them is REQUEST_METHOD; COUNT: none */
+	char *text; /* the strings of the last request, as the host has them; NULL: not kept */
+	size_t length;
+	size_t varying[VARYING]; /* whose values are not kept */
+	size_t varies; /* how many those are */
 };
 
 struct pst_environ {
@@ -200,6 +211,7 @@ clear_shape(struct shape *shape)
 		Py_XDECREF(shape->entries[i].value);
 	}
 	free(shape->entries);
+	free(shape->text);
 	Py_XDECREF(shape->dict);
 	memset(shape, 0, sizeof *shape);
 }
@@ -248,9 +260,20 @@ has_value(const struct entry *entry, const struct pst_field *param)
 	       is_same(entry->bytes, param->value, param->value_len);
 }
 
+/* Set the VALUE of ENTRY in DICT, and what is the same. */
+static int
+set_value(const struct pst_environ *env, const struct entry *entry, PyObject *dict, PyObject *value)
+{
+	int rc = PyDict_SetItem(dict, entry->key, value);
+
+	if (rc == 0 && entry->role == ROLE_TARGET)
+		rc = PyDict_SetItem(dict, env->raw_uri, value);
+	return rc;
+}
+
 /* Keep VALUE for the next request, or forget what always changes: 0, or -1 with an exception. */
 static int
-keep_value(struct shape *shape, struct entry *entry, PyObject *value)
+keep_value(const struct pst_environ *env, struct shape *shape, struct entry *entry, PyObject *value)
 {
 	bool keep =
 	    entry->changes < CHANGES_LIMIT && (size_t)PyUnicode_GET_LENGTH(value) <= KEPT_LIMIT;
@@ -258,7 +281,7 @@ keep_value(struct shape *shape, struct entry *entry, PyObject *value)
 	if (!keep && entry->value == NULL)
 		return 0;
 	entry->changes++;
-	if (PyDict_SetItem(shape->dict, entry->key, keep ? value : Py_None) < 0)
+	if (set_value(env, entry, shape->dict, keep ? value : Py_None) < 0)
 		return -1;
 	Py_CLEAR(entry->value);
 	if (keep) {
@@ -308,38 +331,123 @@ join_values(const struct pst_field *params, size_t last)
 	return joined;
 }
 
-/* Set the values of PARAMS that differ from SHAPE's in DICT, its copy. */
+/* The value of PARAMS[I] in DICT, a copy of SHAPE's, if it differs: 0, or -1 with an exception.
+ * *SCHEME: that may be another one now. */
+static int
+set_param(const struct pst_environ *env, struct shape *shape, const struct pst_field *params,
+    size_t i, PyObject *dict, bool *scheme)
+{
+	struct entry *entry = &shape->entries[i];
+	bool joined = entry->role == ROLE_JOINED;
+	PyObject *value;
+	int rc;
+
+	if (entry->role == ROLE_SKIP || (!joined && has_value(entry, &params[i])))
+		return 0;
+	value = joined ? join_values(params, i) : latin1(params[i].value, params[i].value_len);
+	if (value == NULL)
+		return -1;
+	rc = set_value(env, entry, dict, value);
+	if (rc == 0 && !joined)
+		rc = keep_value(env, shape, entry, value);
+	*scheme = *scheme || entry->role == ROLE_SCHEME;
+	Py_DECREF(value);
+	return rc;
+}
+
+/* Set the values of PARAMS that differ from SHAPE's in DICT, its copy; AGAIN: only those that vary
+ * may. */
 static int
 set_values(const struct pst_environ *env, struct shape *shape, const struct pst_field *params,
-    PyObject *dict)
+    PyObject *dict, bool again)
 {
+	size_t count = again ? shape->varies : shape->count;
 	bool scheme = false;
 
-	for (size_t i = 0; i < shape->count; i++) {
-		struct entry *entry = &shape->entries[i];
-		PyObject *value;
-		int rc;
-
-		if (entry->role == ROLE_SKIP ||
-		    (entry->role != ROLE_JOINED && has_value(entry, &params[i])))
-			continue;
-		value = entry->role == ROLE_JOINED ? join_values(params, i)
-						   : latin1(params[i].value, params[i].value_len);
-		if (value == NULL)
+	for (size_t i = 0; i < count; i++)
+		if (set_param(env, shape, params, again ? shape->varying[i] : i, dict, &scheme) < 0)
 			return -1;
-		rc = PyDict_SetItem(dict, entry->key, value);
-		if (rc == 0 && entry->role == ROLE_TARGET)
-			rc = PyDict_SetItem(dict, env->raw_uri, value);
-		if (rc == 0 && entry->role != ROLE_TARGET && entry->role != ROLE_JOINED)
-			rc = keep_value(shape, entry, value);
-		scheme = scheme || entry->role == ROLE_SCHEME;
-		Py_DECREF(value);
-		if (rc < 0)
-			return -1;
-	}
 	if (scheme && set_scheme(env, shape->dict) < 0)
 		return -1;
 	return scheme ? set_scheme(env, dict) : 0;
+}
+
+/* --- All strings at once --------------------------------------------------------------- */
+
+/* The strings of COUNT params, at least one, which lie one behind the other. */
+static size_t
+text_length(const struct pst_field *params, size_t count)
+{
+	const struct pst_field *last = &params[count - 1];
+
+	return (size_t)(last->value + last->value_len + 1 - params[0].name);
+}
+
+/* Whether PARAMS are those of SHAPE's last request, but for values that vary. No string holds a
+ * NUL, so the same bytes are the same strings. */
+static bool
+is_again(const struct shape *shape, const struct pst_field *params, size_t count)
+{
+	const char *text, *end;
+	size_t at = 0, n;
+
+	if (shape->count != count || shape->text == NULL)
+		return false;
+	text = params[0].name;
+	end = text + text_length(params, count);
+	for (size_t i = 0; i < shape->varies; i++) {
+		const struct entry *entry = &shape->entries[shape->varying[i]];
+		const struct pst_field *param = &params[shape->varying[i]];
+
+		n = entry->at - at;
+		if (text + n != param->value || memcmp(text, shape->text + at, n) != 0)
+			return false;
+		text = param->value + param->value_len;
+		at = entry->end;
+	}
+	n = shape->length - at;
+	return (size_t)(end - text) == n && memcmp(text, shape->text + at, n) == 0;
+}
+
+/* Which of SHAPE's values are not in its dict, or not for long: false when those are many. */
+static bool
+find_varying(struct shape *shape)
+{
+	shape->varies = 0;
+	for (size_t i = 0; i < shape->count; i++) {
+		const struct entry *entry = &shape->entries[i];
+
+		if (entry->role == ROLE_SKIP || entry->value != NULL)
+			continue;
+		if (shape->varies == VARYING)
+			return false;
+		shape->varying[shape->varies++] = i;
+	}
+	return true;
+}
+
+/* The values of PARAMS were set: keep their strings, if memory is not short, for the next request.
+ * NULL: some may have been, some not. */
+static void
+keep_text(struct shape *shape, const struct pst_field *params)
+{
+	size_t length = params != NULL && shape->count > 0 ? text_length(params, shape->count) : 0;
+	char *text = NULL;
+
+	if (length > 0 && length <= KEPT_TEXT && find_varying(shape))
+		text =
+		    shape->length >= length && shape->text != NULL ? shape->text : malloc(length);
+	if (text != shape->text)
+		free(shape->text);
+	shape->text = text;
+	if (text == NULL)
+		return;
+	shape->length = length;
+	memcpy(text, params[0].name, length);
+	for (size_t i = 0; i < shape->count; i++) {
+		shape->entries[i].at = (size_t)(params[i].value - params[0].name);
+		shape->entries[i].end = shape->entries[i].at + params[i].value_len;
+	}
 }
 
 /* --- A shape that is new --------------------------------------------------------------- */
@@ -461,7 +569,10 @@ make_shape(const struct pst_environ *env, struct shape *shape, const struct pst_
 		PyErr_NoMemory();
 		return -1;
 	}
-	shape->count = count;
+	shape->count = shape->method = count;
+	for (size_t i = count; i > 0; i--)
+		if (is_named(&params[i - 1], "REQUEST_METHOD"))
+			shape->method = i - 1;
 	for (size_t i = 0; i < count; i++)
 		has_path = has_path || is_named(&params[i], "PATH_INFO");
 	for (size_t i = 0; i < count; i++)
@@ -501,7 +612,7 @@ add_shape(struct pst_environ *env, const struct pst_field *params, size_t count)
 
 static PyObject *
 make_of(const struct pst_environ *env, struct shape *shape, const struct pst_field *params,
-    PyObject *input, PyObject *errors)
+    PyObject *input, PyObject *errors, bool again)
 {
 	PyObject *dict = PyDict_Copy(shape->dict);
 
@@ -509,22 +620,30 @@ make_of(const struct pst_environ *env, struct shape *shape, const struct pst_fie
 		return NULL;
 	if (PyDict_SetItem(dict, env->input, input) < 0 ||
 	    PyDict_SetItem(dict, env->errors, errors) < 0 ||
-	    set_values(env, shape, params, dict) < 0) {
+	    set_values(env, shape, params, dict, again) < 0) {
 		Py_DECREF(dict);
 		return NULL;
 	}
 	return dict;
 }
 
+static const struct pst_field *
+method_of(const struct shape *shape, const struct pst_field *params)
+{
+	return shape->method < shape->count ? &params[shape->method] : NULL;
+}
+
 static PyObject *
 make_once(const struct pst_environ *env, const struct pst_field *params, size_t count,
-    PyObject *input, PyObject *errors)
+    PyObject *input, PyObject *errors, const struct pst_field **method)
 {
 	struct shape shape;
 	PyObject *dict = NULL;
 
-	if (make_shape(env, &shape, params, count) == 0)
-		dict = make_of(env, &shape, params, input, errors);
+	if (make_shape(env, &shape, params, count) == 0) {
+		*method = method_of(&shape, params);
+		dict = make_of(env, &shape, params, input, errors, false);
+	}
 	clear_shape(&shape);
 	return dict;
 }
@@ -542,18 +661,36 @@ is_kept(const struct pst_field *params, size_t count)
 	return names <= KEPT_NAMES;
 }
 
+static struct shape *
+find_again(struct pst_environ *env, const struct pst_field *params, size_t count)
+{
+	for (size_t i = 0; i < SHAPES; i++)
+		if (is_again(&env->shapes[i], params, count))
+			return &env->shapes[i];
+	return NULL;
+}
+
 PyObject *
 pst_environ_make(struct pst_environ *env, const struct pst_field *params, size_t count,
-    PyObject *input, PyObject *errors)
+    PyObject *input, PyObject *errors, const struct pst_field **method)
 {
-	struct shape *shape = find_shape(env, params, count);
+	struct shape *shape = find_again(env, params, count);
+	bool again = shape != NULL;
+	PyObject *dict;
 
+	*method = NULL;
+	if (!again)
+		shape = find_shape(env, params, count);
 	if (shape == NULL && !is_kept(params, count))
-		return make_once(env, params, count, input, errors);
+		return make_once(env, params, count, input, errors, method);
 	if (shape == NULL)
 		shape = add_shape(env, params, count);
 	if (shape == NULL)
 		return NULL;
 	shape->used = ++env->requests;
-	return make_of(env, shape, params, input, errors);
+	*method = method_of(shape, params);
+	dict = make_of(env, shape, params, input, errors, again);
+	if (!again)
+		keep_text(shape, dict != NULL ? params : NULL);
+	return dict;
 }

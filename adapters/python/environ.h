@@ -5,7 +5,8 @@
  * Most requests of a connection or an application carry the same parameters, and most of their
  * values are the same again. So the maker keeps a few shapes, the names of a former request in
  * order with a dict of their last values; a request of that shape is a copy of the dict, with
- * the values set that differ.
+ * the values set that differ. Which do is found by comparing all the strings at once, but for
+ * the values that always differ.
  */
 #ifndef PST_PYTHON_ENVIRON_H
 #define PST_PYTHON_ENVIRON_H
@@ -30,7 +31,7 @@ void pst_environ_free(struct pst_environ *env);
 
 /*
  * The environ for COUNT parameters, with wsgi.input and wsgi.errors: a new reference, or NULL with
- * an exception.
+ * an exception. *METHOD is set to the parameter REQUEST_METHOD, or to NULL.
  *
  * Parameters pass through as they are, the last of several with one name, but all values of a
  * request field (HTTP_NAME), joined with ", " (Cookie: "; "); except for names that
@@ -39,6 +40,6 @@ void pst_environ_free(struct pst_environ *env);
  * SCRIPT_NAME is the whole path: it becomes PATH_INFO. RAW_URI is REQUEST_URI, as in gunicorn.
  */
 PyObject *pst_environ_make(struct pst_environ *env, const struct pst_field *params, size_t count,
-    PyObject *input, PyObject *errors);
+    PyObject *input, PyObject *errors, const struct pst_field **method);
 
 #endif

@@ -176,29 +176,61 @@ type_error(PyObject *item)
 
 /* --- The body -------------------------------------------------------------------------- */
 
-/* A tuple: its length is known, and its pieces go out together. 0, or -1 with an exception. */
+/* Of a list or tuple: the length is known, and the pieces go out together. 0, or -1 with an
+ * exception. */
 static int
-send_items(struct pst_call *call, PyObject *items)
+send_items(struct pst_call *call, PyObject *const *items, Py_ssize_t count)
 {
-	Py_ssize_t count = PyTuple_GET_SIZE(items);
 	long long total = 0;
 
 	for (Py_ssize_t i = 0; i < count; i++) {
-		PyObject *item = PyTuple_GET_ITEM(items, i);
-
-		if (!PyBytes_Check(item))
-			return type_error(item);
-		total += PyBytes_GET_SIZE(item);
+		if (!PyBytes_Check(items[i]))
+			return type_error(items[i]);
+		total += PyBytes_GET_SIZE(items[i]);
 	}
 	pst_response_set_length(call, total);
-	for (Py_ssize_t i = 0; i < count; i++) {
-		PyObject *item = PyTuple_GET_ITEM(items, i);
-
-		if (pst_response_write(
-			call, PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item), false) < 0)
+	for (Py_ssize_t i = 0; i < count; i++)
+		if (pst_response_write(call, PyBytes_AS_STRING(items[i]),
+			(size_t)PyBytes_GET_SIZE(items[i]), false) < 0)
 			return -1;
-	}
 	return 0;
+}
+
+/* The only item of RESULT, a list or tuple, as a new reference; NULL: it has more, or none, or
+ * others could change it meanwhile. */
+static PyObject *
+only_item(PyObject *result)
+{
+	PyObject *item = NULL;
+
+	if (PyTuple_CheckExact(result) && PyTuple_GET_SIZE(result) == 1)
+		item = PyTuple_GET_ITEM(result, 0);
+#ifndef Py_GIL_DISABLED
+	else if (PyList_CheckExact(result) && PyList_GET_SIZE(result) == 1)
+		item = PyList_GET_ITEM(result, 0);
+#endif
+	Py_XINCREF(item);
+	return item;
+}
+
+static int
+send_list(struct pst_call *call, PyObject *result)
+{
+	PyObject *only = only_item(result);
+	PyObject *items;
+	int rc;
+
+	if (only != NULL) {
+		rc = send_items(call, &only, 1);
+		Py_DECREF(only);
+		return rc;
+	}
+	items = PySequence_Tuple(result);
+	if (items == NULL)
+		return -1;
+	rc = send_items(call, ((PyTupleObject *)items)->ob_item, PyTuple_GET_SIZE(items));
+	Py_DECREF(items);
+	return rc;
 }
 
 /* Any iterable: each piece goes out before the next is asked for. 0, or -1 with an exception. */
@@ -235,19 +267,11 @@ send_file(struct pst_call *call, PyObject *wrapper)
 static int
 send_body(const struct pst_wsgi *wsgi, struct pst_call *call, PyObject *result)
 {
-	PyObject *items;
-	int rc;
-
 	if (Py_TYPE(result) == wsgi->file_wrapper_type)
 		return send_file(call, result);
-	if (!PyList_CheckExact(result) && !PyTuple_CheckExact(result))
-		return send_pieces(call, result);
-	items = PySequence_Tuple(result);
-	if (items == NULL)
-		return -1;
-	rc = send_items(call, items);
-	Py_DECREF(items);
-	return rc;
+	if (PyList_CheckExact(result) || PyTuple_CheckExact(result))
+		return send_list(call, result);
+	return send_pieces(call, result);
 }
 
 /* Call close() of what the application returned, if it has one: 0, or -1 with an exception. */
@@ -377,11 +401,13 @@ call_application(const struct pst_wsgi *wsgi, struct pst_environ *environs, stru
 {
 	PyObject *args[3] = {NULL, NULL, call->objects.start};
 	PyObject *result = NULL;
+	const struct pst_field *method;
 	size_t count;
 	const struct pst_field *params = call->host->params(call->request, &count);
 
-	args[1] =
-	    pst_environ_make(environs, params, count, call->objects.input, call->objects.errors);
+	args[1] = pst_environ_make(
+	    environs, params, count, call->objects.input, call->objects.errors, &method);
+	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
 	if (args[1] != NULL && is_websocket(wsgi, call) && offer_socket(wsgi, call, args[1]) < 0)
 		Py_CLEAR(args[1]);
 	if (args[1] != NULL)
@@ -413,7 +439,6 @@ pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_environ *environs, struct pst_r
     struct pst_waiter *waiter)
 {
 	struct pst_call *call = make_call(wsgi, request, waiter);
-	const struct pst_field *method;
 	PyObject *result;
 	int rc;
 
@@ -424,8 +449,6 @@ pst_wsgi_serve(struct pst_wsgi *wsgi, struct pst_environ *environs, struct pst_r
 		wsgi->host->log(PST_LOG_ERROR, text, sizeof text - 1);
 		return -1;
 	}
-	method = pst_call_param(call, "REQUEST_METHOD");
-	call->bodyless = method != NULL && strcmp(method->value, "HEAD") == 0;
 	result = call_application(wsgi, environs, call);
 	if (pst_child_is())
 		pst_child_end();

@@ -86,6 +86,29 @@ def test_paths_are_latin1_strings_of_their_bytes(server: Server) -> None:
     assert environ["QUERY_STRING"][1] == "%C3%A9"
 
 
+def test_values_that_vary_are_the_requests_own(server: Server) -> None:
+    """Requests much like those before: values of the same length and of others, some that always
+    differ, some now and then, and those that come back."""
+    for number in range(120):
+        headers = {
+            "X-Always": f"{number:04}",
+            "X-Longer": "x" * (number % 7),
+            "X-Seldom": f"{number // 40}",
+            "X-Turns": "ab"[number % 2],
+            "X-Long": f"{number // 30}" * 300,
+            "Cookie": f"a={number // 50}",
+        }
+        query = f"{number // 25:02}"
+        response, body = server.request(f"/environ?{query}", headers=headers)
+        environ = json.loads(body)
+        assert response.status == 200
+        for name, value in headers.items():
+            key = "HTTP_" + name.upper().replace("-", "_")
+            assert environ.get(key, ["str", ""]) == ["str", value]
+        assert environ["QUERY_STRING"] == ["str", query]
+        assert environ["REQUEST_URI"] == environ["RAW_URI"] == ["str", f"/environ?{query}"]
+
+
 def test_each_request_has_a_fresh_environ(server: Server) -> None:
     before = json.loads(server.get("/environ")[1])
     for _ in range(5):

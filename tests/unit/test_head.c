@@ -6,6 +6,7 @@
 #include <string.h>
 
 static struct pst_buf out;
+static struct pst_head_kept kept;
 static char why[200];
 
 static void
@@ -18,6 +19,8 @@ static void
 tear_down(void)
 {
 	pst_buf_free(&out);
+	pst_head_kept_free(&kept);
+	memset(&kept, 0, sizeof(kept));
 }
 
 static struct pst_field
@@ -29,7 +32,7 @@ field(const char *name, const char *value)
 static int
 append(int status, const char *reason, const struct pst_field *fields, size_t count)
 {
-	return pst_head_append(&out, status, reason, fields, count, why, sizeof(why));
+	return pst_head_append(&out, &kept, status, reason, fields, count, why, sizeof(why));
 }
 
 static void
@@ -196,6 +199,33 @@ START_TEST(test_size)
 END_TEST
 
 /* What was in OUT before stays, whatever comes of the call. */
+/* Refused, though the bytes would be those of a head that was found good. */
+START_TEST(test_kept)
+{
+	const struct pst_field good[] = {field("A", "b: c"), field("D", "e")};
+	const struct pst_field in_value = field("A", "b: c\r\nD: e");
+	const struct pst_field in_name = field("A: b: c\r\nD", "e");
+	const struct pst_field moved[] = {field("A: b", "c"), field("D", "e")};
+	const struct pst_field split[] = {field("A", "b"), field(" c\r\nD", "e")};
+	const struct pst_field *const rest = good + 1;
+
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(append(200, "OK", good, 2), PST_RESULT_OK);
+		assert_out("Status: 200 OK\r\nA: b: c\r\nD: e\r\n\r\n");
+		pst_buf_consume(&out, pst_buf_length(&out));
+		ck_assert_int_eq(append(200, "OK", &in_value, 1), PST_RESULT_INVALID);
+		ck_assert_int_eq(append(200, "OK", &in_name, 1), PST_RESULT_INVALID);
+		ck_assert_int_eq(append(200, "OK", moved, 2), PST_RESULT_INVALID);
+		ck_assert_int_eq(append(200, "OK", split, 2), PST_RESULT_INVALID);
+		ck_assert_int_eq(append(200, "OK\r\nA: b: c", rest, 1), PST_RESULT_INVALID);
+		ck_assert_int_eq(append(200 + 256 * 100, "OK", good, 2), PST_RESULT_INVALID);
+		assert_out("");
+	}
+	ck_assert_int_eq(append(201, "OK", good, 2), PST_RESULT_OK);
+	assert_out("Status: 201 OK\r\nA: b: c\r\nD: e\r\n\r\n");
+}
+END_TEST
+
 START_TEST(test_appends)
 {
 	ck_assert_int_eq(append(103, NULL, NULL, 0), PST_RESULT_OK);
@@ -220,6 +250,7 @@ main(void)
 	tcase_add_loop_test(tcase, test_field, 0, sizeof(fields) / sizeof(fields[0]));
 	tcase_add_test(tcase, test_two_lengths);
 	tcase_add_test(tcase, test_size);
+	tcase_add_test(tcase, test_kept);
 	tcase_add_test(tcase, test_appends);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);

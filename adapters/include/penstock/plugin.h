@@ -147,7 +147,8 @@ struct pst_host {
 
 	/*
 	 * The parameters of the request (RFC 3875 and nginx's names: REQUEST_METHOD, HTTP_HOST
-	 * ...), in the order in which they came; *COUNT receives how many. Valid until handle()
+	 * ...), in the order in which they came; *COUNT receives how many. Their strings lie one
+	 * behind the other: a name, a NUL, its value, a NUL, the next name. Valid until handle()
 	 * returns.
 	 */
 	const struct pst_field *(*params)(struct pst_request *request, size_t *count);
