@@ -321,6 +321,7 @@ pst_worker_start(struct pst_worker *worker)
 	snprintf(
 	    worker->socket, sizeof(worker->socket), "%u.%lu", worker->number, ++arbiter->serial);
 	snprintf(worker->id, sizeof(worker->id), "%s%s", worker->crew->prefix, worker->socket);
+	snprintf(worker->child.name, sizeof(worker->child.name), "worker %s", worker->id);
 	if (scope_of(worker)->kind == PST_POOL_APP)
 		worker->model = pst_crew_model(worker->crew, scope_of(worker));
 	worker->changed = worker->changes ? worker->changed + 1 : 0;

@@ -733,3 +733,15 @@ def test_with_one_processor_the_gateway_gives_way(serve: Start, alone: bool) -> 
     server = serve(preexec_fn=lambda: os.sched_setaffinity(0, allowed))
     policies = [os.sched_getscheduler(pid) for pid in (server.gateway_pid, *server.worker_pids)]
     assert policies == [os.SCHED_BATCH if alone else os.SCHED_OTHER, os.SCHED_OTHER]
+
+
+def test_a_worker_that_cannot_be_started_has_its_own_name(penstock: Start) -> None:
+    server = penstock("gateway_app:app", cwd=APPS)
+    limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(server.worker_pids[0], signal.SIGKILL)
+    server.wait_for(r"worker 1\.2: cannot make its socket .*: Too many open files")
+    server.wait_for(r"worker 1\.2 could not be started; another try in \d")
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+    server.wait_for(r"worker 1\.\d+ ready", 2)
+    assert server.get("/").status == 200
