@@ -213,7 +213,7 @@ poll_before(void *arg)
 	if (loop == NULL || !loop->queued)
 		return 0;
 	run_turn(loop);
-	return 1;
+	return loop->queued ? 2 : 1;
 }
 
 static const struct pst_poll_calls poll_calls = {.ready = poll_ready, .before = poll_before};

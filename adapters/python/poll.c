@@ -252,7 +252,8 @@ pst_poll_select(PyObject *timeout)
 		return NULL;
 	}
 	do {
-		bool busy = poll.calls->before(poll.arg) != 0 && !is_idle();
+		int did = poll.calls->before(poll.arg);
+		bool busy = did > 1 || (did == 1 && !is_idle());
 
 		count = wait_for(events, busy ? 0 : given);
 		if (count < 0 || serve(events, count, found) < 0) {

@@ -18,7 +18,8 @@ struct pst_poll_calls {
 	/* FD is ready for EVENTS (enum pst_event): 0, or -1 with an exception that ends the loop.
 	 */
 	int (*ready)(void *arg, int fd, unsigned events);
-	/* Before each wait: 1 if there was something to do, or 0. */
+	/* Before each wait: 0 if there was nothing to do, 1 if it was done, 2 if there is more,
+	 * which must not wait. */
 	int (*before)(void *arg);
 };
 
