@@ -53,8 +53,9 @@ class Gateway(fcgi.Connection):
     def begin(
         self, request_id: int, path: str, *, query: str = "", rest: bytes = b"", **params: str
     ) -> None:
-        """REST follows in the same write."""
-        values = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query} | params
+        """REST follows in the same write. PARAMS come first, as a ticket has to."""
+        usual = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "QUERY_STRING": query}
+        values = params | (usual | params)
         pairs = fcgi.pairs({name.encode(): value.encode() for name, value in values.items()})
         flags = fcgi.KEEP_CONN | EXTENDED
         self.responses[request_id] = fcgi.Response()
