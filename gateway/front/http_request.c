@@ -111,7 +111,7 @@ reserve_field(struct pst_http_request *request)
 	table = realloc(request->table, size * sizeof(*table));
 	if (table == NULL)
 		return PST_ERR_NOMEM;
-	request->table = table;
+	request->fields = request->table = table;
 	request->table_size = size;
 	return 0;
 }

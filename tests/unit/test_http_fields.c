@@ -343,6 +343,30 @@ START_TEST(test_growth_for_a_dropped_field)
 }
 END_TEST
 
+/* The table makes room for a field that never comes, as the head ends, or is refused, or stays
+ * away: then, too, the fields are those that came. */
+START_TEST(test_growth_for_no_field)
+{
+	static const char *const ends[] = {"\r\n", "X-Field", "X-Field: v\n", "X Field: v\r\n"};
+	char bytes[4096];
+	struct pst_http_request request;
+	size_t consumed;
+
+	for (size_t kept = 0; kept < 280; kept++) {
+		strcpy(bytes, "GET / HTTP/1.1\r\nHost: h\r\n");
+		for (size_t i = 0; i < kept % 70; i++)
+			strcat(bytes, "X-Field: kept\r\n");
+		strcat(bytes, ends[kept / 70]);
+		pst_http_request_init(&request, &PST_HTTP_DEFAULT_LIMITS);
+		(void)pst_http_request_parse(&request, bytes, strlen(bytes), &consumed);
+		ck_assert_ptr_eq(request.fields, request.table);
+		ck_assert_uint_eq(request.field_count, kept % 70 + 1);
+		ck_assert(pst_http_text_is(pst_http_request_field(&request, "host")->value, "h"));
+		pst_http_request_free(&request);
+	}
+}
+END_TEST
+
 START_TEST(test_stages)
 {
 	struct pst_http_request request;
@@ -414,6 +438,7 @@ main(void)
 	tcase_add_test(fields, test_pipeline);
 	tcase_add_test(fields, test_growth);
 	tcase_add_test(fields, test_growth_for_a_dropped_field);
+	tcase_add_test(fields, test_growth_for_no_field);
 	tcase_add_test(fields, test_stages);
 	tcase_add_test(fields, test_no_memory);
 	suite_add_tcase(suite, fields);
