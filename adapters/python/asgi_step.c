@@ -84,6 +84,7 @@ static void
 end(struct pst_asgi_step *step)
 {
 	struct pst_asgi_cycle *cycle = step->cycle;
+	PyObject *type, *value, *traceback;
 
 	unlist(step);
 	Py_CLEAR(step->future);
@@ -97,8 +98,12 @@ end(struct pst_asgi_step *step)
 	if (step->at < step->size && !cycle->gone &&
 	    (step->at > 0 || cycle->stage != PST_ASGI_OPEN))
 		cycle->broken = true;
-	if (cycle->waiting != NULL)
-		pst_asgi_cycle_wake(cycle);
+	if (cycle->waiting == NULL)
+		return;
+	/* What it fails with is the caller's: Python code must not run with an exception set. */
+	PyErr_Fetch(&type, &value, &traceback);
+	pst_asgi_cycle_wake(cycle);
+	PyErr_Restore(type, value, traceback);
 }
 
 /* STEP, which nobody refers to, and the references that it has. On the loop's thread. */

@@ -113,6 +113,23 @@ def test_who_leaves_is_told(start: Callable[..., Site], path: str, leave: Callab
         assert client.ask("/").status == 200
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_who_leaves_several_that_send(start: Callable[..., Site], loop: str) -> None:
+    site = start("--loop", loop)
+    pids = site.server.worker_pids
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(site.client(receive_buffer=4096)) for _ in range(5)]
+        for client in clients:
+            client.get("/together")
+            client.head()
+        for client in clients:
+            client.reset()
+        eventually(lambda: site.seen("refused ") == 5, "that all are told")
+    with site.client() as client:
+        assert client.ask("/").body == str(pids[0]).encode()
+    assert site.seen("refused 0") == 0
+
+
 def test_an_answer_is_complete_before_its_request(start: Callable[..., Site]) -> None:
     site = start()
     site.held.touch()

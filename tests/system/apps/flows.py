@@ -48,6 +48,17 @@ async def endless(send: Any, length: int) -> None:
     note(f"sent {sent}")
 
 
+async def together(send: Any) -> None:
+    """Nine tasks send large pieces at once."""
+    await start(send)
+    sends = [
+        send({"type": "http.response.body", "body": PIECE * 64, "more_body": True})
+        for _ in range(9)
+    ]
+    ends = await asyncio.gather(*sends, return_exceptions=True)
+    note(f"refused {sum(isinstance(end, OSError) for end in ends)}")
+
+
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     assert scope["type"] == "http"
     path = scope["path"]
@@ -63,6 +74,8 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await gone(receive, path)
     elif path == "/endless":
         await endless(send, 1 << 30)
+    elif path == "/together":
+        await together(send)
     elif path == "/background":
         await answer(send)
         await held()
