@@ -24,13 +24,14 @@ refuse(struct pst_http_request *request, unsigned status, const char *reason)
 
 /* --- memory --- */
 
-/* TEXT pointed into FROM, which has LEN bytes and was copied to TO. Constants are left alone. */
+/* TEXT pointed into FROM, which has LEN bytes and was copied to TO. Others, such as constants and a
+ * decoded path, are left alone: none of ours is at the end, where a line's CRLF is before. */
 static void
 rebase(struct pst_http_text *text, const char *from, size_t len, const char *to)
 {
 	uintptr_t at = (uintptr_t)text->data;
 
-	if (text->data != NULL && at >= (uintptr_t)from && at <= (uintptr_t)from + len)
+	if (text->data != NULL && at >= (uintptr_t)from && at < (uintptr_t)from + len)
 		text->data = to + (at - (uintptr_t)from);
 }
 

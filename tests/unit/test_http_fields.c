@@ -319,6 +319,28 @@ START_TEST(test_growth)
 }
 END_TEST
 
+/* A decoded path stays where it is, even if that is just behind the bytes that move. */
+START_TEST(test_growth_beside_a_decoded_path)
+{
+	struct pst_http_request request;
+	size_t half = 64, consumed;
+	char *both = malloc(2 * half), line[256];
+
+	ck_assert_ptr_nonnull(both);
+	pst_http_request_init(&request, &PST_HTTP_DEFAULT_LIMITS);
+	request.bytes = both;
+	request.size = half;
+	request.decoded = both + half;
+	request.decoded_size = half;
+	snprintf(line, sizeof(line), "GET /%%41 HTTP/1.1\r\nX: %0100d\r\n", 1);
+	ck_assert_int_eq(pst_http_request_parse(&request, line, strlen(line), &consumed), 0);
+	ck_assert_uint_gt(request.size, half);
+	ck_assert_ptr_eq(request.target.path.data, request.decoded);
+	request.decoded = NULL; /* it went with the bytes */
+	pst_http_request_free(&request);
+}
+END_TEST
+
 /* Whatever is dropped last: the fields are those that came, wherever their table has moved to. */
 START_TEST(test_growth_for_a_dropped_field)
 {
@@ -437,6 +459,7 @@ main(void)
 	ADD(fields, test_connection, connection);
 	tcase_add_test(fields, test_pipeline);
 	tcase_add_test(fields, test_growth);
+	tcase_add_test(fields, test_growth_beside_a_decoded_path);
 	tcase_add_test(fields, test_growth_for_a_dropped_field);
 	tcase_add_test(fields, test_growth_for_no_field);
 	tcase_add_test(fields, test_stages);
