@@ -223,20 +223,63 @@ add_key(PyObject *found, const struct epoll_event *event)
 	return rc;
 }
 
+/* Add what is not ours of COUNT events to FOUND, and leave the others in EVENTS: how many there
+ * are, or -1 with an exception. */
+static int
+take_keys(struct epoll_event *events, int count, PyObject *found)
+{
+	int ours = 0;
+
+	for (int i = 0; i < count; i++)
+		if (watched(events[i].data.fd))
+			events[ours++] = events[i];
+		else if (add_key(found, &events[i]) < 0)
+			return -1;
+	return ours;
+}
+
+/* Whether KEY is what waits for its descriptor; -1 with an exception. */
+static int
+is_present(PyObject *key)
+{
+	PyObject *fd = PySequence_GetItem(key, 1);
+	PyObject *present = fd != NULL ? PyDict_GetItemWithError(poll.keys, fd) : NULL;
+
+	Py_XDECREF(fd);
+	return PyErr_Occurred() ? -1 : present == key;
+}
+
+/*
+ * What is ours has run the application, which may have let go of what was FOUND before, or waits
+ * there for something else now: the loop would remove that. What is left out is told of again, if
+ * it is still so.
+ */
+static int
+drop_stale(PyObject *found)
+{
+	for (Py_ssize_t i = PyList_GET_SIZE(found) - 1; i >= 0; i--) {
+		int present = is_present(PyTuple_GET_ITEM(PyList_GET_ITEM(found, i), 0));
+
+		if (present < 0 || (!present && PyList_SetSlice(found, i, i + 1, NULL) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 /* Serve what is ours of COUNT events, and add what is not to FOUND: 0, or -1 with an exception. */
 static int
-serve(const struct epoll_event *events, int count, PyObject *found)
+serve(struct epoll_event *events, int count, PyObject *found)
 {
-	int rc = 0;
+	int ours = take_keys(events, count, found);
 
-	for (int i = 0; i < count && rc == 0; i++) {
+	for (int i = 0; i < ours; i++) {
 		unsigned wanted = watched(events[i].data.fd);
 
-		rc = wanted ? poll.calls->ready(
-				  poll.arg, events[i].data.fd, kinds_of(&events[i], wanted))
-			    : add_key(found, &events[i]);
+		if (wanted && poll.calls->ready(
+				  poll.arg, events[i].data.fd, kinds_of(&events[i], wanted)) < 0)
+			return -1;
 	}
-	return rc;
+	return ours > 0 ? drop_stale(found) : ours;
 }
 
 PyObject *

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -614,6 +615,19 @@ def test_a_deadline_cancels(adapter: Adapter) -> None:
     assert "GET /sleep: it is over its deadline and is cancelled, here:" in said
     places = [said.index(text) for text in (", in app", "await asyncio.sleep(60)")]
     assert places[0] < places[1] < said.rindex(", in sleep")
+
+
+def test_a_replaced_reader(adapter: Adapter, tmp_path: Path) -> None:
+    """A request finds a descriptor of the application's ready, as the loop does in the same turn, and
+    has it read by somebody else: who waits for it now is not forgotten."""
+    os.mkfifo(gate := tmp_path / "gate")
+    with fcgi.Connection(adapter.path) as first, fcgi.Connection(adapter.path) as second:
+        assert second.ask("/loop").app_status == 0
+        first.send(fcgi.request("/ready_and_blocked", query=str(gate)))
+        with open(gate, "w"):  # it is blocked until this is closed
+            second.send(fcgi.request("/replaced"))
+        assert first.response().body == b"unblocked"
+        assert second.response().body == b"x"
 
 
 # --- Through a whole Penstock ---

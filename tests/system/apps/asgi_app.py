@@ -502,5 +502,36 @@ async def block(scope, receive, send):
     await answer(send, b"blocked")
 
 
+# --- Descriptors of its own ---
+
+PIPE: list[socket.socket] = []
+
+
+@handler
+async def ready_and_blocked(scope, receive, send):
+    """One is ready; the loop's next turn comes when somebody has closed the FIFO that the query
+    names."""
+    PIPE[:] = socket.socketpair()
+    asyncio.get_running_loop().add_reader(PIPE[0], print, "never: its reader was replaced")
+    PIPE[1].send(b"x")
+    with open(scope["query_string"]) as gate:
+        gate.read()
+    await answer(send, b"unblocked")
+
+
+@handler
+async def replaced(scope, receive, send):
+    """Another one reads it from now on: it is ready still."""
+    loop = asyncio.get_running_loop()
+    told = loop.create_future()
+    loop.remove_reader(PIPE[0])
+    loop.add_reader(PIPE[0], lambda: told.done() or told.set_result(PIPE[0].recv(1)))
+    got = await told
+    loop.remove_reader(PIPE[0])
+    for end in PIPE:
+        end.close()
+    await answer(send, got)
+
+
 def not_awaitable(scope, receive, send):
     return 7
