@@ -2,6 +2,7 @@
 #include "gateway/front/path.h"
 #include "gateway/front/route.h"
 #include "gateway/nearest.h"
+#include "protocol/control.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -13,6 +14,8 @@
 	"there are more than %d routes (each host of a list is one): routes to the same pool can " \
 	"often be one, with a shorter path or with a host like '*.example.org'"
 #define HOST_MOST 253
+/* A route fits into one line to the gateway. */
+#define PATH_MOST (PST_CONTROL_LINE / 2)
 
 /* ---- pools ---- */
 
@@ -114,6 +117,8 @@ path_fault(const char *path)
 	}
 	if (!pst_path_is_normal((struct pst_http_text){begin, strlen(begin)}))
 		return "has no '//', '.' or '..' in it, since requests are matched without them";
+	if (pst_control_size(begin) > PATH_MOST)
+		return "takes at most 4096 bytes ('%' and what is not ASCII take three each)";
 	return NULL;
 }
 

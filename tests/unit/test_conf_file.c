@@ -432,6 +432,28 @@ START_TEST(test_too_much)
 }
 END_TEST
 
+/* What would not fit into the line by which the gateway is told of it. */
+START_TEST(test_long_path)
+{
+	char text[9000], sentence[400];
+	int before = sprintf(text, "app: x\nroutes:\n- path: /");
+
+	memset(text + before, 'x', 4095);
+	strcpy(text + before + 4095, "\n");
+	must_run(text, "");
+	strcpy(text + before + 4095, "x\n");
+	snprintf(sentence, sizeof(sentence),
+	    "f:3:9: a path takes at most 4096 bytes ('%%' and what is not ASCII take three each), "
+	    "not '/%.99s'\n",
+	    text + before);
+	must_fail(text, "", sentence);
+	text[before] = '%'; /* three bytes */
+	strcpy(text + before + 4094, "\n");
+	sentence[strlen(sentence) - 101] = '%';
+	must_fail(text, "", sentence);
+}
+END_TEST
+
 /* As many routes as there may be, and two more. */
 START_TEST(test_many_routes)
 {
@@ -510,6 +532,7 @@ main(void)
 	tcase_add_loop_test(bad, test_wrong, 0, (int)(sizeof(wrong) / sizeof(wrong[0])));
 	tcase_add_test(bad, test_the_command_line_and_pools);
 	tcase_add_test(bad, test_too_much);
+	tcase_add_test(bad, test_long_path);
 	tcase_add_test(bad, test_many_routes);
 	tcase_add_test(bad, test_nul_bytes);
 	tcase_add_test(bad, test_out_of_memory);
