@@ -109,6 +109,20 @@ def test_values_that_vary_are_the_requests_own(server: Server) -> None:
         assert environ["REQUEST_URI"] == environ["RAW_URI"] == ["str", f"/environ?{query}"]
 
 
+def test_any_number_of_fields_arrives(server: Server) -> None:
+    """Also as many as any table of them has room for."""
+    for count in range(80):
+        headers = {f"X-Field-{number}": f"{count} {number}" for number in range(count)}
+        response, body = server.request("/environ", headers=headers)
+        environ = json.loads(body)
+        assert response.status == 200
+        fields = {name: value for name, value in environ.items() if name.startswith("HTTP_X_FIELD")}
+        assert fields == {
+            "HTTP_" + name.upper().replace("-", "_"): ["str", value]
+            for name, value in headers.items()
+        }
+
+
 def test_each_request_has_a_fresh_environ(server: Server) -> None:
     before = json.loads(server.get("/environ")[1])
     for _ in range(5):
