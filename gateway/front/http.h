@@ -131,7 +131,7 @@ pst_http_same_letters(const char *text, const char *word, size_t n)
 		for (size_t i = 0; i + 8 < n; i += 8)
 			if (!pst_http_same_8(text + i, word + i))
 				return false;
-		return pst_http_same_8(text + n - 8, word + n - 8);
+		return pst_http_same_8(&text[n - 8], &word[n - 8]);
 	}
 	if (n >= 4)
 		return pst_http_same_4(text, word) && pst_http_same_4(text + n - 4, word + n - 4);
