@@ -198,7 +198,6 @@ START_TEST(test_size)
 }
 END_TEST
 
-/* What was in OUT before stays, whatever comes of the call. */
 /* Refused, though the bytes would be those of a head that was found good. */
 START_TEST(test_kept)
 {
@@ -226,6 +225,70 @@ START_TEST(test_kept)
 }
 END_TEST
 
+/* Pseudo-random, the same everywhere: 0 to N - 1. */
+static size_t
+random_below(size_t n)
+{
+	static unsigned long seed = 1;
+
+	seed = (seed * 1103515245 + 12345) & 0x7fffffff;
+	return (seed >> 8) % n;
+}
+
+/* TEXT is cut into a reason and fields, the last of which takes what is left: how many these are.
+ */
+static size_t
+cut(const char *text, size_t n, char reason[], struct pst_field to[4])
+{
+	size_t count = random_below(4), at = random_below(4);
+
+	memcpy(reason, text, at);
+	reason[at] = '\0';
+	for (size_t i = 0; i < count; i++) {
+		size_t name = random_below(n - at < 6 ? n - at + 1 : 6);
+		size_t rest = n - at - name;
+		size_t value = i + 1 == count ? rest : random_below(rest < 6 ? rest + 1 : 6);
+		to[i] = (struct pst_field){text + at, name, text + at + name, value};
+		at += name + value;
+	}
+	return count;
+}
+
+/* Heads of the same few bytes, one after the other: each is taken, or not, as if it came alone. */
+START_TEST(test_kept_like_alone)
+{
+	char text[17] = "OKabcdabcdabcdab", reason[5];
+	struct pst_buf alone = {0};
+	struct pst_field to[4];
+	unsigned good = 0;
+
+	for (unsigned round = 0; round < 40000; round++) {
+		size_t count, n = sizeof(text) - 1;
+		int status = 200 + (int)random_below(2), expect;
+		if (random_below(3) == 0)
+			text[random_below(n)] = "abcd: \r\n\0"[random_below(9)];
+		if (random_below(20) == 0)
+			memcpy(text, "OKabcdabcdabcdab", n);
+		count = cut(text, n - random_below(3), reason, to);
+		for (unsigned again = 0; again < 2; again++) {
+			expect = pst_head_append(
+			    &alone, NULL, status, reason, to, count, why, sizeof(why));
+			good += expect == PST_RESULT_OK;
+			ck_assert_int_eq(append(status, reason, to, count), expect);
+			ck_assert_uint_eq(pst_buf_length(&out), pst_buf_length(&alone));
+			if (pst_buf_length(&out) > 0)
+				ck_assert_mem_eq(pst_buf_bytes(&out), pst_buf_bytes(&alone),
+				    pst_buf_length(&out));
+			pst_buf_consume(&alone, pst_buf_length(&alone));
+			pst_buf_consume(&out, pst_buf_length(&out));
+		}
+	}
+	ck_assert_uint_gt(good, 1000);
+	pst_buf_free(&alone);
+}
+END_TEST
+
+/* What was in OUT before stays, whatever comes of the call. */
 START_TEST(test_appends)
 {
 	ck_assert_int_eq(append(103, NULL, NULL, 0), PST_RESULT_OK);
@@ -251,6 +314,7 @@ main(void)
 	tcase_add_test(tcase, test_two_lengths);
 	tcase_add_test(tcase, test_size);
 	tcase_add_test(tcase, test_kept);
+	tcase_add_test(tcase, test_kept_like_alone);
 	tcase_add_test(tcase, test_appends);
 	suite_add_tcase(suite, tcase);
 	runner = srunner_create(suite);
