@@ -292,19 +292,34 @@ pst_conf_add_pool(struct pst_conf *conf, const char *name, struct pst_conf_place
 	return pool;
 }
 
+/* Room for one route more: there is for each power of two. 0, or -1 without memory. */
+static int
+make_room(struct pst_conf *conf)
+{
+	size_t count = conf->route_count;
+	struct route *routes;
+
+	if ((count & (count - 1)) != 0)
+		return 0;
+	routes = realloc(conf->routes, (count > 0 ? 2 * count : 1) * sizeof(*routes));
+	if (!routes)
+		return -1;
+	conf->routes = routes;
+	return 0;
+}
+
 int
 pst_conf_add_route(
     struct pst_conf *conf, const struct pst_conf_route *route, struct pst_conf_place place)
 {
-	struct route *routes = realloc(conf->routes, (conf->route_count + 1) * sizeof(*routes));
 	char *text = malloc(strlen(route->host) + strlen(route->path) + 2);
+	struct route *routes;
 
-	if (routes)
-		conf->routes = routes;
-	if (!routes || !text) {
+	if (!text || make_room(conf) < 0) {
 		free(text);
 		return -1;
 	}
+	routes = conf->routes;
 	strcpy(text, route->host);
 	strcpy(text + strlen(route->host) + 1, route->path);
 	routes[conf->route_count] = (struct route){.said = *route, .place = place, .text = text};

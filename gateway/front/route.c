@@ -202,6 +202,23 @@ count(struct pst_routes *routes, const struct pst_route *route)
 	}
 }
 
+/* Room for one more: 0, or -1 without memory. */
+static int
+make_room(struct pst_routes *routes)
+{
+	size_t room = routes->room > 0 ? 2 * routes->room : 8;
+	struct pst_route *list;
+
+	if (routes->count < routes->room)
+		return 0;
+	list = realloc(routes->list, room * sizeof(*list));
+	if (list == NULL)
+		return -1;
+	routes->list = list;
+	routes->room = room;
+	return 0;
+}
+
 /* Put ROUTE in its place: NULL, or why not. */
 static const char *
 insert(struct pst_routes *routes, const struct pst_route *route)
@@ -218,12 +235,11 @@ insert(struct pst_routes *routes, const struct pst_route *route)
 		    compare_paths(before.path, key.path) == 0)
 			return "there is another one of the same host and path";
 	}
-	list = realloc(routes->list, (routes->count + 1) * sizeof(*list));
-	if (list == NULL)
+	if (make_room(routes) < 0)
 		return "out of memory";
+	list = routes->list;
 	memmove(list + place + 1, list + place, (routes->count - place) * sizeof(*list));
 	list[place] = *route;
-	routes->list = list;
 	count(routes, route);
 	lift(routes, range_of(routes, route->host), place);
 	return NULL;

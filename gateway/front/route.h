@@ -39,6 +39,7 @@ struct pst_route {
 struct pst_routes {
 	struct pst_route *list;
 	size_t count;
+	size_t room; /* for so many, without another allocation */
 	size_t exact; /* how many of them have an exact host */
 	size_t wildcards;
 	size_t longest; /* host_len of wildcards */
