@@ -5,10 +5,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+/* An arbiter that is killed lets go of its channels before the directory, or after: it is waited
+ * for, so many times 10 ms. */
+#define TRIES 50
 
 /* Sockets, and the link to the control socket; nothing else is there. */
 static void
@@ -49,11 +55,24 @@ remove_all(const char *path)
 		    "the runtime directory %s cannot be removed: %s", path, strerror(errno));
 }
 
-/* Who tries this and fails has let go of it: the last one does not. */
+/* Nobody else has it. Who tries this and fails has let go of it, so the last one does not. */
+static bool
+have_alone(int held)
+{
+	const struct timespec pause = {.tv_nsec = 10000000};
+
+	for (int i = 0; i < TRIES; i++) {
+		if (flock(held, LOCK_EX | LOCK_NB) == 0)
+			return true;
+		nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 void
 pst_runtime_dir_remove(const char *path, int held)
 {
-	if (held == -1 || flock(held, LOCK_EX | LOCK_NB) == 0)
+	if (held == -1 || have_alone(held))
 		remove_all(path);
 	if (held != -1)
 		close(held);

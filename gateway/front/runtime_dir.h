@@ -6,8 +6,8 @@
 int pst_runtime_dir_hold(const char *path);
 
 /*
- * Unless another gateway holds it, too: remove the sockets in PATH and then PATH itself. Anything
- * else in it stays, and it with that. HELD, which may be -1, is closed.
+ * Unless another process holds it for half a second more: remove the sockets in PATH and then PATH
+ * itself. Anything else in it stays, and it with that. HELD, which may be -1, is closed.
  */
 void pst_runtime_dir_remove(const char *path, int held);
 
