@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,7 @@ struct route {
 	struct pst_conf_route said;
 	struct pst_conf_place place;
 	char *text; /* what host and path point to */
+	uint32_t hash; /* of both */
 };
 
 struct pst_conf {
@@ -292,6 +294,33 @@ pst_conf_add_pool(struct pst_conf *conf, const char *name, struct pst_conf_place
 	return pool;
 }
 
+/* FNV-1a of HOST, its end, and PATH. */
+static uint32_t
+hash_of(const char *host, const char *path)
+{
+	uint32_t hash = 2166136261;
+
+	for (; *host; host++)
+		hash = (hash ^ (unsigned char)*host) * 16777619;
+	for (hash *= 16777619; *path; path++)
+		hash = (hash ^ (unsigned char)*path) * 16777619;
+	return hash;
+}
+
+size_t
+pst_conf_find_route(const struct pst_conf *conf, const char *host, const char *path)
+{
+	const struct route *routes = conf->routes;
+	uint32_t hash = hash_of(host, path);
+	size_t i;
+
+	for (i = 0; i < conf->route_count; i++)
+		if (routes[i].hash == hash && strcmp(routes[i].said.host, host) == 0 &&
+		    strcmp(routes[i].said.path, path) == 0)
+			break;
+	return i;
+}
+
 /* Room for one route more: there is for each power of two. 0, or -1 without memory. */
 static int
 make_room(struct pst_conf *conf)
@@ -322,7 +351,10 @@ pst_conf_add_route(
 	routes = conf->routes;
 	strcpy(text, route->host);
 	strcpy(text + strlen(route->host) + 1, route->path);
-	routes[conf->route_count] = (struct route){.said = *route, .place = place, .text = text};
+	routes[conf->route_count] = (struct route){.said = *route,
+	    .place = place,
+	    .text = text,
+	    .hash = hash_of(route->host, route->path)};
 	routes[conf->route_count].said.host = text;
 	routes[conf->route_count].said.path = text + strlen(route->host) + 1;
 	conf->route_count++;

@@ -218,6 +218,8 @@ bool pst_conf_has_named_pools(const struct pst_conf *conf);
 
 /* The routes; with none, everything goes to the only pool. They belong to CONF. */
 size_t pst_conf_route_count(const struct pst_conf *conf);
+/* The place of the first route with just this host and path; their count: there is none. */
+size_t pst_conf_find_route(const struct pst_conf *conf, const char *host, const char *path);
 const struct pst_conf_route *pst_conf_route(const struct pst_conf *conf, size_t i);
 
 /* A and B, both at the top or both pools, have the same values of ID. */

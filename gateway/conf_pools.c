@@ -186,17 +186,13 @@ static bool
 is_twice(
     struct pst_text *text, const struct pst_conf_route *route, const struct pst_yaml_node *node)
 {
-	for (size_t i = 0; i < pst_conf_route_count(text->conf); i++) {
-		const struct pst_conf_route *other = pst_conf_route(text->conf, i);
+	size_t other = pst_conf_find_route(text->conf, route->host, route->path);
 
-		if (strcmp(other->host, route->host) != 0 || strcmp(other->path, route->path) != 0)
-			continue;
-		pst_text_mistake(text, node, "the route in line %u has the same %s",
-		    pst_conf_route_place(text->conf, i).line,
-		    *route->host ? "host and path" : "path");
-		return true;
-	}
-	return false;
+	if (other == pst_conf_route_count(text->conf))
+		return false;
+	pst_text_mistake(text, node, "the route in line %u has the same %s",
+	    pst_conf_route_place(text->conf, other).line, *route->host ? "host and path" : "path");
+	return true;
 }
 
 /* One host of a route, a scalar; NULL: any. */
