@@ -2,6 +2,7 @@
 
 #include "gateway/conf_check.h"
 #include "gateway/conf_internal.h"
+#include "gateway/hash.h"
 #include "gateway/sentences.h"
 
 #include <assert.h>
@@ -21,7 +22,7 @@ struct route {
 	struct pst_conf_route said;
 	struct pst_conf_place place;
 	char *text; /* what host and path point to */
-	uint32_t hash; /* of both */
+	uint64_t hash; /* of both */
 };
 
 struct pst_conf {
@@ -294,24 +295,17 @@ pst_conf_add_pool(struct pst_conf *conf, const char *name, struct pst_conf_place
 	return pool;
 }
 
-/* FNV-1a of HOST, its end, and PATH. */
-static uint32_t
+static uint64_t
 hash_of(const char *host, const char *path)
 {
-	uint32_t hash = 2166136261;
-
-	for (; *host; host++)
-		hash = (hash ^ (unsigned char)*host) * 16777619;
-	for (hash *= 16777619; *path; path++)
-		hash = (hash ^ (unsigned char)*path) * 16777619;
-	return hash;
+	return pst_hash(pst_hash(PST_HASH_BEGIN, host, strlen(host) + 1), path, strlen(path));
 }
 
 size_t
 pst_conf_find_route(const struct pst_conf *conf, const char *host, const char *path)
 {
 	const struct route *routes = conf->routes;
-	uint32_t hash = hash_of(host, path);
+	uint64_t hash = hash_of(host, path);
 	size_t i;
 
 	for (i = 0; i < conf->route_count; i++)

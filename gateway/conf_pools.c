@@ -16,6 +16,7 @@
 #define HOST_MOST 253
 /* A route fits into one line to the gateway. */
 #define PATH_MOST (PST_CONTROL_LINE / 2)
+_Static_assert(PATH_MOST == 4096, "path_fault() names it");
 
 /* ---- pools ---- */
 

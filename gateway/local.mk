@@ -7,6 +7,7 @@ noinst_LTLIBRARIES += %D%/libpst-gateway.la
 	%D%/board.h \
 	%D%/escape.c \
 	%D%/escape.h \
+	%D%/hash.h \
 	%D%/log.c \
 	%D%/log.h \
 	%D%/log_writer.c \

@@ -228,14 +228,14 @@ module_poll(PyObject *module, PyObject *const *args, Py_ssize_t count)
 		PyErr_SetString(PyExc_TypeError, "poll() takes loop and selector");
 		return NULL;
 	}
-	rc = pst_poll_open(args[0], args[1], &poll_calls, module);
-	if (rc == 1) {
-		select = PyObject_GetAttrString(module, "select");
-		if (select == NULL || PyObject_SetAttrString(args[1], "select", select) < 0)
-			rc = -1;
-		Py_XDECREF(select);
-	}
-	return rc < 0 ? NULL : PyBool_FromLong(rc);
+	if (!pst_poll_open(args[0], args[1], &poll_calls, module))
+		Py_RETURN_FALSE;
+	select = PyObject_GetAttrString(module, "select");
+	rc = select != NULL ? PyObject_SetAttrString(args[1], "select", select) : -1;
+	Py_XDECREF(select);
+	if (rc < 0)
+		return NULL;
+	Py_RETURN_TRUE;
 }
 
 static PyObject *

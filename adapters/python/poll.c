@@ -54,19 +54,19 @@ find_parts(PyObject *loop, PyObject *selector)
 	return -1;
 }
 
-int
+bool
 pst_poll_open(PyObject *loop, PyObject *selector, const struct pst_poll_calls *calls, void *arg)
 {
 	if (find_parts(loop, selector) < 0) {
 		PyErr_Clear();
 		pst_poll_close();
-		return 0;
+		return false;
 	}
 	Py_INCREF(loop);
 	poll.loop = loop;
 	poll.calls = calls;
 	poll.arg = arg;
-	return 1;
+	return true;
 }
 
 void

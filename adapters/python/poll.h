@@ -23,9 +23,9 @@ struct pst_poll_calls {
 	int (*before)(void *arg);
 };
 
-/* Take the place of select() of SELECTOR, LOOP's, which calls pst_poll_select(): 1; 0 where they
- * are not as they are known, then nothing has changed; -1 with an exception. */
-int pst_poll_open(
+/* Wait in the place of select() of SELECTOR, LOOP's, from which pst_poll_select() is to be called:
+ * false where they are not as they are known; then nothing has changed. */
+bool pst_poll_open(
     PyObject *loop, PyObject *selector, const struct pst_poll_calls *calls, void *arg);
 void pst_poll_close(void);
 bool pst_poll_is_open(void);

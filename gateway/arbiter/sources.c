@@ -1,5 +1,7 @@
 #include "gateway/arbiter/sources.h"
 
+#include "gateway/hash.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,17 +16,6 @@ pst_sources_init(struct pst_sources *sources)
 
 /* ---- one file ---- */
 
-/* FNV-1a. */
-static uint64_t
-mix(uint64_t hash, const void *bytes, size_t n)
-{
-	const unsigned char *at = bytes;
-
-	for (size_t i = 0; i < n; i++)
-		hash = (hash ^ at[i]) * 0x100000001b3u;
-	return hash;
-}
-
 static bool
 is_later(const struct timespec *a, const struct timespec *b)
 {
@@ -35,11 +26,11 @@ is_later(const struct timespec *a, const struct timespec *b)
 static void
 add(struct pst_sources *sources, const char *name, const struct stat *status)
 {
-	uint64_t hash = mix(0xcbf29ce484222325u, name, strlen(name));
+	uint64_t hash = pst_hash(PST_HASH_BEGIN, name, strlen(name));
 
-	hash = mix(hash, &status->st_mtim, sizeof(status->st_mtim));
-	hash = mix(hash, &status->st_size, sizeof(status->st_size));
-	hash = mix(hash, &status->st_ino, sizeof(status->st_ino));
+	hash = pst_hash(hash, &status->st_mtim, sizeof(status->st_mtim));
+	hash = pst_hash(hash, &status->st_size, sizeof(status->st_size));
+	hash = pst_hash(hash, &status->st_ino, sizeof(status->st_ino));
 	sources->sum += hash;
 	sources->files++;
 	if (!is_later(&status->st_mtim, &sources->newest))
